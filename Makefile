@@ -1,0 +1,44 @@
+# `make demo` and `make test` start from nothing but Python and make.
+PYTHON ?= python3
+VENV ?= .venv
+# On Linux without a GPU, the index of PyTorch's CPU builds spares a download of several GB:
+#   make demo TORCH_INDEX=https://download.pytorch.org/whl/cpu
+TORCH ?= torch==2.13.0
+TORCH_INDEX ?=
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
+
+.PHONY: demo test check lint types pytest docs clean
+
+demo: $(VENV)/.package
+	$(BIN)/lungpatch demo --out demo-out
+
+test: check
+
+check: lint types pytest docs
+
+lint: $(VENV)/.dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(VENV)/.dev
+	$(BIN)/mypy
+
+pytest: $(VENV)/.dev
+	$(BIN)/pytest
+
+docs: $(VENV)/.dev
+	$(BIN)/sphinx-build -q -W --keep-going -b html docs docs/_build/html
+
+$(VENV)/.package: pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(PIP) $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) $(TORCH)
+	$(PIP) --editable .
+	touch $@
+
+$(VENV)/.dev: $(VENV)/.package
+	$(PIP) --editable '.[dev]'
+	touch $@
+
+clean:
+	rm -rf $(VENV) demo-out docs/_build docs/api/generated

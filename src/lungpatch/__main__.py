@@ -1,0 +1,5 @@
+"""``python -m lungpatch``."""
+
+from lungpatch.cli import main
+
+main()

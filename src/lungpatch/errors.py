@@ -1,0 +1,65 @@
+"""Every error that lungpatch raises on purpose.
+
+Each message names the thing that is wrong (a file, a setting, a component), says what is wrong
+with it and what to do. Each class also derives from the built-in exception that a Python user
+would catch, so ``except ValueError`` keeps working.
+"""
+
+
+class LungpatchError(Exception):
+    """Base of all errors of this library.
+
+    Examples
+    --------
+    >>> from lungpatch.errors import InvalidImageError, LungpatchError
+    >>> issubclass(InvalidImageError, LungpatchError)
+    True
+    """
+
+
+class InvalidImageError(LungpatchError, ValueError):
+    """A file or array is not a usable radiograph."""
+
+
+class MissingInputError(LungpatchError, FileNotFoundError):
+    """A path does not exist, or a folder holds nothing of what was asked for."""
+
+    def __str__(self) -> str:
+        # OSError prints (errno, text) tuples; the message alone is what a user reads.
+        return str(self.args[0]) if self.args else ""
+
+
+class InvalidMaskError(LungpatchError, ValueError):
+    """A lung mask is missing, unreadable, or of another shape than its image."""
+
+
+class ConfigurationError(LungpatchError, ValueError):
+    """A setting is unknown, of the wrong type, or out of its range."""
+
+
+class InsufficientDataError(LungpatchError, ValueError):
+    """There are too few images, patients or patches for what was asked."""
+
+
+class NotFittedError(LungpatchError, ValueError, AttributeError):
+    """A component was used before ``fit``."""
+
+
+class UnknownComponentError(LungpatchError, LookupError):
+    """No plugin offers a component of that name."""
+
+
+class AmbiguousComponentError(LungpatchError, LookupError):
+    """Two plugins offer a component of that name."""
+
+
+class PluginError(LungpatchError, RuntimeError):
+    """A plugin registered something that cannot work."""
+
+
+class SavedPipelineError(LungpatchError, ValueError):
+    """A saved pipeline is missing, incomplete, altered, or from a newer format."""
+
+
+class MissingExtraError(LungpatchError, ImportError):
+    """An optional dependency is needed; the message says which extra brings it."""
