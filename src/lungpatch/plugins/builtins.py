@@ -1,0 +1,105 @@
+"""Our own components, registered through the hook that plugins use."""
+
+from __future__ import annotations
+
+from lungpatch.plugins.hookspecs import Register, hookimpl
+
+
+@hookimpl
+def lungpatch_register(register: Register) -> None:
+    """Register the components that come with lungpatch."""
+    register.segmenter(
+        "whole-image",
+        "lungpatch.segmenters.whole_image:WholeImageSegmenter",
+        summary="Calls the whole image lung: shows what a lung mask is worth.",
+    )
+    register.segmenter(
+        "threshold",
+        "lungpatch.segmenters.threshold:ThresholdSegmenter",
+        summary="Takes the two dark regions of the chest; fast, no weights, misses opaque lung.",
+    )
+    register.segmenter(
+        "masks",
+        "lungpatch.segmenters.mask_folder:MaskFolderSegmenter",
+        summary="Reads lung masks that you made before from a folder, matched by file name.",
+    )
+    register.segmenter(
+        "unet",
+        "lungpatch.segmenters.unet:UNetSegmenter",
+        summary="Finds lungs, opaque parts included, with a trained network that comes along.",
+    )
+    register.segmenter(
+        "imlab",
+        "lungpatch.segmenters.imlab:IMLABSegmenter",
+        summary="Finds lungs with the network that the paper used.",
+    )
+    register.sampler(
+        "grid",
+        "lungpatch.samplers.grid:GridSampler",
+        summary="Cuts overlapping patches on a regular grid, border included.",
+    )
+    register.sampler(
+        "random",
+        "lungpatch.samplers.random_patches:RandomSampler",
+        summary="Cuts patches at random places of the lung; for training.",
+    )
+    register.model(
+        "unet",
+        "lungpatch.models.unet:UNet",
+        summary="The paper's U-Net: its skip connections also copy what is not healthy.",
+    )
+    register.model(
+        "autoencoder",
+        "lungpatch.models.autoencoder:Autoencoder",
+        summary="The paper's network without skip connections: all goes through a bottleneck.",
+    )
+    register.model(
+        "pca",
+        "lungpatch.models.pca:PCA",
+        summary="Mixes a few typical healthy patches; linear, fits in seconds, no network.",
+    )
+    register.scorer(
+        "sad",
+        "lungpatch.scorers.sad:SADScorer",
+        summary="Mean absolute difference in grey levels: the paper's score.",
+    )
+    register.scorer(
+        "l2",
+        "lungpatch.scorers.l2:L2Scorer",
+        summary="Mean squared difference in grey levels: large differences weigh more.",
+    )
+    register.scorer(
+        "ssim",
+        "lungpatch.scorers.ssim:SSIMScorer",
+        summary="Difference in local brightness, contrast and structure (1 - SSIM).",
+    )
+    register.thresholder(
+        "quantile",
+        "lungpatch.thresholders.quantile:QuantileThresholder",
+        summary="A quantile of the healthy images' scores, such as 95 %.",
+    )
+    register.thresholder(
+        "conformal",
+        "lungpatch.thresholders.conformal:ConformalThresholder",
+        summary="Guarantees a rate of false alarms on healthy images; needs no sick ones.",
+    )
+    register.thresholder(
+        "multi-otsu",
+        "lungpatch.thresholders.multi_otsu:MultiOtsuThresholder",
+        summary="Splits scores into three classes of least variance, as the paper does.",
+    )
+    register.thresholder(
+        "mixture",
+        "lungpatch.thresholders.mixture:MixtureThresholder",
+        summary="Splits scores where neighbouring bell curves are equally likely.",
+    )
+    register.thresholder(
+        "fixed",
+        "lungpatch.thresholders.fixed:FixedThresholder",
+        summary="The number that you give.",
+    )
+    register.thresholder(
+        "youden",
+        "lungpatch.thresholders.youden:YoudenThresholder",
+        summary="Separates labelled healthy and sick images best; uses labels.",
+    )

@@ -1,0 +1,433 @@
+"""From names to components."""
+
+from __future__ import annotations
+
+import difflib
+import functools
+import importlib
+import inspect
+import sys
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import attrs
+
+from lungpatch.errors import (
+    AmbiguousComponentError,
+    ConfigurationError,
+    PluginError,
+    UnknownComponentError,
+)
+from lungpatch.plugins.hookspecs import KINDS, Entry
+from lungpatch.plugins.manager import (
+    BUILTIN_ID,
+    Catalogue,
+    PluginFailure,
+    PluginInfo,
+    error_text,
+    load_catalogue,
+)
+from lungpatch.plugins.settings import component_settings, create_component, setting_names
+
+if TYPE_CHECKING:
+    from lungpatch.protocols import Kind
+
+
+class Registry:
+    """What the built-in components and those of plugins are called.
+
+    A component's full name, ``plugin-id/name``, always means that component. Its bare name does
+    where it is built in, or where one plugin alone offers it.
+
+    Plugins are loaded at first use; a component's class is imported by `load` and `create` only.
+
+    Parameters
+    ----------
+    plugins : sequence of modules or objects, optional
+        Plugins beside the built-in components, each with a ``lungpatch_register`` hook; by
+        default all that are installed. The environment variable ``LUNGPATCH_PLUGINS`` restricts
+        these to the plugin ids or distributions that it lists, separated by commas.
+
+    Examples
+    --------
+    >>> registry = Registry(plugins=[])
+    >>> registry.names("scorer")
+    ['l2', 'sad', 'ssim']
+    >>> registry.create("scorer", "sad", {"reduction": "sum"})
+    SADScorer(reduction='sum', region='lung')
+    """
+
+    def __init__(self, plugins: Sequence[object] | None = None) -> None:
+        self._given = None if plugins is None else tuple(plugins)
+
+    def __repr__(self) -> str:
+        given = self._given
+        return f"Registry({'installed' if given is None else len(given)} plugins)"
+
+    @functools.cached_property
+    def _catalogue(self) -> Catalogue:
+        return load_catalogue(self._given)
+
+    def names(self, kind: str) -> list[str]:
+        """Return the shortest name of each component of a kind, sorted.
+
+        Examples
+        --------
+        >>> Registry(plugins=[]).names("sampler")
+        ['grid', 'random']
+        """
+        return sorted(self.shortest_name(entry) for entry in self.entries(kind))
+
+    def entries(self, kind: str | None = None) -> list[Entry]:
+        """Return all components, or those of a kind: built-in ones first, then by name.
+
+        Raises
+        ------
+        ConfigurationError
+            If there is no such kind.
+
+        Examples
+        --------
+        >>> [entry.full_name for entry in Registry(plugins=[]).entries("sampler")]
+        ['lungpatch/grid', 'lungpatch/random']
+        """
+        kinds = KINDS if kind is None else (_check_kind(kind),)
+
+        def order(entry: Entry) -> tuple[Any, ...]:
+            builtin = entry.plugin_id == BUILTIN_ID
+            return KINDS.index(entry.kind), not builtin, entry.name, entry.plugin_id
+
+        return sorted((e for e in self._catalogue.entries if e.kind in kinds), key=order)
+
+    def plugins(self) -> list[PluginInfo]:
+        """Return the plugins that were loaded; the built-in one is the first.
+
+        Examples
+        --------
+        >>> [plugin.plugin_id for plugin in Registry(plugins=[]).plugins()]
+        ['lungpatch']
+        """
+        return list(self._catalogue.plugins)
+
+    def failures(self) -> list[PluginFailure]:
+        """Return the plugins that could not be loaded.
+
+        Examples
+        --------
+        >>> import json
+        >>> Registry(plugins=[json]).failures()[0].error
+        'has no hook: write lungpatch_register(register) and decorate it with @lungpatch.hookimpl'
+        """
+        return list(self._catalogue.failures)
+
+    def find(self, kind: str, name: str) -> Entry:
+        """Look up a component.
+
+        Parameters
+        ----------
+        kind : {"segmenter", "sampler", "model", "scorer", "thresholder"}
+        name : str
+            Bare or full name.
+
+        Returns
+        -------
+        Entry
+
+        Raises
+        ------
+        UnknownComponentError
+            If no plugin that could be loaded offers it.
+        AmbiguousComponentError
+            If two plugins offer it, and it is not built in.
+        ConfigurationError
+            If there is no such kind.
+
+        Examples
+        --------
+        >>> Registry(plugins=[]).find("scorer", "sda")
+        Traceback (most recent call last):
+        ...
+        lungpatch.errors.UnknownComponentError: there is no scorer 'sda'; did you mean 'sad'? There
+        is: l2, sad, ssim
+        """
+        entries = self.entries(kind)
+        found = [entry for entry in entries if entry.full_name == name]
+        found = found or [entry for entry in entries if entry.name == name]
+        if not found:
+            raise UnknownComponentError(self._unknown(kind, name))
+        # Built-in ones come first, and keep their bare names.
+        if len(found) > 1 and found[0].plugin_id != BUILTIN_ID:
+            offers = " and ".join(repr(entry.full_name) for entry in found)
+            raise AmbiguousComponentError(
+                f"the {kind} {name!r} is offered by several plugins: write {offers} in full"
+            )
+        return found[0]
+
+    def shortest_name(self, entry: Entry) -> str:
+        """Return the bare name of a component if it means this one, else the full name.
+
+        Examples
+        --------
+        >>> registry = Registry(plugins=[])
+        >>> registry.shortest_name(registry.find("scorer", "lungpatch/sad"))
+        'sad'
+        """
+        try:
+            return entry.name if self.find(entry.kind, entry.name) == entry else entry.full_name
+        except AmbiguousComponentError:
+            return entry.full_name
+
+    def load(self, kind: str, name: str) -> type:
+        """Import a component's class.
+
+        Parameters
+        ----------
+        kind, name : str
+            As for `find`.
+
+        Returns
+        -------
+        type
+
+        Raises
+        ------
+        PluginError
+            If it cannot be imported, is no attrs class, or lacks what its kind needs.
+        UnknownComponentError, AmbiguousComponentError, ConfigurationError
+            As for `find`.
+
+        Examples
+        --------
+        >>> Registry(plugins=[]).load("scorer", "sad")
+        <class 'lungpatch.scorers.sad.SADScorer'>
+        """
+        return _load(self.find(kind, name))
+
+    def create(self, kind: str, name: str, settings: Mapping[str, Any]) -> Any:
+        """Make a component from its settings.
+
+        Parameters
+        ----------
+        kind, name : str
+            As for `find`.
+        settings : mapping
+            Values by name, as TOML or JSON give them: lists become tuples, and integers become
+            floats where a setting is a float.
+
+        Returns
+        -------
+        object
+            The component.
+
+        Raises
+        ------
+        ConfigurationError
+            If a setting is unknown or missing, or a value has the wrong type or is out of range.
+        PluginError, UnknownComponentError, AmbiguousComponentError
+            As for `load`.
+
+        Examples
+        --------
+        >>> Registry(plugins=[]).create("thresholder", "quantile", {"q": 2})
+        Traceback (most recent call last):
+        ...
+        lungpatch.errors.ConfigurationError: thresholder 'quantile': 'q' must be <= 1: 2.0; given:
+        q = 2
+        """
+        return create_component(self.load(kind, name), settings, label=f"{kind} {name!r}")
+
+    def settings(self, component: object) -> dict[str, Any]:
+        """Return a component's settings as JSON holds them; `create` takes them back.
+
+        Raises
+        ------
+        ConfigurationError
+            If a setting is not a number, string, boolean, None or a tuple of these.
+
+        Examples
+        --------
+        >>> registry = Registry(plugins=[])
+        >>> registry.settings(registry.create("thresholder", "quantile", {"q": 1}))
+        {'q': 1.0}
+        """
+        return component_settings(component)
+
+    def name_of(self, kind: str, component: object) -> str:
+        """Return the full name of a component's class.
+
+        Raises
+        ------
+        ConfigurationError
+            If its class is not registered.
+
+        Examples
+        --------
+        >>> registry = Registry(plugins=[])
+        >>> registry.name_of("scorer", registry.create("scorer", "sad", {}))
+        'lungpatch/sad'
+        """
+        component_class = type(component)
+        for entry in self.entries(kind):
+            if _imported(entry) is component_class:
+                return entry.full_name
+        raise ConfigurationError(
+            f"{component_class.__module__}.{component_class.__qualname__} is not registered as a "
+            f"{kind}, so nothing can refer to it by name: register it in a plugin, with "
+            f'register.{kind}("its-name", {component_class.__qualname__}, summary="...") in a '
+            "function lungpatch_register(register) decorated with @lungpatch.hookimpl"
+        )
+
+    def _unknown(self, kind: str, name: object) -> str:
+        names = self.names(kind)
+        everything = {*names, *(entry.full_name for entry in self.entries(kind))}
+        near = difflib.get_close_matches(str(name), sorted(everything), n=1)
+        hint = f"; did you mean {near[0]!r}?" if near else "."
+        text = f"there is no {kind} {name!r}{hint} There is: {', '.join(names)}"
+        failed = [f"{failure.plugin_id} ({failure.error})" for failure in self.failures()]
+        return f"{text}. Plugins that failed to load: {'; '.join(failed)}" if failed else text
+
+
+@functools.cache
+def default_registry() -> Registry:
+    """Return the registry of the built-in components and all installed plugins.
+
+    Examples
+    --------
+    >>> default_registry() is default_registry()
+    True
+    """
+    return Registry()
+
+
+def plugin_report(
+    registry: Registry, kind: str | None = None, *, check: bool = False
+) -> list[dict[str, Any]]:
+    """Return a row for each component and for each plugin that failed to load.
+
+    Parameters
+    ----------
+    registry : Registry
+    kind : str, optional
+        Components of this kind only.
+    check : bool
+        Whether to import every component: slow, and finds those that cannot work.
+
+    Returns
+    -------
+    list of dict
+        JSON-ready, with the keys ``kind``, ``name``, ``full_name``, ``plugin``, ``version``,
+        ``summary``, ``status`` (``"ok"`` or ``"error"``) and ``error``. What does not apply is
+        None: a plugin that failed to load has no kind and no name.
+
+    Raises
+    ------
+    ConfigurationError
+        If there is no such kind.
+
+    Examples
+    --------
+    >>> for row in plugin_report(Registry(plugins=[]), kind="sampler"):
+    ...     print(row["name"], row["status"], row["summary"])
+    grid ok Cuts overlapping patches on a regular grid, border included.
+    random ok Cuts patches at random places of the lung; for training.
+    """
+    rows: list[dict[str, Any]] = []
+    for entry in registry.entries(kind):
+        error = None
+        if check:
+            try:
+                _load(entry)
+            except PluginError as failure:
+                error = str(failure)
+        rows.append(
+            {
+                "kind": entry.kind,
+                "name": registry.shortest_name(entry),
+                "full_name": entry.full_name,
+                "plugin": entry.plugin_id,
+                "version": entry.version,
+                "summary": entry.summary,
+                "status": "error" if error else "ok",
+                "error": error,
+            }
+        )
+    rows += [
+        {
+            "kind": None,
+            "name": None,
+            "full_name": None,
+            "plugin": plugin.plugin_id,
+            "version": plugin.version,
+            "summary": None,
+            "status": "error",
+            "error": plugin.error,
+        }
+        for plugin in registry.failures()
+    ]
+    return rows
+
+
+def _check_kind(kind: str) -> Kind:
+    for known in KINDS:
+        if kind == known:
+            return known
+    near = difflib.get_close_matches(str(kind), KINDS, n=1)
+    hint = f"; did you mean {near[0]!r}?" if near else "."
+    raise ConfigurationError(
+        f"there is no kind of component {kind!r}{hint} Kinds: {', '.join(KINDS)}"
+    )
+
+
+def _load(entry: Entry) -> type:
+    what = f"the {entry.kind} {entry.name!r} of the plugin {entry.plugin_id!r} ({entry.target})"
+    try:
+        component = entry.target_class or _import(entry.target)
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # a plugin may even call sys.exit
+        raise PluginError(f"{what} cannot be imported: {error_text(error)}") from error
+    if not isinstance(component, type) or not attrs.has(component):
+        raise PluginError(f"{what} is no attrs class: write @attrs.define(kw_only=True, eq=False)")
+    if "name" in setting_names(component):
+        raise PluginError(f"{what}: no setting may be called 'name', which stands for its own")
+    fields = attrs.fields_dict(component)
+    missing = [
+        member
+        for member in _contract(entry.kind)
+        if member not in fields and not hasattr(component, member)
+    ]
+    if missing:
+        raise PluginError(f"{what} is no {entry.kind}: it lacks {', '.join(missing)}")
+    return component
+
+
+def _import(target: str) -> Any:
+    module_name, _, path = target.partition(":")
+    return functools.reduce(getattr, path.split("."), importlib.import_module(module_name))
+
+
+def _imported(entry: Entry) -> object:
+    """Return an entry's class if its module has been imported; an instance is proof of that."""
+    if entry.target_class is not None:
+        return entry.target_class
+    module_name, _, path = entry.target.partition(":")
+    try:
+        return functools.reduce(getattr, path.split("."), sys.modules[module_name])
+    except Exception:  # not imported, or a plugin's lazy attribute that fails
+        return None
+
+
+def _contract(kind: Kind) -> list[str]:
+    """Return the members that a component of a kind must have."""
+    # Not at the top: the contracts need numpy, and listing plugins must stay cheap.
+    from lungpatch import protocols
+
+    protocol = {
+        "segmenter": protocols.Segmenter,
+        "sampler": protocols.PatchSampler,
+        "model": protocols.ReconstructionModel,
+        "scorer": protocols.Scorer,
+        "thresholder": protocols.Thresholder,
+    }[kind]
+    members = {**inspect.get_annotations(protocol), **vars(protocol)}
+    return [member for member in members if not member.startswith("_")]

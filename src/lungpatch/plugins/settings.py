@@ -1,0 +1,174 @@
+"""Settings of components: from plain values to a component, and back."""
+
+from __future__ import annotations
+
+import difflib
+import re
+import sys
+import types
+import typing
+from collections.abc import Mapping
+from typing import Any
+
+import attrs
+
+from lungpatch.errors import ConfigurationError, LungpatchError, PluginError
+
+_PLAIN = (bool, int, float, str, type(None))
+
+
+def setting_names(component: type) -> list[str]:
+    """Return the names of a component class's settings, in order.
+
+    Examples
+    --------
+    >>> from lungpatch.scorers.sad import SADScorer
+    >>> setting_names(SADScorer)
+    ['reduction', 'region']
+    """
+    return [field.alias or field.name for field in _fields(component)]
+
+
+def create_component(component: type, settings: Mapping[str, Any], *, label: str) -> Any:
+    """Make a component from settings as TOML or JSON give them.
+
+    Lists become tuples, and integers become floats where a setting is a float.
+
+    Parameters
+    ----------
+    component : type
+        An attrs class.
+    settings : mapping
+        Values by name.
+    label : str
+        What messages call it, such as ``"scorer 'sad'"``.
+
+    Returns
+    -------
+    object
+        An instance of ``component``.
+
+    Raises
+    ------
+    ConfigurationError
+        If a setting is unknown or missing, or a value has the wrong type or is out of range.
+    PluginError
+        If the class fails for another reason.
+
+    Examples
+    --------
+    >>> from lungpatch.scorers.sad import SADScorer
+    >>> create_component(SADScorer, {"reduktion": "sum"}, label="scorer 'sad'")
+    Traceback (most recent call last):
+    ...
+    lungpatch.errors.ConfigurationError: scorer 'sad' has no setting 'reduktion'; did you mean
+    'reduction'? Its settings: reduction, region
+    """
+    fields = {field.alias or field.name: field for field in _fields(component)}
+    known = f"Its settings: {', '.join(fields)}" if fields else "It has no settings"
+    for name in settings:
+        if name not in fields:
+            near = difflib.get_close_matches(str(name), fields, n=1)
+            hint = f"; did you mean {near[0]!r}?" if near else "."
+            raise ConfigurationError(f"{label} has no setting {name!r}{hint} {known}")
+    for name, field in fields.items():
+        if field.default is attrs.NOTHING and name not in settings:
+            raise ConfigurationError(f"{label} needs the setting {name!r}. {known}")
+    try:
+        values = {
+            name: _converted(name, value, _type_of(component, fields[name]))
+            for name, value in settings.items()
+        }
+        return component(**values)
+    except (TypeError, ValueError, ArithmeticError) as error:
+        if isinstance(error, LungpatchError) and not isinstance(error, ConfigurationError):
+            raise
+        raise ConfigurationError(_refusal(label, error, settings)) from error
+    except LungpatchError:
+        raise
+    except Exception as error:
+        raise PluginError(f"{label} cannot be made: {type(error).__name__}: {error}") from error
+
+
+def component_settings(component: object) -> dict[str, Any]:
+    """Return a component's settings as JSON holds them: plain values, and lists for tuples.
+
+    Raises
+    ------
+    ConfigurationError
+        If a setting is anything else.
+
+    Examples
+    --------
+    >>> from lungpatch.scorers.sad import SADScorer
+    >>> component_settings(SADScorer(reduction="sum"))
+    {'reduction': 'sum', 'region': 'lung'}
+    """
+    return {
+        field.alias or field.name: _plain(getattr(component, field.name), field, component)
+        for field in _fields(type(component))
+    }
+
+
+def _fields(component: type) -> list[attrs.Attribute[Any]]:
+    return [field for field in attrs.fields(component) if field.init]
+
+
+def _plain(value: Any, field: attrs.Attribute[Any], component: object) -> Any:
+    if isinstance(value, (tuple, list)):
+        return [_plain(item, field, component) for item in value]
+    if isinstance(value, _PLAIN):
+        return value
+    raise ConfigurationError(
+        f"{type(component).__name__}: the setting {field.alias!r} is {value!r}, which cannot be "
+        "saved: settings are numbers, strings, booleans, None, and tuples of them"
+    )
+
+
+def _refusal(label: str, error: Exception, settings: Mapping[str, Any]) -> str:
+    # attrs puts the message first, then the attribute, what was expected and the value.
+    message = str(error.args[0]) if error.args else type(error).__name__
+    message = re.sub(r"<class '(?:\w+\.)*(\w+)'>", r"\1", message).rstrip(".")
+    named = [name for name in settings if re.search(rf"\b{re.escape(name)}\b", message)]
+    given = ", ".join(f"{name} = {settings[name]!r}" for name in named or settings)
+    return f"{label}: {message}; given: {given}" if given else f"{label}: {message}"
+
+
+def _type_of(component: type, field: attrs.Attribute[Any]) -> Any:
+    """Resolve a field's annotation; None where that is impossible.
+
+    One by one: annotations of learnt fields may name types that are imported for type checkers
+    only, which `typing.get_type_hints` of the whole class does not survive.
+    """
+    if not isinstance(field.type, str):
+        return field.type
+    for base in component.__mro__:
+        holder = types.SimpleNamespace(__annotations__={"it": field.type})
+        namespace = vars(sys.modules[base.__module__])
+        try:
+            return typing.get_type_hints(holder, namespace)["it"]
+        except Exception:  # evaluates foreign text
+            continue
+    return None
+
+
+def _converted(name: str, value: Any, hint: Any) -> Any:
+    """Bring a value of TOML or JSON to the type of its setting, or refuse it."""
+    union = typing.get_origin(hint) in (typing.Union, types.UnionType)
+    options = typing.get_args(hint) if union else (hint,)
+    if isinstance(value, (list, tuple)):
+        items = next((typing.get_args(o) for o in options if typing.get_origin(o) is tuple), ())
+        if len(items) == 2 and items[1] is Ellipsis:
+            items = (items[0],) * len(value)
+        if len(items) != len(value):
+            items = (None,) * len(value)
+        return tuple(_converted(name, item, hint) for item, hint in zip(value, items, strict=True))
+    if type(value) is int and float in options and int not in options:
+        value = float(value)
+    if all(option in _PLAIN for option in options):
+        # Here as well as in validators, because for Python True is an integer.
+        fits = bool in options if isinstance(value, bool) else isinstance(value, options)
+        if not fits:
+            expected = " or ".join(option.__name__ for option in options)
+            raise TypeError(f"{name!r} must be {expected} (got a {type(value).__name__})")
+    return value
