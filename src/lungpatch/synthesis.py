@@ -1,0 +1,358 @@
+"""Synthetic opacities: the one lesion painter of the library, in numpy and scipy.
+
+`opacity_alpha` says where and how densely a lung is opacified, `blend_opacity` brightens grey
+levels accordingly. A network that must tell or repair lesions, the phantom and the diagnostic of
+identity collapse all use them, on whole images and on patches that are all lung.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Literal, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lungpatch.errors import InvalidMaskError
+
+FloatImage = NDArray[np.float32]
+BoolImage = NDArray[np.bool_]
+
+OpacityKind = Literal["lobar", "patchy", "effusion", "nodular", "veil"]
+OPACITY_KINDS: tuple[OpacityKind, ...] = get_args(OpacityKind)
+"""Lobar consolidation, bronchopneumonia, basal effusion, round infiltrates, diffuse veil."""
+
+_PEAK: dict[OpacityKind, tuple[float, float]] = {
+    "lobar": (0.65, 0.95),
+    "patchy": (0.55, 0.9),
+    "effusion": (0.8, 1.0),
+    "nodular": (0.6, 0.95),
+    "veil": (0.3, 0.55),
+}
+_BILATERAL: dict[OpacityKind, float] = {
+    "lobar": 0.1,
+    "patchy": 0.5,
+    "effusion": 0.35,
+    "nodular": 0.3,
+    "veil": 0.7,
+}
+_SMALLEST_REGION = 0.1  # share of the lung's area below which a region is debris, not a lung
+
+
+def opacity_alpha(
+    lung: BoolImage, rng: np.random.Generator, *, kind: OpacityKind | None = None
+) -> FloatImage:
+    """Draw a synthetic opacity: how far the air of each lung pixel is replaced.
+
+    The idea of training against lesions painted on healthy images is that of DRAEM [1]_, of
+    natural synthetic anomalies [2]_ and, for chest radiographs and within a lung mask, of
+    AnatPaste [3]_. The shapes are our own:
+
+    - ``lobar``: from an oblique fissure to the lung's edge, with air bronchograms in it;
+    - ``patchy``: many small confluent patches;
+    - ``effusion``: dense at the base, fading upwards, higher at the outer wall (meniscus);
+    - ``nodular``: one to three rounded infiltrates;
+    - ``veil``: thin and diffuse over a lung.
+
+    Parameters
+    ----------
+    lung : ndarray of bool, shape (H, W)
+        Where the lungs are; for a patch within a lung, ``numpy.ones((P, P), bool)``.
+    rng : numpy.random.Generator
+    kind : {"lobar", "patchy", "effusion", "nodular", "veil"}, optional
+        Drawn with equal chances by default.
+
+    Returns
+    -------
+    ndarray of float32, shape (H, W), values in [0, 1]
+        0 outside ``lung``; its maximum, drawn per opacity, is at least 0.3.
+
+    Raises
+    ------
+    InvalidMaskError
+        If ``lung`` is not a two-dimensional array of bool, or is empty.
+    ValueError
+        If ``kind`` is unknown.
+
+    References
+    ----------
+    .. [1] V. Zavrtanik, M. Kristan, D. Skocaj. DRAEM: a discriminatively trained reconstruction
+       embedding for surface anomaly detection. ICCV 2021. arXiv:2108.07610
+    .. [2] H. M. Schlueter et al. Natural synthetic anomalies for self-supervised anomaly detection
+       and localization. ECCV 2022. arXiv:2109.15222
+    .. [3] J. Sato et al. Anatomy-aware self-supervised learning for anomaly detection in chest
+       radiographs. 2022. arXiv:2205.04282
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> patch = np.ones((32, 32), bool)
+    >>> alpha = opacity_alpha(patch, np.random.default_rng(0), kind="nodular")
+    >>> alpha.shape, bool(alpha.max() > 0.6)
+    ((32, 32), True)
+    """
+    _check_mask(lung)
+    if kind is None:
+        kind = OPACITY_KINDS[rng.integers(len(OPACITY_KINDS))]
+    elif kind not in OPACITY_KINDS:
+        raise ValueError(f"unknown kind of opacity {kind!r}; use one of {', '.join(OPACITY_KINDS)}")
+    centre = float(np.flatnonzero(lung.any(axis=0)).mean())
+    alpha = np.zeros(lung.shape, np.float32)
+    for rows, columns, region in _choose_regions(lung, rng, _BILATERAL[kind]):
+        # Which way the chest wall lies: +1 if at the region's last column.
+        outwards = 1 if (columns.start + columns.stop - 1) / 2 >= centre else -1
+        field = _PAINTERS[kind](region, outwards, rng)
+        np.maximum(alpha[rows, columns], field * region, out=alpha[rows, columns])
+    alpha *= np.float32(rng.uniform(*_PEAK[kind])) / alpha.max()
+    return np.minimum(alpha, np.float32(1))
+
+
+def blend_opacity(
+    pixels: FloatImage, alpha: FloatImage, rng: np.random.Generator, *, strength: float = 0.5
+) -> FloatImage:
+    """Brighten grey levels where a lung is opacified.
+
+    Each pixel moves the share ``strength * alpha * texture`` of its way to white, where
+    ``texture`` is 1 plus mottle of 15 %. At the default, lung of grey 0.45 becomes soft tissue of
+    grey 0.7, ribs stay visible through it, and fine detail loses contrast, as it does in real
+    consolidations.
+
+    Parameters
+    ----------
+    pixels : ndarray of float32, shape (H, W), values in [0, 1]
+    alpha : ndarray of float32, shape (H, W), values in [0, 1]
+        From `opacity_alpha`; 0 leaves a pixel as it is.
+    rng : numpy.random.Generator
+        Draws the mottle.
+    strength : float
+        In [0, 1].
+
+    Returns
+    -------
+    ndarray of float32, shape (H, W), values in [0, 1]
+        Nowhere darker than ``pixels``.
+
+    Raises
+    ------
+    ValueError
+        If the shapes disagree or ``strength`` leaves [0, 1].
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> rng = np.random.default_rng(0)
+    >>> healthy = np.full((32, 32), 0.45, np.float32)
+    >>> ill = blend_opacity(healthy, opacity_alpha(healthy > 0, rng, kind="veil"), rng)
+    >>> bool((ill >= healthy).all() and ill.mean() > healthy.mean())
+    True
+    """
+    if pixels.shape != alpha.shape:
+        raise ValueError(f"pixels {pixels.shape} and alpha {alpha.shape} must have one shape")
+    if not 0 <= strength <= 1:
+        raise ValueError(f"strength must lie in [0, 1], got {strength}")
+    texture = np.float32(1) + np.float32(0.15) * smooth_noise(pixels.shape, rng, scale=2.0)
+    share = np.clip(np.float32(strength) * alpha * texture, 0, 1)
+    # Rounding must not carry a white pixel past 1.
+    return np.minimum(pixels + share * (1 - pixels), np.float32(1))
+
+
+def smooth_noise(shape: tuple[int, ...], rng: np.random.Generator, *, scale: float) -> FloatImage:
+    """Draw a Gaussian random field: mean 0, variance 1, values alike within ``scale`` pixels.
+
+    White noise on a grid of step ``scale``, spread by Gaussians of that standard deviation; each
+    axis is one matrix product, which is far faster than filtering white noise for large scales.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        (H, W).
+    rng : numpy.random.Generator
+    scale : float
+        In pixels, above 0.
+
+    Returns
+    -------
+    ndarray of float32, shape (H, W)
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> field = smooth_noise((64, 48), np.random.default_rng(0), scale=4.0)
+    >>> field.shape, field.dtype, bool(abs(np.diff(field)).mean() < 0.3)
+    ((64, 48), dtype('float32'), True)
+    """
+    along_rows, along_columns = (_spread(length, scale) for length in shape)
+    grid = rng.standard_normal((along_rows.shape[1], along_columns.shape[1]), dtype=np.float32)
+    return np.asarray(along_rows @ grid @ along_columns.T, np.float32)
+
+
+def smoothstep(values: NDArray[Any]) -> NDArray[Any]:
+    """Rise smoothly from 0 (at 0 and below) to 1 (at 1 and above): 3t^2 - 2t^3.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> smoothstep(np.array([-1.0, 0.5, 2.0])).tolist()
+    [0.0, 0.5, 1.0]
+    """
+    t = np.clip(values, 0, 1)
+    risen: NDArray[Any] = t * t * (3 - 2 * t)
+    return risen
+
+
+def _spread(length: int, scale: float) -> FloatImage:
+    """Weights (length, knots) of the knots at each pixel, squares summing to 1."""
+    knots = np.arange(-2, np.ceil(length / scale) + 3, dtype=np.float32)
+    offsets = (np.arange(length, dtype=np.float32) / np.float32(scale))[:, None] - knots
+    weights = np.exp(-0.5 * offsets * offsets)
+    normalised: FloatImage = weights / np.sqrt((weights * weights).sum(axis=1, keepdims=True))
+    return normalised
+
+
+def _check_mask(lung: BoolImage) -> None:
+    if lung.ndim != 2 or lung.dtype != np.bool_:
+        raise InvalidMaskError(
+            f"the lung mask must be bool of shape (H, W), got {lung.dtype} {lung.shape}"
+        )
+    if not lung.any():
+        raise InvalidMaskError(
+            "the lung mask is empty: there is no place for an opacity; skip this image"
+        )
+
+
+_Region = tuple[slice, slice, BoolImage]
+
+
+def _choose_regions(lung: BoolImage, rng: np.random.Generator, bilateral: float) -> list[_Region]:
+    """Return one connected region of the lung, or at chance ``bilateral`` all, cut out."""
+    from scipy import ndimage
+
+    labels, count = ndimage.label(lung)
+    areas = np.bincount(labels.ravel(), minlength=count + 1)[1:]
+    boxes = ndimage.find_objects(labels)
+    large = np.flatnonzero(areas >= _SMALLEST_REGION * areas.sum())
+    if large.size == 0:
+        large = np.array([areas.argmax()])
+    if rng.random() >= bilateral:
+        large = rng.choice(large, 1, p=areas[large] / areas[large].sum())
+    return [(*boxes[index], labels[boxes[index]] == index + 1) for index in large]
+
+
+def _scale(region: BoolImage) -> float:
+    """Side of the square of the region's area, in pixels."""
+    return float(np.sqrt(np.count_nonzero(region)))
+
+
+def _limited_noise(shape: tuple[int, ...], rng: np.random.Generator, scale: float) -> FloatImage:
+    """Return smooth noise within [-1, 1], so that edges it moves stay where they can be bounded."""
+    return np.tanh(smooth_noise(shape, rng, scale=max(scale, 1.0)))
+
+
+def _ellipses(
+    region: BoolImage,
+    rng: np.random.Generator,
+    *,
+    count: int,
+    radii: tuple[float, float],
+    noise: float,
+    steepness: float,
+) -> FloatImage:
+    """Paint ``count`` ellipses with noisy, soft edges, centred in lung, ``radii`` in pixels."""
+    field = np.zeros(region.shape, np.float32)
+    edge = noise * _limited_noise(region.shape, rng, 0.5 * radii[0])
+    inside = np.flatnonzero(region)
+    for place in rng.choice(inside, count):
+        row, column = np.unravel_index(place, region.shape)
+        radius = max(rng.uniform(*radii), 1.0)
+        ratio, angle = rng.uniform(0.65, 1.0), rng.uniform(0, np.pi)
+        # Beyond this window the ellipse is 0, whatever the noise.
+        reach = int(np.ceil(radius * (1 + noise))) + 1
+        window = (
+            slice(max(row - reach, 0), row + reach + 1),
+            slice(max(column - reach, 0), column + reach + 1),
+        )
+        down = np.arange(region.shape[0], dtype=np.float32)[window[0], None] - np.float32(row)
+        right = np.arange(region.shape[1], dtype=np.float32)[window[1]] - np.float32(column)
+        along = np.float32(np.cos(angle)) * right + np.float32(np.sin(angle)) * down
+        across = np.float32(np.cos(angle)) * down - np.float32(np.sin(angle)) * right
+        distance = np.hypot(along, across / np.float32(ratio)) / np.float32(radius)
+        ellipse = rng.uniform(0.6, 1.0) * smoothstep(steepness * (1 - distance + edge[window]))
+        # Overlapping patches flow into one another.
+        field[window] += ellipse * (1 - field[window])
+    return field
+
+
+def _paint_lobar(region: BoolImage, outwards: int, rng: np.random.Generator) -> FloatImage:
+    height, width = region.shape
+    size = _scale(region)
+    tilt = rng.uniform(0.1, 0.5) * outwards
+    lower = rng.random() < 0.6
+    along = np.arange(height, dtype=np.float32)[:, None] + np.float32(tilt) * np.arange(
+        width, dtype=np.float32
+    )
+    if not lower:
+        along = -along
+    fissure = np.quantile(along[region], rng.uniform(0.4, 0.75))
+    wobble = 0.45 * _limited_noise(region.shape, rng, 0.15 * size)
+    lobe = smoothstep(0.5 + (along - fissure) / np.float32(rng.uniform(0.08, 0.2) * size) + wobble)
+    mottle = 0.88 + 0.12 * _limited_noise(region.shape, rng, 0.12 * size)
+    # The zero lines of a smooth field wind and fork as air-filled bronchi do.
+    bronchi = np.exp(-((smooth_noise(region.shape, rng, scale=max(0.07 * size, 1.0)) / 0.13) ** 2))
+    where = smoothstep(0.5 + smooth_noise(region.shape, rng, scale=max(0.25 * size, 1.0)))
+    painted: FloatImage = lobe * mottle * (1 - 0.3 * bronchi * where)
+    return painted
+
+
+def _paint_patchy(region: BoolImage, outwards: int, rng: np.random.Generator) -> FloatImage:
+    size = _scale(region)
+    return _ellipses(
+        region,
+        rng,
+        count=int(rng.integers(6, 15)),
+        radii=(0.07 * size, 0.24 * size),
+        noise=0.45,
+        steepness=1.0,
+    )
+
+
+def _paint_effusion(region: BoolImage, outwards: int, rng: np.random.Generator) -> FloatImage:
+    height, width = region.shape
+    size = _scale(region)
+    rows = np.arange(height, dtype=np.float32)[:, None]
+    outer = np.linspace(0, 1, width, dtype=np.float32)[::outwards]
+    level = np.quantile(np.nonzero(region)[0], rng.uniform(0.5, 0.85))
+    surface = np.float32(level) - np.float32(rng.uniform(0.15, 0.5) * size) * outer**2
+    wobble = 0.2 * _limited_noise(region.shape, rng, 0.3 * size)
+    softness = np.float32(rng.uniform(0.2, 0.45) * size)
+    painted: FloatImage = smoothstep(0.5 + (rows - surface) / softness + wobble)
+    return painted
+
+
+def _paint_nodular(region: BoolImage, outwards: int, rng: np.random.Generator) -> FloatImage:
+    size = _scale(region)
+    return _ellipses(
+        region,
+        rng,
+        count=int(rng.integers(1, 4)),
+        radii=(0.12 * size, 0.28 * size),
+        noise=0.15,
+        steepness=1.6,
+    )
+
+
+def _paint_veil(region: BoolImage, outwards: int, rng: np.random.Generator) -> FloatImage:
+    size = _scale(region)
+    clouds = _limited_noise(region.shape, rng, 0.3 * size)
+    grain = _limited_noise(region.shape, rng, 0.05 * size)
+    painted: FloatImage = 0.65 + 0.25 * clouds + 0.1 * grain
+    return painted
+
+
+_Painter = Callable[[BoolImage, int, np.random.Generator], FloatImage]
+_PAINTERS: dict[OpacityKind, _Painter] = {
+    "lobar": _paint_lobar,
+    "patchy": _paint_patchy,
+    "effusion": _paint_effusion,
+    "nodular": _paint_nodular,
+    "veil": _paint_veil,
+}
