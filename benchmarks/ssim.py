@@ -1,0 +1,107 @@
+"""SSIM of many small patches: lungpatch against scikit-image and pytorch-msssim.
+
+    python benchmarks/ssim.py
+
+pytorch-msssim is left out where it is missing; `pip install --no-deps pytorch-msssim` brings it.
+
+All take the settings of Wang et al. 2004: a Gaussian window of sigma 1.5, 11x11 pixels, population
+covariance, data range 1, the mean over the pixels whose window fits. What differs: lungpatch
+works in float64 and also returns the map of the whole patch, mirrored at the border; scikit-image
+takes a patch at a time (in float32 and float64); pytorch-msssim works in float32 and gives the
+mean only. The largest difference from scikit-image in float64 is printed too.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from interleaved import print_table, time_interleaved
+from numpy.typing import NDArray
+from skimage.metrics import structural_similarity
+
+from lungpatch.containers import PatchBatch, Reconstruction
+from lungpatch.scorers.ssim import SSIMScorer
+
+try:
+    from pytorch_msssim import ssim as pytorch_ssim
+except ImportError:
+    pytorch_ssim = None
+
+PATCH = 32
+
+
+def patch_pairs(count: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Patches of smooth noise, as in lungs, and slightly changed ones; one pair is flat."""
+    rng = np.random.default_rng(0)
+    target = np.cumsum(rng.normal(0, 0.02, (count, PATCH, PATCH)), axis=2) + 0.5
+    expected = target + rng.normal(0, 0.01, target.shape)
+    target[0], expected[0] = 0.5, 0.501
+    return (
+        np.clip(target, 0, 1).astype(np.float32),
+        np.clip(expected, 0, 1).astype(np.float32),
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="SSIM benchmark.")
+    parser.add_argument("--repeats", type=int, default=15)
+    repeats = parser.parse_args().repeats
+
+    scorer = SSIMScorer(region="patch")
+    for count in (169, 1352):
+        target, expected = patch_pairs(count)
+        patches = PatchBatch(
+            pixels=target,
+            corners=np.zeros((count, 2), dtype=np.int64),
+            lung=np.ones(target.shape, dtype=np.bool_),
+            image_shape=(256, 256),
+            image_id="noise",
+        )
+        reconstruction = Reconstruction(target=target[:, None], expected=expected[:, None])
+
+        def scikit_image(
+            dtype: type[np.floating],
+            target: NDArray[np.float32] = target,
+            expected: NDArray[np.float32] = expected,
+        ) -> NDArray[np.float64]:
+            return np.array(
+                [
+                    1
+                    - structural_similarity(
+                        a.astype(dtype),
+                        b.astype(dtype),
+                        data_range=1.0,
+                        gaussian_weights=True,
+                        use_sample_covariance=False,
+                    )
+                    for a, b in zip(target, expected, strict=True)
+                ]
+            )
+
+        def pytorch_msssim(
+            target: NDArray[np.float32] = target, expected: NDArray[np.float32] = expected
+        ) -> NDArray[np.float32]:
+            x, y = torch.tensor(target)[:, None], torch.tensor(expected)[:, None]
+            return 1 - pytorch_ssim(x, y, data_range=1.0, size_average=False).numpy()
+
+        contenders: dict[str, Callable[[], NDArray[np.floating]]] = {
+            "lungpatch SSIMScorer": lambda p=patches, r=reconstruction: scorer.score(p, r).values,
+            "scikit-image, loop, float32": lambda run=scikit_image: run(np.float32),
+            "scikit-image, loop, float64": lambda run=scikit_image: run(np.float64),
+        }
+        if pytorch_ssim is not None:
+            contenders["pytorch-msssim, float32"] = pytorch_msssim
+        print_table(f"{count} patches of {PATCH}x{PATCH}", time_interleaved(contenders, repeats))
+        reference = scikit_image(np.float64)
+        print("  largest difference from scikit-image in float64:")
+        for name, run in contenders.items():
+            print(f"    {name}: {np.abs(run() - reference).max():.1e}")
+    if pytorch_ssim is None:
+        print("\npytorch-msssim left out: pip install --no-deps pytorch-msssim")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,76 @@
+"""What all scorers share: which pixels count, and the mean over them."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lungpatch.containers import BoolImage, PatchBatch, Reconstruction
+from lungpatch.errors import ConfigurationError
+
+Region = Literal["lung", "patch"]
+REGIONS: tuple[Region, ...] = ("lung", "patch")
+
+
+def check_pixelwise(patches: PatchBatch, reconstruction: Reconstruction) -> None:
+    """Refuse a reconstruction that is not one value a pixel of these patches.
+
+    Raises
+    ------
+    ConfigurationError
+    """
+    count, _, height, width = reconstruction.target.shape
+    side = patches.patch_size
+    if count != len(patches):
+        raise ConfigurationError(
+            f"{len(patches)} patches, but a reconstruction of {count}: pass the reconstruction "
+            "of the same batch"
+        )
+    if (height, width) != (side, side):
+        raise ConfigurationError(
+            f"the reconstruction has {height}x{width} places a patch, its patches {side}x{side} "
+            "pixels: this scorer compares pixel by pixel, so the model must return maps of the "
+            "patch's size"
+        )
+
+
+def region_support(patches: PatchBatch, region: Region) -> BoolImage:
+    """Return the pixels of each patch that count.
+
+    Parameters
+    ----------
+    patches : PatchBatch
+    region : {"lung", "patch"}
+
+    Returns
+    -------
+    ndarray of bool, shape (N, P, P)
+
+    Raises
+    ------
+    ConfigurationError
+        If a patch has no lung pixel under ``region="lung"``.
+    """
+    if region == "patch":
+        return np.ones(patches.pixels.shape, dtype=np.bool_)
+    empty = np.flatnonzero(~patches.lung.any(axis=(1, 2)))
+    if len(empty):
+        raise ConfigurationError(
+            f"{patches.image_id}: {len(empty)} of {len(patches)} patches hold no lung pixel to "
+            "score: sample with min_lung_fraction > 0, or score with region='patch'"
+        )
+    return patches.lung
+
+
+def sum_over(error: NDArray[Any], support: BoolImage) -> NDArray[np.float64]:
+    """Sum each patch's ``error`` over its ``support``; float64, shape (N,)."""
+    total: NDArray[np.float64] = np.einsum("nij,nij->n", error, support, dtype=np.float64)
+    return total
+
+
+def mean_over(error: NDArray[Any], support: BoolImage) -> NDArray[np.float64]:
+    """Average each patch's ``error`` over its ``support``; float64, shape (N,)."""
+    mean: NDArray[np.float64] = sum_over(error, support) / support.sum(axis=(1, 2))
+    return mean

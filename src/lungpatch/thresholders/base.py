@@ -1,0 +1,100 @@
+"""What every thresholder of this package learns: ascending thresholds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import ClassVar
+
+import attrs
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from lungpatch.errors import ConfigurationError, NotFittedError
+from lungpatch.thresholders.checks import check_scores
+
+
+@attrs.define(kw_only=True, eq=False)
+class LearntThresholds:
+    """Thresholds that split scores into classes, and how they are used, kept and restored.
+
+    ``fit`` of a subclass sets them; ``min_scores`` is overridden where one score is not enough.
+
+    Examples
+    --------
+    >>> from lungpatch.thresholders.multi_otsu import MultiOtsuThresholder
+    >>> fitted = MultiOtsuThresholder(classes=3).fit([1, 2, 11, 12, 21, 22])
+    >>> restored = MultiOtsuThresholder(classes=3)
+    >>> restored.load_state(fitted.state())
+    >>> restored.threshold_, restored.thresholds_
+    (6.5, (6.5, 16.5))
+    """
+
+    uses_labels: ClassVar[bool] = False
+
+    _thresholds: tuple[float, ...] | None = attrs.field(init=False, default=None, repr=False)
+
+    @property
+    def min_scores(self) -> int:
+        """Least number of scores that ``fit`` needs."""
+        return 1
+
+    @property
+    def thresholds_(self) -> tuple[float, ...]:
+        """All thresholds, ascending: one less than there are classes."""
+        if self._thresholds is None:
+            name = type(self).__name__
+            labels = ", gt_labels" if self.uses_labels else ""
+            raise NotFittedError(f"{name} has no threshold yet: call fit(pred_scores{labels})")
+        return self._thresholds
+
+    @property
+    def threshold_(self) -> float:
+        """The threshold between healthy and everything above: the lowest one."""
+        return self.thresholds_[0]
+
+    def classify(self, scores: ArrayLike) -> NDArray[np.int64]:
+        """Return the class of each score.
+
+        Parameters
+        ----------
+        scores : array_like, shape (N,)
+
+        Returns
+        -------
+        ndarray of int64, shape (N,)
+            The number of thresholds that the score is above: 0 is healthy.
+
+        Raises
+        ------
+        NotFittedError
+            Before ``fit``.
+        ConfigurationError
+            If the scores have several axes, or hold NaN or infinite values.
+        """
+        thresholds = np.array(self.thresholds_)
+        values = check_scores(scores, at_least=0)
+        return np.searchsorted(thresholds, values, side="left").astype(np.int64)
+
+    def state(self) -> dict[str, list[float]]:
+        """Return all that was learnt, ready for JSON."""
+        return {"thresholds": list(self.thresholds_)}
+
+    def load_state(self, state: Mapping[str, list[float]]) -> None:
+        """Take over what ``state`` returned.
+
+        Parameters
+        ----------
+        state : mapping
+
+        Raises
+        ------
+        ConfigurationError
+            If it does not hold finite thresholds in ascending order.
+        """
+        thresholds = state.get("thresholds", [])
+        values = check_scores(thresholds, at_least=0)
+        if values.size == 0 or (np.diff(values) < 0).any():
+            raise ConfigurationError(
+                f"{type(self).__name__}: a state holds 'thresholds' in ascending order, got {state}"
+            )
+        self._thresholds = tuple(values.tolist())

@@ -1,0 +1,96 @@
+"""Checks of what thresholders are given."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from lungpatch.errors import ConfigurationError, InsufficientDataError
+
+
+def check_scores(pred_scores: ArrayLike, *, at_least: int = 1) -> NDArray[np.float64]:
+    """Return scores as float64, shape (N,).
+
+    Parameters
+    ----------
+    pred_scores : array_like, shape (N,)
+    at_least : int
+        Least number of scores.
+
+    Returns
+    -------
+    ndarray of float64, shape (N,)
+
+    Raises
+    ------
+    ConfigurationError
+        If they are not numbers along one axis, or hold NaN or infinite values.
+    InsufficientDataError
+        If there are fewer than ``at_least``.
+
+    Examples
+    --------
+    >>> check_scores([1, 2])
+    array([1., 2.])
+    """
+    try:
+        scores = np.asarray(pred_scores, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise ConfigurationError(f"pred_scores must be numbers, one an image: {error}") from error
+    if scores.ndim != 1:
+        raise ConfigurationError(
+            f"pred_scores must have one axis, one score an image, got shape {scores.shape}"
+        )
+    bad = np.count_nonzero(~np.isfinite(scores))
+    if bad:
+        raise ConfigurationError(
+            f"{bad} of {scores.size} pred_scores are NaN or infinite: leave out images that "
+            "could not be scored"
+        )
+    if scores.size < at_least:
+        raise InsufficientDataError(f"needs at least {at_least} scores, got {scores.size}")
+    return scores
+
+
+def check_labels(gt_labels: ArrayLike | None, count: int) -> NDArray[np.bool_]:
+    """Return labels as bool, shape (N,), of which both kinds occur.
+
+    Parameters
+    ----------
+    gt_labels : array_like, shape (N,), or None
+        True or 1 for anomalous, False or 0 for healthy.
+    count : int
+        Number of scores that they belong to.
+
+    Returns
+    -------
+    ndarray of bool, shape (N,)
+
+    Raises
+    ------
+    ConfigurationError
+        If they are missing, not ``count`` many, or anything but 0 and 1.
+    InsufficientDataError
+        If all are alike.
+
+    Examples
+    --------
+    >>> check_labels([0, 1], 2)
+    array([False,  True])
+    """
+    if gt_labels is None:
+        raise ConfigurationError("needs labels: call fit(pred_scores, gt_labels)")
+    labels = np.asarray(gt_labels)
+    if labels.shape != (count,):
+        raise ConfigurationError(
+            f"gt_labels must be one a score, got shape {labels.shape} for {count} scores"
+        )
+    if not np.isin(labels, (0, 1)).all():
+        raise ConfigurationError("gt_labels must be 0 (healthy) or 1 (anomalous) only")
+    positive: NDArray[np.bool_] = labels.astype(np.bool_)
+    if positive.all() or not positive.any():
+        raise InsufficientDataError(
+            "gt_labels must hold healthy and anomalous images, got "
+            f"{np.count_nonzero(positive)} anomalous of {count}"
+        )
+    return positive

@@ -1,0 +1,44 @@
+"""A threshold given by the user."""
+
+from __future__ import annotations
+
+from typing import Self
+
+import attrs
+from attrs import validators
+from numpy.typing import ArrayLike
+
+from lungpatch.thresholders.base import LearntThresholds
+
+
+@attrs.define(kw_only=True, eq=False)
+class FixedThresholder(LearntThresholds):
+    """The threshold is a setting; nothing is learnt.
+
+    Parameters
+    ----------
+    value : float
+        The threshold, in the unit of the scores.
+
+    Examples
+    --------
+    >>> FixedThresholder(value=1.5).threshold_
+    1.5
+    """
+
+    value: float = attrs.field(
+        validator=[
+            validators.instance_of((int, float)),
+            validators.gt(float("-inf")),
+            validators.lt(float("inf")),
+        ]
+    )
+
+    @property
+    def thresholds_(self) -> tuple[float, ...]:
+        """The one threshold."""
+        return (float(self.value),)
+
+    def fit(self, pred_scores: ArrayLike, gt_labels: ArrayLike | None = None) -> Self:
+        """Return itself; neither scores nor labels are looked at."""
+        return self

@@ -1,0 +1,163 @@
+"""A mixture of Gaussians."""
+
+from __future__ import annotations
+
+import math
+from typing import Self
+
+import attrs
+import numpy as np
+from attrs import validators
+from numpy.typing import ArrayLike, NDArray
+
+from lungpatch.errors import InsufficientDataError
+from lungpatch.thresholders.base import LearntThresholds
+from lungpatch.thresholders.checks import check_scores
+from lungpatch.thresholders.multi_otsu import least_variance_thresholds
+
+_MAX_ITERATIONS = 2000
+_TOLERANCE = 1e-9  # rise of the mean log-likelihood below which EM ends
+_VARIANCE_FLOOR = 1e-6  # of the variance of all scores; else a component could shrink to a point
+
+
+@attrs.define(kw_only=True, eq=False)
+class MixtureThresholder(LearntThresholds):
+    """Thresholds where neighbouring Gaussians of a mixture are equally likely.
+
+    With three components of patch scores these stand for the paper's three kinds (table 1):
+    healthy lung, lung with opacity, outside the lung. ``threshold_`` is the lowest threshold.
+
+    Parameters
+    ----------
+    n_components : int
+        At least 2.
+
+    Notes
+    -----
+    Fitted by expectation-maximisation from the classes of least variance (see
+    `MultiOtsuThresholder`), so nothing is random. Components are in the order of their means; the
+    threshold between two neighbours is where, going up, the higher one becomes the likelier.
+
+    Source: Dempster, Laird, Rubin, "Maximum likelihood from incomplete data via the EM algorithm",
+    Journal of the Royal Statistical Society B 39 (1977), section 4.3.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> rng = np.random.default_rng(0)
+    >>> scores = np.concatenate([rng.normal(mean, 1, 500) for mean in (0, 10, 20)])
+    >>> [round(t) for t in MixtureThresholder().fit(scores).thresholds_]
+    [5, 15]
+    """
+
+    n_components: int = attrs.field(
+        default=3, validator=[validators.instance_of(int), validators.ge(2)]
+    )
+
+    @property
+    def min_scores(self) -> int:
+        """Least number of distinct scores that ``fit`` needs: one a component."""
+        return self.n_components
+
+    def fit(self, pred_scores: ArrayLike, gt_labels: ArrayLike | None = None) -> Self:
+        """Set the thresholds.
+
+        Parameters
+        ----------
+        pred_scores : array_like, shape (N,)
+            Scores of all kinds together.
+        gt_labels : None
+            Not used.
+
+        Returns
+        -------
+        MixtureThresholder
+            Itself.
+
+        Raises
+        ------
+        InsufficientDataError
+            If there are fewer distinct scores than components, or the scores do not fall into
+            that many groups: a component is nowhere the likeliest.
+        ConfigurationError
+            If the scores are not finite numbers along one axis.
+        """
+        scores = check_scores(pred_scores, at_least=self.min_scores)
+        weights, means, variances = fit_gaussian_mixture(scores, self.n_components)
+        thresholds = _crossings(weights, means, variances)
+        if not np.isfinite(thresholds).all() or (np.diff(thresholds) <= 0).any():
+            raise InsufficientDataError(
+                f"the scores do not fall into {self.n_components} groups: a fitted Gaussian is "
+                f"nowhere the likeliest. Lower n_components, or use a thresholder that needs no "
+                f"groups, such as 'quantile'; means {np.round(means, 4).tolist()}, standard "
+                f"deviations {np.round(np.sqrt(variances), 4).tolist()}, weights "
+                f"{np.round(weights, 3).tolist()}"
+            )
+        self._thresholds = tuple(thresholds.tolist())
+        return self
+
+
+def fit_gaussian_mixture(
+    scores: NDArray[np.float64], n_components: int
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """Fit a mixture of Gaussians by expectation-maximisation.
+
+    Parameters
+    ----------
+    scores : ndarray of float64, shape (N,)
+    n_components : int
+
+    Returns
+    -------
+    weights, means, variances : ndarray of float64, shape (n_components,)
+        In ascending order of the means.
+
+    Raises
+    ------
+    InsufficientDataError
+        If there are fewer distinct scores than components.
+    """
+    thresholds = least_variance_thresholds(scores, n_components)
+    centre, scale = scores.mean(), scores.std()
+    x = ((scores - centre) / scale)[:, None]
+    membership = np.searchsorted(thresholds, scores, side="left")
+    responsibility = np.eye(n_components)[membership]
+    previous = -math.inf
+    for _ in range(_MAX_ITERATIONS):
+        # A component that lost all its scores keeps a weight too small to matter.
+        mass = responsibility.sum(axis=0) + 10 * np.finfo(np.float64).eps
+        weights = mass / mass.sum()
+        means = (responsibility * x).sum(axis=0) / mass
+        variances = np.maximum(
+            (responsibility * (x - means) ** 2).sum(axis=0) / mass, _VARIANCE_FLOOR
+        )
+        log_joint = np.log(weights) - 0.5 * (
+            np.log(2 * math.pi * variances) + (x - means) ** 2 / variances
+        )
+        highest = log_joint.max(axis=1, keepdims=True)  # taken out so that no exp underflows
+        joint = np.exp(log_joint - highest)
+        density = joint.sum(axis=1, keepdims=True)
+        likelihood = float((np.log(density) + highest).mean())
+        if likelihood - previous < _TOLERANCE:
+            break
+        previous = likelihood
+        responsibility = joint / density
+    order = np.argsort(means)
+    return weights[order], means[order] * scale + centre, variances[order] * scale**2
+
+
+def _crossings(
+    weights: NDArray[np.float64], means: NDArray[np.float64], variances: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Where, going up, the higher of two neighbours becomes the likelier; NaN if nowhere."""
+    # The log of the ratio low : high is a x^2 + b x + c, with x counted from the lower mean. Of
+    # its roots the one wanted is where it falls.
+    low, high = variances[:-1], variances[1:]
+    distance = np.diff(means)
+    a = 0.5 / high - 0.5 / low
+    b = -distance / high
+    c = 0.5 * distance**2 / high - np.diff(np.log(weights)) + 0.5 * np.diff(np.log(variances))
+    discriminant = b**2 - 4 * a * c
+    crosses = (discriminant > 0) & (distance > 0)
+    root = np.sqrt(np.where(crosses, discriminant, np.nan))
+    return means[:-1] + 2 * c / (root - b)

@@ -1,0 +1,159 @@
+"""Classes of least variance."""
+
+from __future__ import annotations
+
+from typing import Any, Self
+
+import attrs
+import numpy as np
+from attrs import validators
+from numpy.typing import ArrayLike, NDArray
+
+from lungpatch.errors import InsufficientDataError
+from lungpatch.thresholders.base import LearntThresholds
+from lungpatch.thresholders.checks import check_scores
+
+
+@attrs.define(kw_only=True, eq=False)
+class MultiOtsuThresholder(LearntThresholds):
+    """Split scores into classes of least variance (Otsu's method for several classes).
+
+    With three classes of patch scores these are the paper's (table 1): healthy lung, lung with
+    opacity, outside the lung. ``threshold_`` is the lowest threshold.
+
+    Parameters
+    ----------
+    classes : int
+        At least 2.
+
+    Notes
+    -----
+    Exact: the best of all splits of the scores themselves, not of a histogram, found by dynamic
+    programming in O(classes N log N) for N distinct scores. A threshold lies midway between the
+    neighbouring scores of two classes. It always finds classes, also where scores have one mode.
+
+    Source: Otsu, "A threshold selection method from gray-level histograms", IEEE Transactions on
+    Systems, Man, and Cybernetics 9 (1979), doi:10.1109/TSMC.1979.4310076; Liao, Chen, Chung, "A
+    fast algorithm for multilevel thresholding", Journal of Information Science and Engineering 17
+    (2001).
+
+    Examples
+    --------
+    >>> thresholder = MultiOtsuThresholder(classes=3).fit([1, 2, 11, 12, 21, 22])
+    >>> thresholder.thresholds_
+    (6.5, 16.5)
+    >>> thresholder.classify([0, 6.5, 7, 30]).tolist()
+    [0, 0, 1, 2]
+    """
+
+    classes: int = attrs.field(default=3, validator=[validators.instance_of(int), validators.ge(2)])
+
+    @property
+    def min_scores(self) -> int:
+        """Least number of distinct scores that ``fit`` needs: one a class."""
+        return self.classes
+
+    def fit(self, pred_scores: ArrayLike, gt_labels: ArrayLike | None = None) -> Self:
+        """Set the thresholds.
+
+        Parameters
+        ----------
+        pred_scores : array_like, shape (N,)
+            Scores of all classes together.
+        gt_labels : None
+            Not used.
+
+        Returns
+        -------
+        MultiOtsuThresholder
+            Itself.
+
+        Raises
+        ------
+        InsufficientDataError
+            If there are fewer distinct scores than classes.
+        ConfigurationError
+            If the scores are not finite numbers along one axis.
+        """
+        scores = check_scores(pred_scores, at_least=self.min_scores)
+        self._thresholds = tuple(least_variance_thresholds(scores, self.classes).tolist())
+        return self
+
+
+def between(low: Any, high: Any) -> NDArray[np.float64]:
+    """Midway between two scores; never ``high`` itself, so that ``high`` lies above it."""
+    middle = np.asarray(low / 2 + high / 2, dtype=np.float64)
+    return np.where((middle >= low) & (middle < high), middle, low)
+
+
+def least_variance_thresholds(scores: NDArray[np.float64], classes: int) -> NDArray[np.float64]:
+    """Find the thresholds that leave the least variance within classes.
+
+    Parameters
+    ----------
+    scores : ndarray of float64, shape (N,)
+    classes : int
+        At least 1.
+
+    Returns
+    -------
+    ndarray of float64, shape (classes - 1,)
+        Ascending.
+
+    Raises
+    ------
+    InsufficientDataError
+        If there are fewer distinct scores than classes.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> least_variance_thresholds(np.array([1.0, 2.0, 9.0]), 2)
+    array([5.5])
+    """
+    values, counts = np.unique(scores, return_counts=True)
+    if values.size < classes:
+        raise InsufficientDataError(
+            f"{classes} classes need at least {classes} different scores, got {values.size}"
+        )
+    centred = values - scores.mean()
+    centred /= np.abs(centred).max() or 1.0  # neither overflow nor lost digits in the squares
+    weight = np.concatenate([[0], np.cumsum(counts)])
+    total = np.concatenate([[0], np.cumsum(counts * centred)])
+
+    def between_variance(start: Any, stop: Any) -> Any:
+        """Share of values[start:stop], as one class, in the variance between classes."""
+        return (total[stop] - total[start]) ** 2 / (weight[stop] - weight[start])
+
+    # best[j]: highest variance between `number` classes of values[:j].
+    size = values.size
+    best = np.full(size + 1, -np.inf)
+    best[1:] = between_variance(0, np.arange(1, size + 1))
+    splits = []
+    for number in range(2, classes + 1):
+        last = np.zeros(size + 1, dtype=np.int64)
+        improved = np.full(size + 1, -np.inf)
+        # The best start of the last class never moves down as j grows, so each half of a range
+        # of j needs to look only on its side of the middle's answer.
+        ranges = [(number, size, number - 1, size - 1)]
+        while ranges:
+            low, high, first_start, last_start = ranges.pop()
+            if low > high:
+                continue
+            stop = (low + high) // 2
+            starts = np.arange(first_start, min(last_start, stop - 1) + 1)
+            value = best[starts] + between_variance(starts, stop)
+            at = int(np.argmax(value))
+            last[stop], improved[stop] = starts[at], value[at]
+            ranges.append((low, stop - 1, first_start, int(starts[at])))
+            ranges.append((stop + 1, high, int(starts[at]), last_start))
+        best = improved
+        splits.append(last)
+
+    cuts = []
+    stop = size
+    for last in reversed(splits):
+        stop = int(last[stop])
+        cuts.append(stop)
+    at_cut = np.array(cuts[::-1], dtype=np.int64)
+    return between(values[at_cut - 1], values[at_cut])

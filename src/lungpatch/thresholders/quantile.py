@@ -1,0 +1,61 @@
+"""A quantile of the healthy scores."""
+
+from __future__ import annotations
+
+from typing import Self
+
+import attrs
+import numpy as np
+from attrs import validators
+from numpy.typing import ArrayLike
+
+from lungpatch.thresholders.base import LearntThresholds
+from lungpatch.thresholders.checks import check_scores
+
+
+@attrs.define(kw_only=True, eq=False)
+class QuantileThresholder(LearntThresholds):
+    """Quantile of the healthy scores.
+
+    A share of about ``1 - q`` of healthy images lies above it; with few scores that share is
+    uncertain. `ConformalThresholder` bounds it.
+
+    Parameters
+    ----------
+    q : float
+        Share of the healthy scores below the threshold, in [0, 1]; linear between scores.
+
+    Examples
+    --------
+    >>> QuantileThresholder(q=0.75).fit([1, 2, 3, 4, 5]).threshold_
+    4.0
+    """
+
+    q: float = attrs.field(
+        default=0.95,
+        validator=[validators.instance_of((int, float)), validators.ge(0), validators.le(1)],
+    )
+
+    def fit(self, pred_scores: ArrayLike, gt_labels: ArrayLike | None = None) -> Self:
+        """Set the threshold.
+
+        Parameters
+        ----------
+        pred_scores : array_like, shape (N,)
+            Scores of healthy images, best kept out of training.
+        gt_labels : None
+            Not used.
+
+        Returns
+        -------
+        QuantileThresholder
+            Itself.
+
+        Raises
+        ------
+        InsufficientDataError, ConfigurationError
+            If there are no scores, or they are not finite numbers along one axis.
+        """
+        scores = check_scores(pred_scores, at_least=self.min_scores)
+        self._thresholds = (float(np.quantile(scores, self.q)),)
+        return self

@@ -1,0 +1,77 @@
+"""The threshold that separates labelled images best."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Self
+
+import attrs
+import numpy as np
+from numpy.typing import ArrayLike
+
+from lungpatch.thresholders.base import LearntThresholds
+from lungpatch.thresholders.checks import check_labels, check_scores
+from lungpatch.thresholders.multi_otsu import between
+
+
+@attrs.define(kw_only=True, eq=False)
+class YoudenThresholder(LearntThresholds):
+    """Highest sensitivity + specificity - 1 on labelled images (Youden's J).
+
+    Uses labels: figures on the images it was fitted on are optimistic. Fit it on images that are
+    not tested on.
+
+    Notes
+    -----
+    The threshold lies midway between two neighbouring scores. Of equally good ones it is the
+    highest, which gives the fewest false alarms.
+
+    Source: Youden, "Index for rating diagnostic tests", Cancer 3 (1950),
+    doi:10.1002/1097-0142(1950)3:1<32::AID-CNCR2820030106>3.0.CO;2-3.
+
+    Examples
+    --------
+    >>> YoudenThresholder().fit([1, 2, 3, 4, 5], [0, 0, 1, 0, 1]).threshold_
+    2.5
+    """
+
+    uses_labels: ClassVar[bool] = True
+
+    @property
+    def min_scores(self) -> int:
+        """Least number of scores that ``fit`` needs: one of each kind."""
+        return 2
+
+    def fit(self, pred_scores: ArrayLike, gt_labels: ArrayLike | None = None) -> Self:
+        """Set the threshold.
+
+        Parameters
+        ----------
+        pred_scores : array_like, shape (N,)
+        gt_labels : array_like of bool, shape (N,)
+            True or 1 for anomalous.
+
+        Returns
+        -------
+        YoudenThresholder
+            Itself.
+
+        Raises
+        ------
+        InsufficientDataError
+            If there are fewer than two scores, or all labels are alike.
+        ConfigurationError
+            If scores or labels are missing, of other shapes, or no finite numbers.
+        """
+        scores = check_scores(pred_scores, at_least=self.min_scores)
+        positive = check_labels(gt_labels, scores.size)
+        values, place = np.unique(scores, return_inverse=True)
+        # At each distinct score: how many of each kind lie at or below it, so are not called.
+        missed = np.cumsum(np.bincount(place[positive], minlength=values.size))
+        spared = np.cumsum(np.bincount(place[~positive], minlength=values.size))
+        # In integers, J times the number of pairs, so that ties are ties.
+        n_positive, n_negative = int(missed[-1]), int(spared[-1])
+        index = spared * n_positive - missed * n_negative
+        best = values.size - 1 - int(np.argmax(index[::-1]))
+        above = values[best + 1] if best + 1 < values.size else values[best]
+        self._thresholds = (float(between(values[best], above)),)
+        return self
