@@ -1,0 +1,345 @@
+"""The command line: parses, calls, prints. The work is done elsewhere.
+
+Exit status: 0 all good, 2 nothing could be done (usage), 3 some images failed.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from lungpatch.errors import ConfigurationError, LungpatchError, MissingInputError
+
+if TYPE_CHECKING:
+    from lungpatch.containers import Failure
+    from lungpatch.pipeline import Pipeline
+
+SOME_FAILED = 3
+USAGE = 2
+INTERRUPTED = 130
+
+app = typer.Typer(
+    name="lungpatch",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+    help=(
+        "Find where a chest radiograph departs from healthy lung, without training on a single "
+        "lesion.\n\n"
+        "Start with **lungpatch demo**. On your own films: **lungpatch fit** healthy/ --out "
+        "mine.lungpatch, then **lungpatch detect** others/ --pipeline mine.lungpatch --out "
+        "found.\n\n"
+        "A research tool, not a medical device."
+    ),
+)
+
+Images = Annotated[
+    list[Path],
+    typer.Argument(help="Images (PNG, JPEG, TIFF, DICOM) or folders of them.", show_default=False),
+]
+
+
+def _print_version(value: bool) -> None:
+    if value:
+        from lungpatch import __version__
+
+        typer.echo(f"lungpatch {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help="Print the version."
+        ),
+    ] = False,
+) -> None:
+    pass
+
+
+@app.command()
+def fit(
+    normal: Images,
+    out: Annotated[Path, typer.Option(help="Folder to save the pipeline to: NAME.lungpatch.")],
+    preset: Annotated[str | None, typer.Option(help="A preset by name. [default: paper]")] = None,
+    config: Annotated[Path | None, typer.Option(help="A TOML file instead of a preset.")] = None,
+    patients: Annotated[
+        Path | None,
+        typer.Option(
+            help="CSV with the columns `file` and `patient`, so that no patient is split. "
+            "Without it each image counts as a patient."
+        ),
+    ] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of all randomness.", min=0)] = None,
+) -> None:
+    """Learn from radiographs of healthy lungs.
+
+    Ctrl-C during training keeps the best weights so far.
+    """
+    from lungpatch.config import load_config, load_preset
+    from lungpatch.datasets.folders import read_patients
+    from lungpatch.persistence import check_destination
+    from lungpatch.progress import progress_bar
+
+    if preset is not None and config is not None:
+        raise ConfigurationError("give --preset or --config, not both")
+    pipeline = load_config(config) if config else load_preset(preset or "paper")
+    if seed is not None:
+        pipeline.seed = seed
+    check_destination(out)
+    owners = read_patients(patients) if patients else None
+    paths, failures = _expand(normal)
+    with progress_bar() as progress:
+        pipeline.fit(paths, patients=owners, progress=progress)
+    pipeline.save(out)
+    _print_fit(pipeline, out)
+    assert pipeline.report_ is not None
+    _print_failures(failures)
+    if failures or pipeline.report_.unused:
+        raise typer.Exit(SOME_FAILED)
+
+
+@app.command()
+def detect(
+    images: Images,
+    pipeline: Annotated[Path, typer.Option(help="A pipeline saved by `lungpatch fit`.")],
+    out: Annotated[Path, typer.Option(help="Folder for the results; made if it is missing.")],
+) -> None:
+    """Find where radiographs depart from healthy lung.
+
+    Writes detections.jsonl (a record an image) and, for each image, <stem>.overlay.png and
+    <stem>.anomaly.tiff (float32, the image's own size, NaN where nothing was scored).
+    """
+    from lungpatch.containers import Failure
+    from lungpatch.files import JsonLines, unique_stems
+    from lungpatch.persistence import load_pipeline
+    from lungpatch.progress import progress_bar
+    from lungpatch.reports import (
+        detection_record,
+        failure_record,
+        write_anomaly_map,
+        write_overlay,
+    )
+
+    paths, failures = _expand(images)
+    fitted = load_pipeline(pipeline)
+    scale = fitted.calibration.colour_scale
+    out.mkdir(parents=True, exist_ok=True)
+    counts: Counter[str] = Counter()
+    with JsonLines(out / "detections.jsonl") as records, progress_bar() as progress:
+        for failure in failures:
+            records.append(failure_record(failure))
+        results = zip(paths, unique_stems(paths), fitted.detect_many(paths), strict=True)
+        for count, (path, stem, result) in enumerate(results, start=1):
+            if isinstance(result, Failure):
+                failures.append(result)
+                records.append(failure_record(result))
+            else:
+                write_overlay(out / f"{stem}.overlay.png", result, scale)
+                write_anomaly_map(out / f"{stem}.anomaly.tiff", result)
+                files = {
+                    "overlay": f"{stem}.overlay.png",
+                    "anomaly_map": f"{stem}.anomaly.tiff",
+                }
+                records.append(detection_record(result, source=str(path)) | files)
+                decision = result.decision
+                verdict = decision and ("above" if decision.pred_label else "below")
+                counts[verdict or "unscored"] += 1
+            progress("detect", count, len(paths), {})
+    _print_failures(failures)
+    typer.echo(
+        f"{counts['above']} above the threshold, {counts['below']} not, "
+        f"{counts['unscored']} without lungs to score, {len(failures)} failed: {out}"
+    )
+    if failures:
+        raise typer.Exit(SOME_FAILED)
+
+
+@app.command()
+def segment(
+    images: Images,
+    out: Annotated[Path, typer.Option(help="Folder for the results; made if it is missing.")],
+    segmenter: Annotated[str, typer.Option(help="A segmenter by name.")] = "unet",
+    settings: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="KEY=VALUE",
+            help="A setting of the segmenter, such as flip_average=true; can be repeated.",
+        ),
+    ] = None,
+) -> None:
+    """Find the lungs in radiographs.
+
+    Writes segmentations.jsonl (a record an image), <stem>.mask.png (0 and 255, the image's own
+    size) and sheets of outlines, segmentations-001.png and so on.
+    """
+    import time
+
+    from lungpatch.config import parse_settings
+    from lungpatch.containers import Failure
+    from lungpatch.files import JsonLines, unique_stems
+    from lungpatch.images import read_image
+    from lungpatch.plugins.registry import default_registry
+    from lungpatch.progress import progress_bar
+    from lungpatch.reports import failure_record
+    from lungpatch.segmentation_reports import (
+        OverlaySheets,
+        draw_lungs,
+        segmentation_record,
+        write_mask,
+    )
+
+    chosen = default_registry().create("segmenter", segmenter, parse_settings(settings or []))
+    paths, failures = _expand(images)
+    out.mkdir(parents=True, exist_ok=True)
+    counts: Counter[str] = Counter()
+    with (
+        JsonLines(out / "segmentations.jsonl") as records,
+        OverlaySheets(out) as sheets,
+        progress_bar() as progress,
+    ):
+        for failure in failures:
+            records.append(failure_record(failure))
+        for count, (path, stem) in enumerate(zip(paths, unique_stems(paths), strict=True), start=1):
+            start = time.perf_counter()
+            try:
+                image = read_image(path)
+                lungs = chosen.segment(image)
+            except LungpatchError as error:
+                failures.append(Failure(source=str(path), error=error))
+                records.append(failure_record(failures[-1]))
+            else:
+                seconds = time.perf_counter() - start
+                record = segmentation_record(image, lungs, source=str(path), seconds=seconds)
+                write_mask(out / f"{stem}.mask.png", lungs)
+                sheets.add(draw_lungs(image, lungs), f"{stem}: {record['status']}")
+                records.append(record | {"mask": f"{stem}.mask.png"})
+                counts[record["status"]] += 1
+            progress("segment", count, len(paths), {})
+    _print_failures(failures)
+    typer.echo(
+        f"{counts['ok']} segmented, {counts['implausible_lungs']} implausible, "
+        f"{counts['no_lungs']} without lungs, {len(failures)} failed: {out}"
+    )
+    if failures:
+        raise typer.Exit(SOME_FAILED)
+
+
+@app.command()
+def plugins(
+    kind: Annotated[
+        str | None,
+        typer.Option(help="Only segmenter, sampler, model, scorer or thresholder."),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    check: Annotated[bool, typer.Option("--check", help="Import every component.")] = False,
+) -> None:
+    """List the components that are installed, and the plugins that bring them.
+
+    With --check the exit status is 3 if a component or plugin is broken.
+    """
+    from lungpatch.plugins.registry import default_registry, plugin_report
+
+    rows = plugin_report(default_registry(), kind=kind, check=check)
+    if as_json:
+        typer.echo(json.dumps(rows, indent=2))
+    else:
+        _print_plugins(rows)
+    if check and any(row["status"] != "ok" for row in rows):
+        raise typer.Exit(SOME_FAILED)
+
+
+@app.command()
+def demo(
+    out: Annotated[Path, typer.Option(help="Folder for the page and the pictures.")] = Path(
+        "lungpatch-demo"
+    ),
+    seed: Annotated[int, typer.Option(help="Seed of the phantom cohort.", min=0)] = 1,
+) -> None:
+    """Make synthetic chests, learn the healthy ones, find the opacities; write a page about it."""
+    from lungpatch.demo import run_demo
+    from lungpatch.progress import progress_bar
+
+    with progress_bar() as progress:
+        page = run_demo(out, seed=seed, progress=progress)
+    typer.echo(f"Open {page} in a browser.")
+
+
+def main() -> None:
+    """Run the command line; errors of ours become one line and an exit status."""
+    try:
+        app()
+    except (LungpatchError, OSError) as error:  # OSError: the output cannot be written
+        typer.echo(f"lungpatch: error: {error}", err=True)
+        sys.exit(USAGE)
+    except KeyboardInterrupt:
+        typer.echo("lungpatch: interrupted", err=True)
+        sys.exit(INTERRUPTED)
+
+
+def _expand(inputs: list[Path]) -> tuple[list[Path], list[Failure]]:
+    """Find the images behind the arguments; a bad argument costs only itself."""
+    from lungpatch.containers import Failure
+    from lungpatch.datasets.folders import find_images
+
+    paths: dict[Path, Path] = {}
+    failures = []
+    for item in inputs:
+        try:
+            paths |= {path.resolve(): path for path in find_images(item)}
+        except LungpatchError as error:
+            failures.append(Failure(source=str(item), error=error))
+    if not paths:
+        raise MissingInputError("; ".join(str(failure.error) for failure in failures))
+    return list(paths.values()), failures
+
+
+def _print_failures(failures: list[Failure]) -> None:
+    for failure in failures:
+        typer.echo(f"failed: {failure.error}", err=True)
+
+
+def _print_fit(pipeline: Pipeline, out: Path) -> None:
+    report = pipeline.report_
+    assert report is not None
+    for role, count in report.images.items():
+        patches = f", {report.patches[role]} patches" if role in report.patches else ""
+        typer.echo(f"{role}: {count} images of {report.patients[role]} patients{patches}")
+    typer.echo(f"model: {report.history}")
+    if report.identity_collapse is not None:
+        typer.echo(
+            f"identity collapse: {report.identity_collapse['collapse']:.2f} (0 restores healthy "
+            "lung under an opacity, 1 copies the opacity, above 1 an opacity reconstructs better "
+            "than healthy lung)"
+        )
+    typer.echo(
+        f"threshold: image score {pipeline.calibration.threshold:.4g}, heat "
+        f"{pipeline.calibration.map_threshold:.4g} ({pipeline.calibration.rule})"
+    )
+    for unused in report.unused:
+        typer.echo(f"left out: {unused.source}: {unused.reason}", err=True)
+    typer.echo(f"Saved to {out} after {report.seconds:.0f} s.")
+
+
+def _print_plugins(rows: list[dict[str, Any]]) -> None:
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE_HEAD)
+    for column in ("kind", "name", "plugin", "status"):
+        table.add_column(column, no_wrap=True)
+    table.add_column("what it does")
+    for row in rows:
+        about = row["summary"] if row["status"] == "ok" else row["error"]
+        table.add_row(row["kind"], row["name"], row["plugin"], row["status"], about)
+    # Names and messages are shown as they are, whatever brackets or colons they hold.
+    Console(markup=False, emoji=False).print(table)

@@ -1,0 +1,158 @@
+"""How well scores and maps find what is really there. The only room that sees ground truth."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import attrs
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy import stats
+
+from lungpatch.errors import InsufficientDataError
+
+
+def auroc(pred_scores: ArrayLike, gt_labels: ArrayLike) -> float:
+    """Area under the ROC curve: the chance that a positive scores above a negative.
+
+    Computed as the Mann-Whitney statistic, ties counted half (Hanley and McNeil, Radiology 143,
+    1982).
+
+    Parameters
+    ----------
+    pred_scores : array_like of float, shape (N,)
+    gt_labels : array_like of bool, shape (N,)
+
+    Returns
+    -------
+    float
+        In [0, 1]; 0.5 is chance.
+
+    Raises
+    ------
+    InsufficientDataError
+        If one of the classes is empty.
+
+    Examples
+    --------
+    >>> auroc([1, 2, 3, 4], [False, True, False, True])
+    0.75
+    """
+    scores = np.asarray(pred_scores, dtype=np.float64)
+    positive = np.asarray(gt_labels, dtype=bool)
+    n_positive = int(positive.sum())
+    n_negative = positive.size - n_positive
+    if n_positive == 0 or n_negative == 0:
+        raise InsufficientDataError(
+            f"AUROC needs both classes; got {n_positive} positive and {n_negative} negative"
+        )
+    ranks = stats.rankdata(scores)
+    above = float(ranks[positive].sum()) - n_positive * (n_positive + 1) / 2
+    return above / (n_positive * n_negative)
+
+
+@attrs.frozen(kw_only=True)
+class LocalisationScore:
+    """How well one anomaly map finds a known region.
+
+    Parameters
+    ----------
+    pixel_auroc : float
+        Scored pixels within the region against the other scored pixels of the same image.
+    pointing_hit : bool
+        Whether the highest heat lies in the region.
+    chance : float
+        Share of the scored pixels that the region holds: the chance that a random point hits.
+    """
+
+    pixel_auroc: float
+    pointing_hit: bool
+    chance: float
+
+
+def score_localisation(
+    heatmap: NDArray[np.floating], gt_mask: NDArray[np.bool_]
+) -> LocalisationScore:
+    """Compare one anomaly map with the true region, over scored pixels.
+
+    Parameters
+    ----------
+    heatmap : ndarray of float, shape (H, W)
+        NaN where nothing was scored.
+    gt_mask : ndarray of bool, shape (H, W)
+
+    Returns
+    -------
+    LocalisationScore
+
+    Raises
+    ------
+    InsufficientDataError
+        If the scored pixels lie all inside or all outside the region.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> heat = np.array([[0.1, 0.9, np.nan]])
+    >>> score_localisation(heat, np.array([[False, True, True]]))
+    LocalisationScore(pixel_auroc=1.0, pointing_hit=True, chance=0.5)
+    """
+    scored = ~np.isnan(heatmap)
+    inside = gt_mask[scored]
+    heat = heatmap[scored]
+    return LocalisationScore(
+        pixel_auroc=auroc(heat, inside),
+        pointing_hit=bool(inside[np.argmax(heat)]),
+        chance=float(inside.mean()),
+    )
+
+
+def bootstrap_interval(
+    statistic: Callable[..., float],
+    samples: Sequence[NDArray[np.generic]],
+    *,
+    rng: np.random.Generator,
+    confidence: float = 0.95,
+    n_resamples: int = 1000,
+) -> tuple[float, float]:
+    """Percentile bootstrap interval of ``statistic(*samples)``, resampling the first axis jointly.
+
+    Resamples on which the statistic is undefined (`InsufficientDataError`) are left out.
+
+    Parameters
+    ----------
+    statistic : callable
+        Takes as many arrays as there are ``samples`` and returns a float.
+    samples : sequence of ndarray
+        Equal lengths N; row ``i`` of each belongs to the same image (or patient).
+    rng : numpy.random.Generator
+    confidence : float
+        In (0, 1).
+    n_resamples : int
+
+    Returns
+    -------
+    tuple of float
+        Lower and upper end.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> values = np.arange(100.0)
+    >>> low, high = bootstrap_interval(lambda v: v.mean(), [values], rng=np.random.default_rng(0))
+    >>> low < 49.5 < high
+    True
+    """
+    count = len(samples[0])
+    found = []
+    for _ in range(n_resamples):
+        index = rng.integers(count, size=count)
+        try:
+            found.append(statistic(*(sample[index] for sample in samples)))
+        except InsufficientDataError:
+            continue
+    if not found:
+        raise InsufficientDataError(f"no interval can be had from {count} images")
+    tail = (1 - confidence) / 2
+    low, high = np.quantile(found, [tail, 1 - tail])
+    return float(low), float(high)

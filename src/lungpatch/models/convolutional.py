@@ -1,0 +1,295 @@
+"""What `unet` and `autoencoder` share: the paper's network, with or without skip connections."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal
+
+import attrs
+import numpy as np
+import torch
+from attrs import validators
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional as F  # noqa: N812 - torch's own convention
+
+from lungpatch.containers import PatchBatch, Reconstruction, TrainingHistory
+from lungpatch.errors import ConfigurationError, NotFittedError
+from lungpatch.models.losses import LOSSES, SSIM_WINDOW, check_loss_name
+from lungpatch.models.torch_adapter import (
+    DEVICES,
+    Device,
+    choose_device,
+    load_network_state,
+    network_state,
+    patches_to_tensor,
+    place,
+    reproducible,
+)
+from lungpatch.models.training import train
+from lungpatch.protocols import EpochCallback, PatchSource
+
+Output = Literal["sigmoid", "linear"]
+OUTPUTS: tuple[Output, ...] = ("sigmoid", "linear")
+
+CHUNK_PIXELS = 128 * 32 * 32
+"""Pixels that go through the network at once: more fall out of the processor's cache."""
+
+
+class PatchNetwork(nn.Module):
+    """The network of the paper's figure 6, with skip connections or without.
+
+    Two 3x3 convolutions a level, zero padded, each followed by a ReLU; max-pooling halves the
+    size while the channels double, 32 -> 16 -> 8; pixel-replicating up-sampling doubles the size
+    while the channels halve, 8 -> 16 -> 32. A skip connection concatenates the encoder's features
+    of the same size between the two convolutions of a decoder level.
+
+    Weights start as K. He et al. draw them for ReLUs (ICCV 2015, arXiv:1502.01852, equation 10):
+    with PyTorch's own, smaller ones the signal fades on its way through eleven layers, and the
+    autoencoder can get stuck at a constant output.
+
+    Parameters
+    ----------
+    base_channels : int
+        Channels at the full size.
+    skips : bool
+        True for the U-Net, False for the autoencoder.
+    output : {"sigmoid", "linear"}
+        What follows the last convolution.
+
+    Examples
+    --------
+    >>> network = PatchNetwork(base_channels=4, skips=True, output="sigmoid")
+    >>> network(torch.zeros(2, 1, 32, 32)).shape
+    torch.Size([2, 1, 32, 32])
+    """
+
+    def __init__(self, *, base_channels: int, skips: bool, output: Output) -> None:
+        super().__init__()
+        full, half, quarter = base_channels, 2 * base_channels, 4 * base_channels
+        joined = 2 if skips else 1
+        self.skips = skips
+        self.output = output
+        self.encode_full = nn.Sequential(_convolution(1, full), _convolution(full, full))
+        self.encode_half = nn.Sequential(_convolution(full, half), _convolution(half, half))
+        self.bottom = nn.Sequential(_convolution(half, quarter), _convolution(quarter, quarter))
+        self.rise_half = _convolution(quarter, half)
+        self.decode_half = _convolution(joined * half, half)
+        self.rise_full = _convolution(half, full)
+        self.decode_full = _convolution(joined * full, full)
+        self.head = nn.Conv2d(full, 1, 3, padding=1)
+        for layer in self.modules():
+            if isinstance(layer, nn.Conv2d):
+                nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+                if layer.bias is not None:
+                    nn.init.zeros_(layer.bias)
+
+    def forward(self, patches: Tensor) -> Tensor:
+        """Reconstruct patches.
+
+        Parameters
+        ----------
+        patches : Tensor, float32, (N, 1, P, P)
+            P a multiple of 4.
+
+        Returns
+        -------
+        Tensor, float32, (N, 1, P, P)
+        """
+        full = self.encode_full(patches)
+        half = self.encode_half(F.max_pool2d(full, 2))
+        features = self.bottom(F.max_pool2d(half, 2))
+        features = self.rise_half(F.interpolate(features, scale_factor=2.0, mode="nearest"))
+        features = self.decode_half(self._join(features, half))
+        features = self.rise_full(F.interpolate(features, scale_factor=2.0, mode="nearest"))
+        features = self.decode_full(self._join(features, full))
+        grey: Tensor = self.head(features)
+        return torch.sigmoid(grey) if self.output == "sigmoid" else grey
+
+    def _join(self, features: Tensor, skipped: Tensor) -> Tensor:
+        return torch.cat([features, skipped], dim=1) if self.skips else features
+
+
+def _convolution(channels_in: int, channels_out: int) -> nn.Sequential:
+    return nn.Sequential(nn.Conv2d(channels_in, channels_out, 3, padding=1), nn.ReLU(inplace=True))
+
+
+def _multiple_of_4(_: Any, attribute: attrs.Attribute[Any], value: int) -> None:
+    if value < 4 or value % 4:
+        raise ValueError(
+            f"{attribute.name} must be a multiple of 4, at least 4 (it is halved twice), got "
+            f"{value}"
+        )
+
+
+def _at_least_1() -> Any:
+    return [validators.instance_of(int), validators.ge(1)]
+
+
+@attrs.define(kw_only=True, eq=False)
+class ConvolutionalModel:
+    """A `PatchNetwork` that learns to return the healthy patch it is given.
+
+    `lungpatch.models.unet.UNet` and `lungpatch.models.autoencoder.Autoencoder` are the two kinds,
+    and say what the settings mean.
+    """
+
+    patch_size: int = attrs.field(
+        default=32, validator=[validators.instance_of(int), _multiple_of_4]
+    )
+    base_channels: int = attrs.field(default=16, validator=_at_least_1())
+    output: Output = attrs.field(default="sigmoid", validator=validators.in_(OUTPUTS))
+    loss: str = attrs.field(default="squared-dice", validator=check_loss_name)
+    epochs: int = attrs.field(default=15, validator=_at_least_1())
+    patience: int = attrs.field(default=5, validator=_at_least_1())
+    batch_size: int = attrs.field(default=64, validator=_at_least_1())
+    learning_rate: float = attrs.field(
+        default=1e-3, validator=[validators.instance_of(float), validators.gt(0.0)]
+    )
+    device: Device = attrs.field(default="auto", validator=validators.in_(DEVICES))
+
+    network_: PatchNetwork | None = attrs.field(init=False, default=None, repr=False)
+
+    _skips: ClassVar[bool]
+
+    def __attrs_post_init__(self) -> None:
+        if self.loss == "ssim" and self.patch_size < SSIM_WINDOW:
+            raise ConfigurationError(
+                f"loss 'ssim' needs a patch_size of at least {SSIM_WINDOW}, got {self.patch_size}"
+            )
+
+    def fit(
+        self,
+        source: PatchSource,
+        *,
+        validation: PatchSource | None = None,
+        rng: np.random.Generator,
+        on_epoch: EpochCallback | None = None,
+    ) -> TrainingHistory:
+        """Learn to reconstruct healthy patches; see `lungpatch.models.training.train`.
+
+        Parameters
+        ----------
+        source : PatchSource
+            Healthy patches of P x P pixels.
+        validation : PatchSource, optional
+            Healthy patches of other images. They say when to stop and which weights to keep;
+            without them all epochs are run and the lowest training loss decides.
+        rng : numpy.random.Generator
+            First weights and order of the patches.
+        on_epoch : callable, optional
+            Called as ``on_epoch(epoch, epochs, figures)`` after every epoch.
+
+        Returns
+        -------
+        TrainingHistory
+            With ``train_loss`` and ``validation_loss`` of each epoch.
+
+        Raises
+        ------
+        ConfigurationError
+            If the patches have another size, the device is absent, or the loss becomes NaN.
+        InsufficientDataError
+            If there are no patches.
+        """
+        for patches in (source, validation):
+            if patches is not None:
+                self._check_size(patches.patch_size)
+        device = choose_device(self.device)
+        network = self._new_network(seed=int(rng.integers(2**63)))
+        loss = LOSSES[self.loss]
+        history = train(
+            network,
+            source,
+            loss_of=lambda patches: loss(network(patches), patches),
+            validation=validation,
+            epochs=self.epochs,
+            patience=self.patience,
+            batch_size=self.batch_size,
+            learning_rate=self.learning_rate,
+            device=device,
+            rng=rng,
+            on_epoch=on_epoch,
+        )
+        self.network_ = network
+        return history
+
+    def reconstruct(self, patches: PatchBatch) -> Reconstruction:
+        """Return the patches as the network would draw them if the lung were healthy.
+
+        Parameters
+        ----------
+        patches : PatchBatch
+            N patches of P x P pixels; N may be 0.
+
+        Returns
+        -------
+        Reconstruction
+            ``target`` is the patches themselves; ``expected``, float32 (N, 1, P, P), lies in
+            [0, 1] for ``output="sigmoid"``, anywhere for ``"linear"``.
+
+        Raises
+        ------
+        NotFittedError
+            Before ``fit``.
+        ConfigurationError
+            If the patches have another size, or the device is absent.
+        """
+        network = self._fitted_network()
+        self._check_size(patches.patch_size)
+        device = choose_device(self.device)
+        place(network, device)
+        target = patches.pixels[:, None]
+        expected = np.empty(target.shape, np.float32)
+        chunk = max(1, CHUNK_PIXELS // self.patch_size**2)
+        with torch.inference_mode(), reproducible():
+            for start in range(0, len(patches), chunk):
+                part = slice(start, start + chunk)
+                output = network(patches_to_tensor(patches.pixels[part], device))
+                expected[part] = output.cpu().numpy()
+        return Reconstruction(target=target, expected=expected)
+
+    def state(self) -> dict[str, NDArray[Any]]:
+        """Return the weights as named float32 arrays.
+
+        Raises
+        ------
+        NotFittedError
+            Before ``fit``.
+        """
+        return network_state(self._fitted_network())
+
+    def load_state(self, state: Mapping[str, NDArray[Any]]) -> None:
+        """Take over weights that ``state`` returned, from a model of the same settings.
+
+        Raises
+        ------
+        ConfigurationError
+            If names, shapes or dtypes do not fit; the model is then as it was before.
+        """
+        network = self._new_network(seed=0)
+        load_network_state(network, state)
+        self.network_ = network.eval()
+
+    def _new_network(self, *, seed: int) -> PatchNetwork:
+        # Only the CPU's generator, and only within the block: torch's global state stays as it is.
+        with torch.random.fork_rng(devices=[]):
+            torch.default_generator.manual_seed(seed)
+            return PatchNetwork(
+                base_channels=self.base_channels, skips=self._skips, output=self.output
+            )
+
+    def _fitted_network(self) -> PatchNetwork:
+        if self.network_ is None:
+            raise NotFittedError(
+                f"this {type(self).__name__} has learnt nothing yet: call fit(source, rng=...) or "
+                "load_state(state)"
+            )
+        return self.network_
+
+    def _check_size(self, patch_size: int) -> None:
+        if patch_size != self.patch_size:
+            raise ConfigurationError(
+                f"this {type(self).__name__} takes patches of {self.patch_size} pixels, got "
+                f"{patch_size}: give sampler and model the same patch_size"
+            )

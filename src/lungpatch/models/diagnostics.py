@@ -1,0 +1,187 @@
+"""Whether a model restores healthy lung or copies what it is given."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import attrs
+import numpy as np
+from numpy.typing import NDArray
+
+from lungpatch.containers import PatchBatch
+from lungpatch.errors import InsufficientDataError
+from lungpatch.protocols import PatchSource, ReconstructionModel
+from lungpatch.synthesis import blend_opacity, opacity_alpha
+
+_LEAST_ALPHA = 0.1
+"""From here on a pixel counts as the opacity's: below, healthy and opacified hardly differ."""
+
+_BATCH_PIXELS = 2**20
+
+
+@attrs.frozen(kw_only=True, repr=False)
+class IdentityCollapse:
+    """How much of an opacity a model copies into its reconstruction.
+
+    All errors are mean absolute differences in grey levels, 0..255.
+
+    Parameters
+    ----------
+    healthy_error : float
+        Between healthy patches and their reconstruction.
+    healthy_error_there : float
+        The same over those pixels only where the opacities will be.
+    opacity_error : float
+        Between the patches with opacities and their reconstruction, over the opacities' pixels.
+    copy_error : float
+        Between the patches with opacities and without, over the same pixels: what a model that
+        copies its input leaves of the opacity.
+    n_patches : int
+
+    Examples
+    --------
+    >>> IdentityCollapse(healthy_error=1.2, healthy_error_there=1.0, opacity_error=3.0,
+    ...                  copy_error=40.0, n_patches=256)
+    IdentityCollapse(0.95: opacities are copied; errors: healthy 1.20, opacity 3.00, copy 40.00)
+    """
+
+    healthy_error: float
+    healthy_error_there: float
+    opacity_error: float
+    copy_error: float
+    n_patches: int
+
+    @property
+    def collapse(self) -> float:
+        """The one number, ``1 - (opacity_error - healthy_error_there) / copy_error``.
+
+        0 for a model that restores the healthy patch, 1 for one that copies its input, above 1
+        where opacities are reconstructed even better than healthy lung. A model that draws all
+        patches alike can have any value; its ``healthy_error`` gives it away.
+        """
+        return 1 - (self.opacity_error - self.healthy_error_there) / self.copy_error
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return all figures, ``collapse`` included, as JSON-ready numbers."""
+        return attrs.asdict(self) | {"collapse": self.collapse}
+
+    def __repr__(self) -> str:
+        if self.collapse > 1:
+            verdict = "opacities are reconstructed better than healthy lung"
+        elif self.collapse > 0.5:
+            verdict = "opacities are copied"
+        else:
+            verdict = "opacities are replaced"
+        return (
+            f"IdentityCollapse({self.collapse:.2f}: {verdict}; errors: healthy "
+            f"{self.healthy_error:.2f}, opacity {self.opacity_error:.2f}, copy "
+            f"{self.copy_error:.2f})"
+        )
+
+
+def identity_collapse(
+    model: ReconstructionModel,
+    source: PatchSource,
+    *,
+    rng: np.random.Generator,
+    max_patches: int = 512,
+) -> IdentityCollapse | None:
+    """Paint opacities into healthy patches and see what a model makes of them.
+
+    Parameters
+    ----------
+    model : ReconstructionModel
+        Fitted.
+    source : PatchSource
+        Healthy patches, best of images that the model has not seen.
+    rng : numpy.random.Generator
+        Chooses the patches and draws the opacities, with `lungpatch.synthesis.opacity_alpha`.
+    max_patches : int
+        At most so many patches are used.
+
+    Returns
+    -------
+    IdentityCollapse or None
+        None for a model that compares features, not the pixels it was given: it returns no picture
+        into which an opacity could be copied.
+
+    Raises
+    ------
+    InsufficientDataError
+        If there are no patches, or all are so white that no opacity can brighten them.
+    NotFittedError
+        If the model is not fitted.
+
+    Notes
+    -----
+    The failure is that of the paper, whose U-Net reconstructs opacities, and even background, as
+    well as healthy lung. Figures are means over all pixels of all patches.
+
+    Examples
+    --------
+    >>> from lungpatch.models.pca import PCA
+    >>> from lungpatch.patch_store import PatchStore
+    >>> rng = np.random.default_rng(0)
+    >>> greys = 0.3 + 0.1 * rng.random((64, 16, 16), dtype=np.float32)
+    >>> patches = PatchBatch(
+    ...     pixels=greys, corners=np.zeros((64, 2), np.int64), lung=np.ones((64, 16, 16), bool),
+    ...     image_shape=(32, 32), image_id="a")
+    >>> model = PCA(patch_size=16, n_components=1)
+    >>> with PatchStore(16) as store:
+    ...     store.add(patches)
+    ...     _ = model.fit(store, rng=rng)
+    ...     identity_collapse(model, store, rng=rng).collapse < 0.5
+    True
+    """
+    if len(source) == 0:
+        raise InsufficientDataError("there are no healthy patches to paint opacities into")
+    healthy_sum = there_sum = opacity_sum = copy_sum = 0.0
+    n_patches = n_pixels = n_opacity = 0
+    size = min(max_patches, max(1, _BATCH_PIXELS // source.patch_size**2))
+    for whole in source.batches(size, rng=rng):
+        healthy = whole[: max_patches - n_patches]
+        reconstruction = model.reconstruct(healthy)
+        if not np.array_equal(reconstruction.target, healthy.pixels[:, None]):
+            return None
+        opacified, painted = _paint(healthy, rng)
+        opacity_error = _grey_levels(opacified.pixels, model.reconstruct(opacified).expected[:, 0])
+        healthy_error = _grey_levels(healthy.pixels, reconstruction.expected[:, 0])
+        healthy_sum += float(healthy_error.sum())
+        there_sum += float(healthy_error[painted].sum())
+        opacity_sum += float(opacity_error[painted].sum())
+        copy_sum += float(_grey_levels(opacified.pixels, healthy.pixels)[painted].sum())
+        n_patches += len(healthy)
+        n_pixels += healthy.pixels.size
+        n_opacity += int(np.count_nonzero(painted))
+        if n_patches == max_patches:
+            break
+    if copy_sum == 0:
+        raise InsufficientDataError(
+            f"no opacity brightens any of the {n_patches} healthy patches: they are white"
+        )
+    return IdentityCollapse(
+        healthy_error=healthy_sum / n_pixels,
+        healthy_error_there=there_sum / n_opacity,
+        opacity_error=opacity_sum / n_opacity,
+        copy_error=copy_sum / n_opacity,
+        n_patches=n_patches,
+    )
+
+
+def _paint(healthy: PatchBatch, rng: np.random.Generator) -> tuple[PatchBatch, NDArray[np.bool_]]:
+    """Return the patches with an opacity each, and which pixels are the opacities'."""
+    everywhere = np.ones(healthy.pixels.shape[1:], dtype=np.bool_)
+    pixels = np.empty(healthy.pixels.shape, np.float32)
+    painted = np.empty(healthy.pixels.shape, np.bool_)
+    for index, patch in enumerate(healthy.pixels):
+        alpha = opacity_alpha(everywhere, rng)
+        pixels[index] = blend_opacity(patch, alpha, rng)
+        painted[index] = alpha > _LEAST_ALPHA
+    return attrs.evolve(healthy, pixels=pixels), painted
+
+
+def _grey_levels(one: Any, other: Any) -> NDArray[np.float64]:
+    """Return absolute differences in grey levels, 0..255, float64."""
+    difference = np.subtract(one, other, dtype=np.float64)
+    levels: NDArray[np.float64] = 255.0 * np.abs(difference)
+    return levels

@@ -1,0 +1,112 @@
+"""Between numpy and torch: devices, patches, weights."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Mapping
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from lungpatch.errors import ConfigurationError
+from lungpatch.models.state_checks import check_state
+
+Device = Literal["auto", "cpu", "cuda", "mps"]
+DEVICES: tuple[Device, ...] = ("auto", "cpu", "cuda", "mps")
+
+
+def choose_device(name: Device) -> torch.device:
+    """Return the device of that name.
+
+    Parameters
+    ----------
+    name : {"auto", "cpu", "cuda", "mps"}
+        ``"auto"`` is the first there is of CUDA, Apple's MPS and the CPU.
+
+    Returns
+    -------
+    torch.device
+
+    Raises
+    ------
+    ConfigurationError
+        If there is no such device here; the message says which there are.
+
+    Examples
+    --------
+    >>> choose_device("cpu")
+    device(type='cpu')
+    """
+    present = [
+        device
+        for device, is_present in (
+            ("cuda", torch.cuda.is_available()),
+            ("mps", torch.backends.mps.is_available()),
+            ("cpu", True),
+        )
+        if is_present
+    ]
+    if name == "auto":
+        return torch.device(present[0])
+    if name not in present:
+        raise ConfigurationError(
+            f"device: no {name!r} here, only {', '.join(present)}: set device='auto' for the "
+            f"fastest of them, or install a PyTorch built for {name!r}"
+        )
+    return torch.device(name)
+
+
+def place(network: nn.Module, device: torch.device) -> None:
+    """Move a network to a device, in the memory layout that is fastest there."""
+    # On CPUs 3x3 convolutions of few channels take 40 % less time with channels last.
+    layout = torch.channels_last if device.type == "cpu" else torch.contiguous_format
+    # torch's stubs do not know memory_format without a dtype.
+    network.to(device=device, memory_format=layout)  # type: ignore[call-overload]
+
+
+@contextlib.contextmanager
+def reproducible() -> Iterator[None]:
+    """Let convolutions on a GPU give the same result every time, within the block only."""
+    with torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True):
+        yield
+
+
+def patches_to_tensor(pixels: NDArray[np.float32], device: torch.device) -> Tensor:
+    """Copy patches, (N, P, P), to a float32 tensor (N, 1, P, P) on ``device``.
+
+    Examples
+    --------
+    >>> patches_to_tensor(np.zeros((2, 4, 4), np.float32), torch.device("cpu")).shape
+    torch.Size([2, 1, 4, 4])
+    """
+    # Patches may be read-only views with any strides, which torch does not take.
+    return torch.from_numpy(np.array(pixels, np.float32, order="C")[:, None]).to(device)
+
+
+def network_state(network: nn.Module) -> dict[str, NDArray[Any]]:
+    """Return a network's weights as named numpy arrays of its own."""
+    return {
+        name: np.array(tensor.detach().cpu().numpy(), order="C")
+        for name, tensor in network.state_dict().items()
+    }
+
+
+def load_network_state(network: nn.Module, state: Mapping[str, NDArray[Any]]) -> None:
+    """Put weights that `network_state` returned into a network of the same build.
+
+    Parameters
+    ----------
+    network : torch.nn.Module
+    state : mapping of str to ndarray
+
+    Raises
+    ------
+    ConfigurationError
+        If names, shapes or dtypes are not the network's; then nothing was loaded.
+    """
+    expected = network_state(network)
+    check_state(state, {name: (array.shape, array.dtype) for name, array in expected.items()})
+    network.load_state_dict({name: torch.from_numpy(np.array(state[name])) for name in expected})

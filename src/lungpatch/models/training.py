@@ -1,0 +1,166 @@
+"""The one training loop."""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+from collections.abc import Callable
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from lungpatch.containers import TrainingHistory
+from lungpatch.errors import ConfigurationError, InsufficientDataError
+from lungpatch.models.torch_adapter import patches_to_tensor, place, reproducible
+from lungpatch.protocols import EpochCallback, PatchSource
+
+logger = logging.getLogger(__name__)
+
+
+def train(
+    network: nn.Module,
+    source: PatchSource,
+    *,
+    loss_of: Callable[[Tensor], Tensor],
+    validation: PatchSource | None = None,
+    epochs: int,
+    patience: int,
+    batch_size: int,
+    learning_rate: float,
+    device: torch.device,
+    rng: np.random.Generator,
+    on_epoch: EpochCallback | None = None,
+) -> TrainingHistory:
+    """Train a network by Adam and leave the weights of its best epoch in it.
+
+    The best epoch is that of the lowest validation loss. Without ``validation`` nothing tells
+    when to stop: all epochs are run, and the best is that of the lowest training loss. Ctrl-C
+    ends the training; the best weights so far are kept, or, within the first epoch, the current
+    ones.
+
+    Parameters
+    ----------
+    network : torch.nn.Module
+        Changed in place; moved to ``device`` and left there in evaluation mode.
+    source : PatchSource
+        Healthy patches, shuffled anew for every epoch.
+    loss_of : callable
+        From healthy patches, (N, 1, P, P) on ``device``, to the mean loss over them, a scalar.
+    validation : PatchSource, optional
+        Healthy patches of other images.
+    epochs : int
+        At most so many passes over ``source``.
+    patience : int
+        Stop after so many epochs in a row without a lower validation loss.
+    batch_size : int
+    learning_rate : float
+        Of Adam [1]_, whose other constants are PyTorch's and the source's.
+    device : torch.device
+    rng : numpy.random.Generator
+        Orders the patches.
+    on_epoch : callable, optional
+        Called as ``on_epoch(epoch, epochs, figures)`` after every epoch.
+
+    Returns
+    -------
+    TrainingHistory
+        With ``train_loss`` (averaged while the weights changed) and ``validation_loss`` of each
+        epoch.
+
+    Raises
+    ------
+    InsufficientDataError
+        If ``source`` or ``validation`` holds no patch.
+    ConfigurationError
+        If a loss becomes NaN or infinite.
+
+    References
+    ----------
+    .. [1] D. P. Kingma, J. Ba. Adam: a method for stochastic optimization. ICLR 2015.
+       arXiv:1412.6980
+
+    Examples
+    --------
+    >>> from lungpatch.containers import PatchBatch
+    >>> from lungpatch.patch_store import PatchStore
+    >>> rng = np.random.default_rng(0)
+    >>> patches = PatchBatch(
+    ...     pixels=rng.random((64, 8, 8), dtype=np.float32), corners=np.zeros((64, 2), np.int64),
+    ...     lung=np.ones((64, 8, 8), bool), image_shape=(32, 32), image_id="a")
+    >>> network = nn.Conv2d(1, 1, 3, padding=1)
+    >>> with PatchStore(8) as store:
+    ...     store.add(patches)
+    ...     train(network, store, loss_of=lambda x: (network(x) - x).abs().mean(), epochs=2,
+    ...           patience=1, batch_size=16, learning_rate=0.01, device=torch.device("cpu"),
+    ...           rng=rng)
+    TrainingHistory(2 epochs, best 2, finished, ... s)
+    """
+    start = time.perf_counter()
+    for name, patches in (("training", source), ("validation", validation)):
+        if patches is not None and len(patches) == 0:
+            raise InsufficientDataError(f"there are no {name} patches: give healthy lungs")
+    place(network, device)
+    optimiser = torch.optim.Adam(network.parameters(), lr=learning_rate)
+    history: list[dict[str, float]] = []
+    best_loss, best_epoch = math.inf, None
+    best_weights: dict[str, Tensor] | None = None
+    stopped: Literal["finished", "early", "interrupted"] = "finished"
+
+    def mean_loss(patches: PatchSource, *, learn: bool) -> float:
+        network.train(learn)
+        # Summed on the device: asking for each batch's loss would make a GPU wait for us.
+        total = torch.zeros((), device=device)
+        with torch.set_grad_enabled(learn):
+            for batch in patches.batches(batch_size, rng=rng if learn else None):
+                loss = loss_of(patches_to_tensor(batch.pixels, device))
+                if learn:
+                    optimiser.zero_grad()
+                    loss.backward()  # type: ignore[no-untyped-call]
+                    optimiser.step()
+                total += loss.detach() * len(batch)
+        return total.item() / len(patches)
+
+    try:
+        with reproducible():
+            for epoch in range(1, epochs + 1):
+                figures = {"train_loss": mean_loss(source, learn=True)}
+                if validation is not None:
+                    figures["validation_loss"] = mean_loss(validation, learn=False)
+                _check_finite(figures, epoch, epochs, learning_rate)
+                judged = figures["train_loss" if validation is None else "validation_loss"]
+                history.append(figures)
+                if judged < best_loss:
+                    weights = {k: v.detach().clone() for k, v in network.state_dict().items()}
+                    # At once, so that Ctrl-C finds either the old best or the new.
+                    best_loss, best_epoch, best_weights = judged, epoch, weights
+                if on_epoch is not None:
+                    on_epoch(epoch, epochs, figures)
+                waited = epoch - (best_epoch or epoch)
+                if validation is not None and waited >= patience and epoch < epochs:
+                    stopped = "early"
+                    break
+    except KeyboardInterrupt:
+        stopped = "interrupted"
+        kept = "the current weights" if best_epoch is None else f"the weights of epoch {best_epoch}"
+        logger.warning("training interrupted in epoch %d; kept %s", len(history) + 1, kept)
+    if best_weights is not None:
+        network.load_state_dict(best_weights)
+    network.eval()
+    return TrainingHistory(
+        epochs=tuple(history),
+        best_epoch=best_epoch,
+        stopped=stopped,
+        seconds=time.perf_counter() - start,
+    )
+
+
+def _check_finite(figures: dict[str, float], epoch: int, epochs: int, learning_rate: float) -> None:
+    for name, value in figures.items():
+        if not math.isfinite(value):
+            raise ConfigurationError(
+                f"{name} became {value} in epoch {epoch} of {epochs}: lower learning_rate (now "
+                f"{learning_rate:g}) or take another loss"
+            )

@@ -1,0 +1,146 @@
+"""Figures of detections and of training, for notebooks and papers; needs matplotlib."""
+
+from __future__ import annotations
+
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lungpatch.colours import ColourScale
+from lungpatch.containers import Detection, TrainingHistory
+from lungpatch.errors import MissingExtraError
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+
+def plot_detection(
+    detection: Detection, scale: ColourScale, *, axes: Any = None
+) -> NDArray[np.object_]:
+    """Draw the radiograph, the lungs with the boxes, and the anomaly map, in the image's pixels.
+
+    Parameters
+    ----------
+    detection : Detection
+    scale : ColourScale
+        The fitted pipeline's ``calibration.colour_scale``: the same colours for every image.
+    axes : array-like of matplotlib.axes.Axes, shape (3,), optional
+        Where to draw; by default on a new figure.
+
+    Returns
+    -------
+    ndarray of matplotlib.axes.Axes, shape (3,)
+        Radiograph, lungs and boxes, anomaly map. ``axes[0].figure`` is the figure.
+
+    Raises
+    ------
+    MissingExtraError
+        If matplotlib is not installed.
+    ValueError
+        If ``axes`` are not three.
+
+    Examples
+    --------
+    >>> axes = plot_detection(detection, pipeline.calibration.colour_scale)        # doctest: +SKIP
+    >>> axes[0].figure.savefig("detection.pdf")                         # doctest: +SKIP
+    """
+    pyplot = _pyplot()
+    from matplotlib.cm import ScalarMappable
+    from matplotlib.colors import ListedColormap, Normalize
+    from matplotlib.patches import Rectangle
+
+    if axes is None:
+        _, axes = pyplot.subplots(1, 3, figsize=(13, 4.6), layout="constrained")
+    panels: NDArray[np.object_] = np.asarray(axes, dtype=object).ravel()
+    if len(panels) != 3:
+        raise ValueError(f"plot_detection draws on three axes, got {len(panels)}")
+
+    for ax in panels:
+        ax.imshow(detection.image.pixels, cmap="gray", vmin=0.0, vmax=1.0)
+        ax.set_axis_off()
+    plain, found, heated = panels
+    plain.set_title(detection.image.image_id, parse_math=False)
+    decision = detection.decision
+    if decision is None:
+        found.set_title(f"not scored ({detection.status})", parse_math=False)
+    else:
+        sign = ">" if decision.pred_label else "\N{LESS-THAN OR EQUAL TO}"
+        found.set_title(f"score {decision.pred_score:.4g} {sign} {decision.threshold:.4g}")
+    heated.set_title("anomaly map")
+
+    lungs = detection.own_lungs
+    if lungs.any() and min(lungs.shape) > 1:
+        found.contour(lungs, levels=[0.5], colors="limegreen", linewidths=0.8)
+    for row0, col0, row1, col1 in detection.own_boxes:
+        # Pixel centres lie on whole numbers, so its edge is half a pixel before it.
+        corner = (col0 - 0.5, row0 - 0.5)
+        found.add_patch(
+            Rectangle(corner, col1 - col0, row1 - row0, fill=False, edgecolor="red", linewidth=1.2)
+        )
+
+    heat = detection.own_heatmap
+    heated.imshow(scale.to_rgba(heat))
+    threshold = detection.localisation.threshold
+    above = heat > threshold
+    if above.any() and min(above.shape) > 1:
+        heated.contour(above, levels=[0.5], colors="cyan", linewidths=1.0)
+    colours = ListedColormap(scale.bar(256) / 255.0)
+    mappable = ScalarMappable(Normalize(scale.low, scale.high), colours)
+    bar = heated.figure.colorbar(mappable, ax=heated, extend="both", label="heat")
+    bar.ax.axhline(threshold, color="cyan", linewidth=2.0)
+    return panels
+
+
+def plot_history(history: TrainingHistory, *, axes: Axes | None = None) -> Axes:
+    """Draw the losses of a training, epoch by epoch, and which weights were kept.
+
+    Parameters
+    ----------
+    history : TrainingHistory
+    axes : matplotlib.axes.Axes, optional
+        Where to draw; by default on a new figure.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+
+    Raises
+    ------
+    MissingExtraError
+        If matplotlib is not installed.
+
+    Examples
+    --------
+    >>> axes = plot_history(pipeline.report_.history)                   # doctest: +SKIP
+    >>> axes.figure.savefig("training.pdf")                             # doctest: +SKIP
+    """
+    pyplot = _pyplot()
+    from matplotlib.ticker import MaxNLocator
+
+    if axes is None:
+        _, axes = pyplot.subplots(figsize=(6, 4), layout="constrained")
+    assert axes is not None
+    names = dict.fromkeys(n for epoch in history.epochs for n in epoch if n.endswith("loss"))
+    for name in names:
+        losses = [epoch.get(name, np.nan) for epoch in history.epochs]
+        epochs = np.arange(1, len(losses) + 1)
+        axes.plot(epochs, losses, marker="o", markersize=3, label=name.replace("_", " "))
+    if history.best_epoch is not None:
+        axes.axvline(history.best_epoch, color="gray", linestyle="--", label="weights kept")
+    if names:
+        axes.legend()
+    axes.set(xlabel="epoch", ylabel="loss", title=f"training ({history.stopped})")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    return axes
+
+
+def _pyplot() -> ModuleType:
+    try:
+        from matplotlib import pyplot
+    except ImportError as error:
+        raise MissingExtraError(
+            'plotting needs matplotlib, which is not installed: pip install "lungpatch[plot]"'
+        ) from error
+    return pyplot

@@ -1,0 +1,47 @@
+"""What several test files share: a small phantom cohort on disk and a pipeline fitted to it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from lungpatch.datasets.phantom import phantom_cohort, save_cohort
+
+import lungpatch
+from lungpatch.config import build_pipeline
+
+FAST_TABLES = {
+    "pipeline": {"working_size": 128, "seed": 1},
+    "segmenter": {"name": "threshold"},
+    "fit_sampler": {"name": "grid", "patch_size": 16, "stride": 12, "min_lung_fraction": 1.0},
+    "sampler": {"name": "grid", "patch_size": 16, "stride": 12, "min_lung_fraction": 0.5},
+    "model": {"name": "pca", "patch_size": 16, "n_components": 8},
+    "scorer": {"name": "sad"},
+    "thresholder": {"name": "quantile", "q": 0.9},
+}
+
+
+@pytest.fixture(scope="session")
+def cohort(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of phantom films: healthy/, opacity/ and masks/."""
+    folder = tmp_path_factory.mktemp("cohort")
+    save_cohort(phantom_cohort(12, 4, seed=3, size=256), folder)
+    return folder
+
+
+@pytest.fixture
+def fast_tables() -> dict[str, dict[str, object]]:
+    """Settings of a pipeline that fits in a second."""
+    return {name: dict(table) for name, table in FAST_TABLES.items()}
+
+
+@pytest.fixture(scope="session")
+def fitted(cohort: Path) -> lungpatch.Pipeline:
+    """That pipeline, fitted to the healthy films. Not to be changed by a test."""
+    return build_pipeline(FAST_TABLES, origin="test").fit(cohort / "healthy")
+
+
+@pytest.fixture(scope="session")
+def saved(fitted: lungpatch.Pipeline, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same, saved. Not to be changed by a test."""
+    return fitted.save(tmp_path_factory.mktemp("saved") / "fast.lungpatch")

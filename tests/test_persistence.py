@@ -1,0 +1,119 @@
+import hashlib
+import json
+import shutil
+
+import numpy as np
+import pytest
+
+import lungpatch
+from lungpatch.errors import SavedPipelineError
+from lungpatch.persistence import FILES
+
+
+@pytest.fixture
+def copy(saved, tmp_path):
+    return shutil.copytree(saved, tmp_path / "copy.lungpatch")
+
+
+def _rewrite(folder, name, change):
+    """Change a file and its checksum, as somebody who means it would."""
+    content = json.loads((folder / name).read_text())
+    change(content)
+    (folder / name).write_text(json.dumps(content))
+    sums = [f"{hashlib.sha256((folder / n).read_bytes()).hexdigest()}  {n}\n" for n in FILES]
+    (folder / "SHA256SUMS").write_text("".join(sums))
+
+
+def test_loaded_gives_bit_equal_results(fitted, saved, cohort):
+    loaded = lungpatch.load_pipeline(saved)
+    pairs = zip(
+        fitted.detect_many(cohort / "opacity"), loaded.detect_many(cohort / "opacity"), strict=True
+    )
+    for before, after in pairs:
+        np.testing.assert_array_equal(before.reconstruction.expected, after.reconstruction.expected)
+        np.testing.assert_array_equal(before.anomaly_map.heatmap, after.anomaly_map.heatmap)
+        assert before.decision == after.decision
+    assert loaded.report_ == fitted.report_
+    assert loaded.calibration == fitted.calibration
+    assert repr(loaded.model) == repr(fitted.model)
+
+
+def test_saving_again_replaces(saved, tmp_path):
+    pipeline = lungpatch.load_pipeline(saved)
+    path = tmp_path / "p.lungpatch"
+    pipeline.save(path)
+    pipeline.save(path)
+    assert sorted(p.name for p in path.iterdir()) == sorted([*FILES, "SHA256SUMS"])
+    assert [p.name for p in tmp_path.iterdir()] == ["p.lungpatch"]
+
+
+def test_saving_never_overwrites_something_else(fitted, tmp_path):
+    (tmp_path / "thesis").mkdir()
+    (tmp_path / "thesis" / "chapter.txt").write_text("years of work")
+    with pytest.raises(SavedPipelineError, match="something else is there"):
+        fitted.save(tmp_path / "thesis")
+    assert (tmp_path / "thesis" / "chapter.txt").read_text() == "years of work"
+
+
+def test_missing(tmp_path):
+    with pytest.raises(SavedPipelineError, match=r"nothing\.lungpatch: no saved pipeline"):
+        lungpatch.load_pipeline(tmp_path / "nothing.lungpatch")
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_tampered(copy, name):
+    data = bytearray((copy / name).read_bytes())
+    data[len(data) // 2] ^= 1
+    (copy / name).write_bytes(data)
+    with pytest.raises(SavedPipelineError, match=f"{name} was altered"):
+        lungpatch.load_pipeline(copy)
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_truncated(copy, name):
+    (copy / name).write_bytes((copy / name).read_bytes()[:-5])
+    with pytest.raises(SavedPipelineError, match=f"{name} was altered or cut short"):
+        lungpatch.load_pipeline(copy)
+
+
+@pytest.mark.parametrize("name", [*FILES, "SHA256SUMS"])
+def test_a_file_is_missing(copy, name):
+    (copy / name).unlink()
+    with pytest.raises(SavedPipelineError, match=name):
+        lungpatch.load_pipeline(copy)
+
+
+def test_newer_format(copy):
+    _rewrite(copy, "pipeline.json", lambda c: c.update(format_version=99))
+    with pytest.raises(SavedPipelineError, match="format 99 .* upgrade"):
+        lungpatch.load_pipeline(copy)
+
+
+def test_plugin_not_installed(copy):
+    def change(content):
+        content["settings"]["scorer"]["name"] = "lungpatch-gms:gms/gms"
+        content["plugins"]["scorer"] = {"plugin": "lungpatch-gms:gms", "version": "1.2"}
+
+    _rewrite(copy, "pipeline.json", change)
+    with pytest.raises(SavedPipelineError, match=r"install with pip: lungpatch-gms:gms 1\.2"):
+        lungpatch.load_pipeline(copy)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda c: c.pop("settings"),
+        lambda c: c.pop("calibration"),
+        lambda c: c.pop("format_version"),
+        lambda c: c["calibration"].update(threshold="high"),
+        lambda c: c["fit"].update(surprise=1),
+        lambda c: c["settings"]["model"].update(n_components=5),
+        lambda c: c["settings"]["model"].update(n_components=-5),
+        lambda c: c["settings"]["scorer"].update(name="no-such-scorer"),
+        lambda c: c["settings"].update(scorer=[]),
+    ],
+)
+def test_inconsistent_content(copy, change):
+    _rewrite(copy, "pipeline.json", change)
+    with pytest.raises(SavedPipelineError, match=r"copy\.lungpatch"):
+        lungpatch.load_pipeline(copy)
