@@ -5,10 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from lungpatch.datasets.phantom import phantom_cohort, save_cohort
+import torch
 
 import lungpatch
 from lungpatch.config import build_pipeline
+from lungpatch.datasets.phantom import phantom_cohort, save_cohort
+
+# On a busy machine threads that wait for each other make small networks a hundred times slower.
+torch.set_num_threads(1)
 
 FAST_TABLES = {
     "pipeline": {"working_size": 128, "seed": 1},

@@ -314,11 +314,11 @@ def _print_fit(pipeline: Pipeline, out: Path) -> None:
         patches = f", {report.patches[role]} patches" if role in report.patches else ""
         typer.echo(f"{role}: {count} images of {report.patients[role]} patients{patches}")
     typer.echo(f"model: {report.history}")
-    if report.identity_collapse is not None:
+    if (collapse := report.identity_collapse) is not None:
         typer.echo(
-            f"identity collapse: {report.identity_collapse['collapse']:.2f} (0 restores healthy "
-            "lung under an opacity, 1 copies the opacity, above 1 an opacity reconstructs better "
-            "than healthy lung)"
+            f"identity collapse: {collapse['collapse']:.2f} (0 restores healthy lung under an "
+            "opacity, 1 copies the opacity, above 1 an opacity reconstructs better than healthy "
+            f"lung); error on healthy patches {collapse['healthy_error']:.2f} grey levels"
         )
     typer.echo(
         f"threshold: image score {pipeline.calibration.threshold:.4g}, heat "

@@ -115,7 +115,7 @@ class HtmlPage:
             What it shows, for who cannot see it.
         """
         buffer = io.BytesIO()
-        Image.fromarray(picture).save(buffer, format="PNG", optimize=True)
+        Image.fromarray(picture).save(buffer, format="PNG")
         data = base64.b64encode(buffer.getvalue()).decode("ascii")
         height, width = picture.shape[:2]
         below = f"<figcaption>{html.escape(caption)}</figcaption>" if caption else ""

@@ -112,15 +112,16 @@ def localise(anomaly_map: AnomalyMap, threshold: float) -> Localisation:
     """
     heat = anomaly_map.heatmap
     mask: NDArray[np.bool_] = heat > threshold  # NaN compares false
-    labels, count = ndimage.label(mask, structure=np.ones((3, 3)))
+    labels, _ = ndimage.label(mask, structure=np.ones((3, 3)))
+    places = ndimage.find_objects(labels)
     boxes = np.array(
-        [
-            (rows.start, columns.start, rows.stop, columns.stop)
-            for rows, columns in ndimage.find_objects(labels)
-        ],
+        [(rows.start, columns.start, rows.stop, columns.stop) for rows, columns in places],
         dtype=np.int64,
     ).reshape(-1, 4)
-    highest = np.asarray(ndimage.maximum(heat, labels, np.arange(1, count + 1)), dtype=np.float64)
+    highest = np.array(
+        [heat[place][labels[place] == region].max() for region, place in enumerate(places, 1)],
+        dtype=np.float64,
+    )
     order = np.argsort(-highest, kind="stable")
     return Localisation(
         pred_mask=mask, boxes=boxes[order], box_scores=highest[order], threshold=threshold

@@ -16,15 +16,6 @@ from lungpatch.protocols import ReconstructionModel
 KINDS = (UNet, Autoencoder)
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _one_thread():
-    # Threads bring little to networks this small, and on a busy machine wait for one another.
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 def _patches(count, *, side=16, seed=0):
     """Patches of smooth waves."""
     rng = np.random.default_rng(seed)

@@ -22,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lungpatch.containers import BoolImage, ChestImage, FloatImage
+from lungpatch.files import atomic_write
 from lungpatch.synthesis import OPACITY_KINDS, OpacityKind, opacity_alpha, smooth_noise
 
 _VISIBLE_SHARE = 0.25  # an opacity's mask: where it has this share of its greatest density
@@ -721,8 +722,6 @@ def save_cohort(cases: Iterable[PhantomCase], folder: str | Path) -> None:
 def _write_png(path: Path, picture: NDArray[Any]) -> None:
     from PIL import Image
 
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f".{path.name}.part")
     grey = np.rint(picture.astype(np.float32) * 255).astype(np.uint8)
-    Image.fromarray(grey).save(unfinished, format="PNG")
-    unfinished.replace(path)
+    with atomic_write(path) as temporary:
+        Image.fromarray(grey).save(temporary, format="PNG")
