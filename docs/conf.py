@@ -9,13 +9,12 @@ extensions = [
     "myst_parser",
     "numpydoc",
     "sphinx.ext.autodoc",
-    "sphinx.ext.mathjax",
     "sphinx.ext.viewcode",
 ]
 html_theme = "furo"
 html_title = "lungpatch"
 exclude_patterns = ["_build"]
-myst_enable_extensions = ["colon_fence", "dollarmath"]
+myst_enable_extensions = ["colon_fence", "deflist"]
 default_role = "py:obj"
 numpydoc_show_class_members = False
 autodoc_default_options = {"members": True, "show-inheritance": False}

@@ -3,19 +3,16 @@ import pytest
 import lungpatch
 from lungpatch import demo
 
-SMALL = {"N_LEARNT": 20, "N_HEALTHY": 3, "N_OPAQUE": 5, "FILM_SIZE": 128}
+SMALL = {"N_LEARNT": 20, "N_HEALTHY": 3, "N_OPAQUE": 5, "FILM_SIZE": 128, "EPOCHS": 1}
 
 
 @pytest.fixture(scope="module")
 def page(tmp_path_factory):
     """The page of a demo of a few films and one epoch, and the stages that it told of."""
-    preset = lungpatch.load_preset("paper")
-    preset.model.epochs = 1
     stages = set()
     with pytest.MonkeyPatch.context() as patch:
         for name, value in SMALL.items():
             patch.setattr(demo, name, value)
-        patch.setattr(demo, "load_preset", lambda name: preset)
         path = demo.run_demo(
             tmp_path_factory.mktemp("demo"),
             seed=4,

@@ -481,10 +481,14 @@ class TrainingHistory:
     TrainingHistory(1 epoch, best 1, early, 2.0 s)
     """
 
-    epochs: tuple[dict[str, float], ...]
+    epochs: tuple[dict[str, float], ...] = attrs.field(
+        validator=attrs.validators.deep_iterable(attrs.validators.instance_of(dict))
+    )
     best_epoch: int | None
-    stopped: Literal["finished", "early", "interrupted"]
-    seconds: float
+    stopped: Literal["finished", "early", "interrupted"] = attrs.field(
+        validator=attrs.validators.in_(("finished", "early", "interrupted"))
+    )
+    seconds: float = attrs.field(validator=attrs.validators.instance_of((float, int)))
 
     def __repr__(self) -> str:
         plural = "" if len(self.epochs) == 1 else "s"

@@ -28,6 +28,7 @@ N_LEARNT = 60
 N_HEALTHY = 20
 N_OPAQUE = 20
 N_SHOWN = 4
+EPOCHS = 20
 
 
 @attrs.frozen(eq=False, kw_only=True)
@@ -117,8 +118,9 @@ def run_demo(
 
 
 def _detectors() -> list[tuple[str, str, Pipeline]]:
-    paper = load_preset("paper")
-    tables = pipeline_settings(paper)
+    tables = pipeline_settings(load_preset("paper"))
+    tables["model"]["epochs"] = EPOCHS
+    paper = build_pipeline(tables, origin="demo")
     whole = {"patch_size": COARSE_SIZE, "min_lung_fraction": 0.0}
     tables["pipeline"] |= {"working_size": COARSE_SIZE, "map_detail": "pixel"}
     tables["fit_sampler"] |= whole

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import attrs
 import numpy as np
+from attrs import validators
 
 from lungpatch.colours import ColourScale
 from lungpatch.containers import ChestImage, Failure, TrainingHistory
@@ -31,6 +32,9 @@ Role = Literal["training", "validation", "calibration"]
 
 HEAT_SAMPLES_PER_IMAGE = 2000
 """Pixels of each calibration map that the colour scale is taken from."""
+
+
+_COUNTS = validators.deep_mapping(validators.instance_of(str), validators.instance_of(int))
 
 
 @attrs.frozen(kw_only=True)
@@ -83,14 +87,16 @@ class FitReport:
     seconds : float
     """
 
-    images: dict[str, int]
-    patients: dict[str, int]
-    patches: dict[str, int]
+    images: dict[str, int] = attrs.field(validator=_COUNTS)
+    patients: dict[str, int] = attrs.field(validator=_COUNTS)
+    patches: dict[str, int] = attrs.field(validator=_COUNTS)
     unused: tuple[UnusedImage, ...]
     history: TrainingHistory
-    identity_collapse: dict[str, Any] | None
-    training_digest: str
-    seconds: float
+    identity_collapse: dict[str, Any] | None = attrs.field(
+        validator=validators.optional(validators.instance_of(dict))
+    )
+    training_digest: str = attrs.field(validator=validators.instance_of(str))
+    seconds: float = attrs.field(validator=validators.instance_of((float, int)))
 
 
 def split_by_patient(

@@ -198,8 +198,9 @@ def _read_weights(path: Path) -> dict[str, Any]:
 
 def _missing_plugins(content: dict[str, Any], registry: Registry) -> str:
     here = {plugin.plugin_id for plugin in registry.plugins()}
-    wrote = {(entry["plugin"], entry["version"]) for entry in content["plugins"].values()}
-    missing = [
-        f"{name} {version or ''}".strip() for name, version in sorted(wrote) if name not in here
-    ]
-    return f". Plugins to install with pip: {', '.join(missing)}" if missing else ""
+    try:
+        wrote = {(entry["plugin"], entry["version"]) for entry in content["plugins"].values()}
+    except (AttributeError, LookupError, TypeError):
+        return ""  # altered by hand; what is missing has been said already
+    names = [f"{name} {version or ''}".strip() for name, version in wrote if name not in here]
+    return f". Plugins to install with pip: {', '.join(sorted(names))}" if names else ""
