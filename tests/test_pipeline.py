@@ -182,3 +182,23 @@ def test_whole_image_model_is_an_ordinary_case(fast_tables, cohort):
     assert len(detection.patches) == 1
     heat = detection.anomaly_map.heatmap[detection.anomaly_map.scored]
     assert heat.std() > 0
+
+
+@pytest.mark.parametrize("epochs", [(), ({"train_loss": 0.5},)])
+def test_interrupted_training_is_kept_once_an_epoch_is_done(
+    fast_tables, cohort, monkeypatch, epochs
+):
+    pipeline = build_pipeline(fast_tables, origin="test")
+    fit = type(pipeline.model).fit
+
+    def interrupted(self, *arguments, **options):
+        history = fit(self, *arguments, **options)
+        return attrs.evolve(history, epochs=epochs, stopped="interrupted")
+
+    monkeypatch.setattr(type(pipeline.model), "fit", interrupted)
+    if epochs:
+        assert pipeline.fit(cohort / "healthy").report_.history.stopped == "interrupted"
+    else:
+        with pytest.raises(KeyboardInterrupt):
+            pipeline.fit(cohort / "healthy")
+        assert not pipeline.is_fitted

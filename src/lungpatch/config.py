@@ -142,6 +142,13 @@ def build_pipeline(
     ------
     ConfigurationError
         If a table is missing, or a table, a setting or a value is not known or not allowed.
+
+    Examples
+    --------
+    >>> settings = pipeline_settings(load_preset("paper"))
+    >>> settings["scorer"] = {"name": "ssim"}
+    >>> build_pipeline(settings, origin="example").scorer.sigma
+    1.5
     """
     registry = registry or default_registry()
     _check_known(tables, (*COMPONENT_KINDS, "pipeline"), "table", origin)

@@ -524,6 +524,18 @@ class Detection:
         ``no_patches``: no patch holds enough lung.
     seconds : float
         Wall-clock time spent on it; of work done on several images at once, its share by patches.
+
+    Examples
+    --------
+    >>> from lungpatch.config import build_pipeline, load_preset, pipeline_settings
+    >>> from lungpatch.datasets.phantom import phantom_chest
+    >>> settings = pipeline_settings(load_preset("paper"))
+    >>> settings["model"] = {"name": "pca", "patch_size": 32, "n_components": 4}
+    >>> pipeline = build_pipeline(settings, origin="example")
+    >>> healthy = [phantom_chest(seed, size=256).image for seed in range(4)]
+    >>> detection = pipeline.fit(healthy).detect(healthy[0])
+    >>> detection.own_heatmap.shape, detection.own_lungs.dtype, detection.own_boxes.shape[1]
+    ((256, 256), dtype('bool'), 4)
     """
 
     image: ChestImage
@@ -574,6 +586,12 @@ class Failure:
         The path, or the image's id.
     error : LungpatchError
         Names what is wrong and what to do.
+
+    Examples
+    --------
+    >>> from lungpatch.errors import InvalidImageError
+    >>> Failure(source="a.png", error=InvalidImageError("a.png: is empty"))
+    Failure('a.png', InvalidImageError: a.png: is empty)
     """
 
     source: str

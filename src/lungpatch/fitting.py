@@ -39,7 +39,19 @@ _COUNTS = validators.deep_mapping(validators.instance_of(str), validators.instan
 
 @attrs.frozen(kw_only=True)
 class UnusedImage:
-    """An image that ``fit`` could not use, and why."""
+    """An image that ``fit`` could not use, and why.
+
+    Parameters
+    ----------
+    source : str
+        Its path, or its id.
+    reason : str
+
+    Examples
+    --------
+    >>> UnusedImage(source="a.png", reason="no_lungs")
+    UnusedImage(source='a.png', reason='no_lungs')
+    """
 
     source: str
     reason: str
@@ -59,6 +71,13 @@ class Calibration:
         The thresholder that found both.
     colour_scale : ColourScale
         One scale for the maps of all images.
+
+    Examples
+    --------
+    >>> from lungpatch.colours import ColourScale
+    >>> Calibration(threshold=1.5, map_threshold=4.0, rule="QuantileThresholder",
+    ...             colour_scale=ColourScale(low=1.0, high=7.0)).threshold
+    1.5
     """
 
     threshold: float
@@ -85,6 +104,11 @@ class FitReport:
     training_digest : str
         SHA-256 over the pixels of all used images, whatever their order.
     seconds : float
+
+    Examples
+    --------
+    >>> pipeline.report_.images                                        # doctest: +SKIP
+    {'training': 145, 'validation': 38, 'calibration': 61}
     """
 
     images: dict[str, int] = attrs.field(validator=_COUNTS)
@@ -229,6 +253,8 @@ def fit_pipeline(
             rng=train_rng,
             on_epoch=lambda epoch, epochs, figures: notify("train", epoch, epochs, figures),
         )
+        if history.stopped == "interrupted" and not history.epochs:
+            raise KeyboardInterrupt  # nothing was learnt that would be worth keeping
         collapse = _identity_collapse(pipeline, validation if len(validation) else training)
         calibration = _calibrate(pipeline, kept_out, notify, report_rng)
         report = FitReport(

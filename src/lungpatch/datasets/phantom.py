@@ -570,6 +570,11 @@ class PhantomCase:
         ``"healthy"`` or one of `lungpatch.synthesis.OPACITY_KINDS`.
     patient : str
         Unique within a cohort.
+
+    Examples
+    --------
+    >>> phantom_chest(3, size=64, opacity="nodular")
+    PhantomCase('phantom', nodular, 64x64, ...% lung, ...% opacity)
     """
 
     image: ChestImage

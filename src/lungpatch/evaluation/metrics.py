@@ -63,6 +63,11 @@ class LocalisationScore:
         Whether the highest heat lies in the region.
     chance : float
         Share of the scored pixels that the region holds: the chance that a random point hits.
+
+    Examples
+    --------
+    >>> LocalisationScore(pixel_auroc=0.5, pointing_hit=True, chance=0.2).pointing_hit
+    True
     """
 
     pixel_auroc: float
