@@ -202,3 +202,32 @@ def test_interrupted_training_is_kept_once_an_epoch_is_done(
         with pytest.raises(KeyboardInterrupt):
             pipeline.fit(cohort / "healthy")
         assert not pipeline.is_fitted
+
+
+class DoubtfulSegmenter:
+    """Finds the lungs of another segmenter and doubts them."""
+
+    def __init__(self, segmenter):
+        self._segmenter = segmenter
+
+    def segment(self, image):
+        return attrs.evolve(self._segmenter.segment(image), implausible="looks like a hand")
+
+
+@pytest.mark.parametrize("policy", ["keep", "skip"])
+def test_implausible_lungs_are_never_scored_silently(saved, cohort, policy):
+    pipeline = lungpatch.load_pipeline(saved)
+    pipeline.segmenter = DoubtfulSegmenter(pipeline.segmenter)
+    pipeline.implausible_lungs = policy
+    detection = pipeline.detect(sorted((cohort / "opacity").iterdir())[0])
+    assert detection.status == "implausible_lungs"
+    assert detection.lungs.implausible == "looks like a hand"
+    assert (detection.decision is not None) == (policy == "keep")
+    assert np.isfinite(detection.own_heatmap).any() == (policy == "keep")
+
+
+def test_fit_leaves_implausible_lungs_out(fast_tables, cohort):
+    pipeline = build_pipeline(fast_tables, origin="test")
+    pipeline.segmenter = DoubtfulSegmenter(pipeline.segmenter)
+    with pytest.raises(InsufficientDataError, match="implausible_lungs: looks like a hand"):
+        pipeline.fit(cohort / "healthy")

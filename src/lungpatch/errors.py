@@ -18,11 +18,30 @@ class LungpatchError(Exception):
 
 
 class InvalidImageError(LungpatchError, ValueError):
-    """A file or array is not a usable radiograph."""
+    """A file or array is not a usable radiograph.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from lungpatch import as_chest_image
+    >>> as_chest_image(np.zeros((64, 64), np.uint8))
+    Traceback (most recent call last):
+    ...
+    lungpatch.errors.InvalidImageError: array: ...
+    """
 
 
 class MissingInputError(LungpatchError, FileNotFoundError):
-    """A path does not exist, or a folder holds nothing of what was asked for."""
+    """A path does not exist, or a folder holds nothing of what was asked for.
+
+    Examples
+    --------
+    >>> from lungpatch import read_image
+    >>> read_image("nowhere.png")
+    Traceback (most recent call last):
+    ...
+    lungpatch.errors.MissingInputError: nowhere.png: ...
+    """
 
     def __str__(self) -> str:
         # OSError prints (errno, text) tuples; the message alone is what a user reads.
@@ -34,19 +53,55 @@ class InvalidMaskError(LungpatchError, ValueError):
 
 
 class ConfigurationError(LungpatchError, ValueError):
-    """A setting is unknown, of the wrong type, or out of its range."""
+    """A setting is unknown, of the wrong type, or out of its range.
+
+    Examples
+    --------
+    >>> from lungpatch import load_preset
+    >>> load_preset("papr")
+    Traceback (most recent call last):
+    ...
+    lungpatch.errors.ConfigurationError: no preset 'papr'; there is: paper
+    """
 
 
 class InsufficientDataError(LungpatchError, ValueError):
-    """There are too few images, patients or patches for what was asked."""
+    """There are too few images, patients or patches for what was asked.
+
+    Examples
+    --------
+    >>> from lungpatch import load_preset
+    >>> load_preset("paper").fit([])
+    Traceback (most recent call last):
+    ...
+    lungpatch.errors.InsufficientDataError: fit needs images of at least 3 patients ...
+    """
 
 
 class NotFittedError(LungpatchError, ValueError, AttributeError):
-    """A component was used before ``fit``."""
+    """A component was used before ``fit``.
+
+    Examples
+    --------
+    >>> from lungpatch import load_preset
+    >>> load_preset("paper").detect("film.png")
+    Traceback (most recent call last):
+    ...
+    lungpatch.errors.NotFittedError: this pipeline has learnt nothing yet: ...
+    """
 
 
 class UnknownComponentError(LungpatchError, LookupError):
-    """No plugin offers a component of that name."""
+    """No plugin offers a component of that name.
+
+    Examples
+    --------
+    >>> from lungpatch import Registry
+    >>> Registry(plugins=[]).find("scorer", "sda")
+    Traceback (most recent call last):
+    ...
+    lungpatch.errors.UnknownComponentError: there is no scorer 'sda'; did you mean 'sad'? ...
+    """
 
 
 class AmbiguousComponentError(LungpatchError, LookupError):
@@ -58,7 +113,16 @@ class PluginError(LungpatchError, RuntimeError):
 
 
 class SavedPipelineError(LungpatchError, ValueError):
-    """A saved pipeline is missing, incomplete, altered, or from a newer format."""
+    """A saved pipeline is missing, incomplete, altered, or from a newer format.
+
+    Examples
+    --------
+    >>> from lungpatch import load_pipeline
+    >>> load_pipeline("nowhere.lungpatch")
+    Traceback (most recent call last):
+    ...
+    lungpatch.errors.SavedPipelineError: nowhere.lungpatch: no saved pipeline is there ...
+    """
 
 
 class MissingExtraError(LungpatchError, ImportError):

@@ -20,6 +20,7 @@ from torch.nn import functional as F  # noqa: N812 - torch's own convention
 
 from lungpatch.containers import BoolImage, ChestImage, FloatImage, LungMask
 from lungpatch.errors import ConfigurationError, MissingExtraError, MissingInputError
+from lungpatch.plausibility import implausibility
 from lungpatch.segmenters.lung_network import choose_device, resize
 
 NETWORK_SIDE = 256
@@ -112,7 +113,8 @@ class IMLABSegmenter:
         # smooth border, and at 256 x 256 is exactly the project's mask.
         sure = (probability - 0.5).abs()
         signed = torch.where(lungs, sure, -sure)
-        return LungMask(pixels=(resize(signed[None, None], image.shape)[0, 0] > 0.0).numpy())
+        mask = (resize(signed[None, None], image.shape)[0, 0] > 0.0).numpy()
+        return LungMask(pixels=mask, implausible=implausibility(image, mask))
 
 
 def network_input(pixels: FloatImage) -> FloatImage:

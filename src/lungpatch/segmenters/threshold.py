@@ -9,6 +9,7 @@ from scipy import ndimage
 
 from lungpatch.containers import BoolImage, ChestImage, FloatImage, LungMask
 from lungpatch.geometry import to_own_pixels
+from lungpatch.plausibility import implausibility
 
 _SIDE = 128
 """Longer side of the copy that is worked on; lungs are large."""
@@ -75,7 +76,8 @@ class ThresholdSegmenter:
         shrink = min(1.0, _SIDE / max(image.shape))
         height, width = (max(1, round(length * shrink)) for length in image.shape)
         small = Image.fromarray(image.pixels).resize((width, height), Image.Resampling.BOX)
-        return LungMask(pixels=to_own_pixels(_find_lungs(np.asarray(small)), image.shape))
+        lungs = to_own_pixels(_find_lungs(np.asarray(small)), image.shape)
+        return LungMask(pixels=lungs, implausible=implausibility(image, lungs))
 
 
 def _find_lungs(pixels: FloatImage) -> BoolImage:
