@@ -109,6 +109,7 @@ def test_the_record_holds_all_that_is_promised():
     assert record == {
         "image": "in/film.png",
         "status": "ok",
+        "reason": None,
         "pred_score": 2.0,
         "threshold": 1.1,
         "pred_label": True,
