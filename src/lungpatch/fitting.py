@@ -201,8 +201,8 @@ def fit_pipeline(
             "ones only: fit with another thresholder, then fit this one on scores and labels of "
             "your own and pass its threshold_ to a FixedThresholder"
         )
-    split_rng, sample_rng, train_rng, report_rng = (
-        np.random.default_rng(seed) for seed in np.random.SeedSequence(pipeline.seed).spawn(4)
+    split_rng, sample_rng, train_rng, collapse_rng, heat_rng = (
+        np.random.default_rng(seed) for seed in np.random.SeedSequence(pipeline.seed).spawn(5)
     )
     inputs = list(images)
     owners = _owners(inputs, patients)
@@ -255,8 +255,9 @@ def fit_pipeline(
         )
         if history.stopped == "interrupted" and not history.epochs:
             raise KeyboardInterrupt  # nothing was learnt that would be worth keeping
-        collapse = _identity_collapse(pipeline, validation if len(validation) else training)
-        calibration = _calibrate(pipeline, kept_out, notify, report_rng)
+        unseen = validation if len(validation) else training
+        collapse = _identity_collapse(pipeline, unseen, collapse_rng)
+        calibration = _calibrate(pipeline, kept_out, notify, heat_rng)
         report = FitReport(
             images={r: sum(roles[o] == r for _, o in used) for r in (*stores, "calibration")},
             patients={
@@ -314,11 +315,17 @@ def _check_enough(
         )
 
 
-def _identity_collapse(pipeline: Pipeline, source: PatchStore) -> IdentityCollapse | None:
+def _identity_collapse(
+    pipeline: Pipeline, source: PatchStore, rng: np.random.Generator
+) -> IdentityCollapse | None:
     from lungpatch.models.diagnostics import identity_collapse
 
-    rng = np.random.default_rng(pipeline.seed)
-    return identity_collapse(pipeline.model, source, rng=rng)
+    try:
+        return identity_collapse(pipeline.model, source, rng=rng)
+    except InsufficientDataError as error:
+        # A diagnostic that cannot be had is no reason to lose what was learnt.
+        logger.warning("identity collapse not measured: %s", error)
+        return None
 
 
 def _calibrate(
