@@ -4,8 +4,8 @@ import torch
 from torch import nn
 
 from lungpatch.containers import PatchBatch
+from lungpatch.devices import choose_device
 from lungpatch.errors import ConfigurationError, InsufficientDataError
-from lungpatch.models.torch_adapter import choose_device
 from lungpatch.models.training import train
 from lungpatch.patch_store import PatchStore
 

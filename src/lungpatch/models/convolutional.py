@@ -14,12 +14,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812 - torch's own convention
 
 from lungpatch.containers import PatchBatch, Reconstruction, TrainingHistory
+from lungpatch.devices import DEVICES, Device, choose_device
 from lungpatch.errors import ConfigurationError, NotFittedError
 from lungpatch.models.losses import LOSSES, SSIM_WINDOW, check_loss_name
 from lungpatch.models.torch_adapter import (
-    DEVICES,
-    Device,
-    choose_device,
     load_network_state,
     network_state,
     patches_to_tensor,

@@ -1,62 +1,17 @@
-"""Between numpy and torch: devices, patches, weights."""
+"""Between numpy and torch: patches, weights, reproducible runs."""
 
 from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Mapping
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from lungpatch.errors import ConfigurationError
 from lungpatch.models.state_checks import check_state
-
-Device = Literal["auto", "cpu", "cuda", "mps"]
-DEVICES: tuple[Device, ...] = ("auto", "cpu", "cuda", "mps")
-
-
-def choose_device(name: Device) -> torch.device:
-    """Return the device of that name.
-
-    Parameters
-    ----------
-    name : {"auto", "cpu", "cuda", "mps"}
-        ``"auto"`` is the first there is of CUDA, Apple's MPS and the CPU.
-
-    Returns
-    -------
-    torch.device
-
-    Raises
-    ------
-    ConfigurationError
-        If there is no such device here; the message says which there are.
-
-    Examples
-    --------
-    >>> choose_device("cpu")
-    device(type='cpu')
-    """
-    present = [
-        device
-        for device, is_present in (
-            ("cuda", torch.cuda.is_available()),
-            ("mps", torch.backends.mps.is_available()),
-            ("cpu", True),
-        )
-        if is_present
-    ]
-    if name == "auto":
-        return torch.device(present[0])
-    if name not in present:
-        raise ConfigurationError(
-            f"device: no {name!r} here, only {', '.join(present)}: set device='auto' for the "
-            f"fastest of them, or install a PyTorch built for {name!r}"
-        )
-    return torch.device(name)
 
 
 def place(network: nn.Module, device: torch.device) -> None:

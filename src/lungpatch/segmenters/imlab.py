@@ -19,9 +19,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812 - torch's own convention
 
 from lungpatch.containers import BoolImage, ChestImage, FloatImage, LungMask
+from lungpatch.devices import DEVICES, Device, choose_device
 from lungpatch.errors import ConfigurationError, MissingExtraError, MissingInputError
 from lungpatch.plausibility import implausibility
-from lungpatch.segmenters.lung_network import choose_device, resize
+from lungpatch.segmenters.lung_network import resize
 
 NETWORK_SIDE = 256
 """Side, in pixels, of the square image the network was trained on."""
@@ -50,8 +51,8 @@ class IMLABSegmenter:
     weights : str or path
         The file ``trained_model.hdf5`` of https://github.com/imlab-uiip/lung-segmentation-2d
         (MIT licence), as Keras saved it. Reading it takes ``pip install "lungpatch[imlab]"``.
-    device : str
-        ``"auto"`` (a GPU where there is one), or a torch device such as ``"cpu"``.
+    device : {"auto", "cpu", "cuda", "mps"}
+        See `lungpatch.devices.choose_device`.
 
     Notes
     -----
@@ -77,7 +78,7 @@ class IMLABSegmenter:
     """
 
     weights: str = attrs.field(converter=os.fspath, validator=attrs.validators.instance_of(str))
-    device: str = attrs.field(default="auto", validator=attrs.validators.instance_of(str))
+    device: Device = attrs.field(default="auto", validator=attrs.validators.in_(DEVICES))
     _network: IMLABNetwork | None = attrs.field(init=False, default=None, repr=False)
 
     def segment(self, image: ChestImage) -> LungMask:

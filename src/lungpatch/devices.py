@@ -1,0 +1,56 @@
+"""Where torch runs. Importing this module does not import torch."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+from lungpatch.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    import torch
+
+Device = Literal["auto", "cpu", "cuda", "mps"]
+DEVICES: tuple[Device, ...] = ("auto", "cpu", "cuda", "mps")
+
+
+def choose_device(name: Device) -> torch.device:
+    """Return the device of that name.
+
+    Parameters
+    ----------
+    name : {"auto", "cpu", "cuda", "mps"}
+        ``"auto"`` is the first there is of CUDA, Apple's MPS and the CPU.
+
+    Returns
+    -------
+    torch.device
+
+    Raises
+    ------
+    ConfigurationError
+        If there is no such device here; the message says which there are.
+
+    Examples
+    --------
+    >>> choose_device("cpu")
+    device(type='cpu')
+    """
+    import torch
+
+    present = [
+        device
+        for device, is_present in (
+            ("cuda", torch.cuda.is_available()),
+            ("mps", torch.backends.mps.is_available()),
+            ("cpu", True),
+        )
+        if is_present
+    ]
+    if name == "auto":
+        return torch.device(present[0])
+    if name not in present:
+        raise ConfigurationError(
+            f"device: no {name!r} here, only {', '.join(present)}: set device='auto' for the "
+            f"fastest of them, or install a PyTorch built for {name!r}"
+        )
+    return torch.device(name)
