@@ -6,6 +6,7 @@ Exit status: 0 all good, 2 nothing could be done (usage), 3 some images failed.
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections import Counter
 from pathlib import Path
@@ -275,6 +276,9 @@ def demo(
 
 def main() -> None:
     """Run the command line; errors of ours become one line and an exit status."""
+    # Threads that spin while they wait make small networks several times slower as soon as
+    # another program runs too. Read when torch is imported, which is later.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
         app()
     except (LungpatchError, OSError) as error:  # OSError: the output cannot be written
