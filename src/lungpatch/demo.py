@@ -221,9 +221,9 @@ def _write_page(
     page.paragraph(
         "AUROC: 0.5 is chance, 1 is perfect; below 0.5 the score points the wrong way. Identity "
         "collapse: 0 if the model restores healthy lung under an opacity, 1 if it copies the "
-        "opacity, above 1 if it reconstructs opacities even better than healthy lung. The paper's "
-        "method fails for that reason: small smooth patches are easy to copy. The thresholds come "
-        "from healthy films alone."
+        "opacity, above 1 if it reconstructs opacities even better than healthy lung. Near 1 the "
+        "model has learnt to copy, since small smooth patches are easy to copy: that is how the "
+        "paper's method fails. The thresholds come from healthy films alone."
     )
     shown = _shown(test)
     page.heading("The truth")
