@@ -7,6 +7,7 @@ import sys
 import pytest
 
 import lungpatch
+from lungpatch import datasets
 
 HEAVY = ["torch", "skimage", "scipy", "matplotlib", "pydicom"]
 
@@ -34,6 +35,11 @@ def test_every_public_name_resolves():
     for name in lungpatch.__all__:
         assert getattr(lungpatch, name) is not None
     assert set(lungpatch.__all__) <= set(dir(lungpatch))
+
+
+def test_every_public_dataset_resolves():
+    for name in datasets.__all__:
+        assert getattr(datasets, name) is not None
 
 
 def test_unknown_name():

@@ -134,7 +134,7 @@ def read_image(path: str | os.PathLike[str]) -> ChestImage:
             levels, white = _read_picture(handle, form)
             pixels, spacing = _over_white(levels, white), None
     try:
-        return _checked(pixels, _image_id(path), spacing, str(path))
+        return _checked(pixels, image_id_of(path), spacing, str(path))
     except InvalidImageError as error:
         raise InvalidImageError(f"{path}: {error}") from None
 
@@ -429,7 +429,14 @@ def _checked(
     return ChestImage(pixels=pixels, image_id=image_id, pixel_spacing_mm=spacing, source=source)
 
 
-def _image_id(path: Path) -> str:
+def image_id_of(path: Path) -> str:
+    """Return the image id of a file: its name without an image suffix.
+
+    Examples
+    --------
+    >>> image_id_of(Path("films/a.png")), image_id_of(Path("1.2.840.1"))
+    ('a', '1.2.840.1')
+    """
     # The dots of a DICOM UID used as a file name do not set off a suffix.
     return path.stem if path.suffix.lower() in IMAGE_SUFFIXES else path.name
 

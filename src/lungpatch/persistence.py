@@ -131,7 +131,8 @@ def load_pipeline(path: str | os.PathLike[str], *, registry: Registry | None = N
         raise
     except UnknownComponentError as error:
         raise SavedPipelineError(f"{error}{_missing_plugins(content, registry)}") from error
-    except (AttributeError, LookupError, TypeError, ValueError) as error:
+    # RuntimeError: what torch raises where weights do not fit.
+    except (AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
         raise SavedPipelineError(
             f"{folder}: its content does not fit its settings ({error}); fit and save it again"
         ) from error

@@ -1,0 +1,34 @@
+"""Checks that a component keeps what its contract promises, for the authors of plugins.
+
+Each check has a name and is made on pieces of a seeded phantom; what comes of it is data:
+
+>>> from lungpatch.scorers.sad import SADScorer
+>>> from lungpatch.testing import check_scorer
+>>> check_scorer(SADScorer()).raise_on_failure()
+SADScorer(reduction='mean', region='lung'): 16 checks, 16 passed
+"""
+
+from lungpatch.testing.model_checks import check_model
+from lungpatch.testing.pytest_checks import CHECKS, parametrize_checks
+from lungpatch.testing.results import CheckReport, CheckResult
+from lungpatch.testing.sampler_checks import check_sampler
+from lungpatch.testing.samples import lungless_images, segmenter_images
+from lungpatch.testing.scorer_checks import check_scorer
+from lungpatch.testing.segmenter_checks import check_segmenter
+from lungpatch.testing.temporary import temporary_plugin
+from lungpatch.testing.thresholder_checks import check_thresholder
+
+__all__ = [
+    "CHECKS",
+    "CheckReport",
+    "CheckResult",
+    "check_model",
+    "check_sampler",
+    "check_scorer",
+    "check_segmenter",
+    "check_thresholder",
+    "lungless_images",
+    "parametrize_checks",
+    "segmenter_images",
+    "temporary_plugin",
+]

@@ -1,0 +1,46 @@
+"""pytest fixtures for plugins: pieces of the seeded phantom.
+
+Opt in with ``pytest_plugins = ["lungpatch.testing.fixtures"]`` in the ``conftest.py`` at the root
+of the tests.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from lungpatch.containers import ChestImage, LungMask, PatchBatch, Reconstruction
+from lungpatch.patch_store import PatchStore
+from lungpatch.testing import samples
+
+
+@pytest.fixture
+def phantom_image() -> ChestImage:
+    """Give a film of 256 x 256 pixels with a lobar opacity."""
+    return samples.phantom_image()
+
+
+@pytest.fixture
+def phantom_lungs() -> LungMask:
+    """Give the true lungs of ``phantom_image``."""
+    return samples.phantom_lungs()
+
+
+@pytest.fixture
+def phantom_patches() -> PatchBatch:
+    """Give 15 patches of 32 x 32 pixels."""
+    return samples.phantom_patches()
+
+
+@pytest.fixture
+def phantom_reconstruction(phantom_patches: PatchBatch) -> Reconstruction:
+    """Give a noisy reconstruction of ``phantom_patches``."""
+    return samples.phantom_reconstruction(phantom_patches)
+
+
+@pytest.fixture
+def phantom_source() -> Iterator[PatchStore]:
+    """Give 64 patches of 32 x 32 pixels, as a model's ``fit`` takes them."""
+    with samples.phantom_source() as source:
+        yield source

@@ -1,0 +1,105 @@
+"""One pytest item a check. pytest is imported at use only."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import attrs
+
+from lungpatch.errors import ConfigurationError
+from lungpatch.plugins.hookspecs import KINDS
+from lungpatch.protocols import Kind
+from lungpatch.testing.model_checks import MODEL_CHECKS
+from lungpatch.testing.runner import Check, Subject, check_arguments, run_check
+from lungpatch.testing.sampler_checks import SAMPLER_CHECKS
+from lungpatch.testing.scorer_checks import SCORER_CHECKS
+from lungpatch.testing.segmenter_checks import SEGMENTER_CHECKS
+from lungpatch.testing.thresholder_checks import THRESHOLDER_CHECKS
+
+if TYPE_CHECKING:
+    import pytest
+
+CHECKS: dict[Kind, tuple[Check, ...]] = {
+    "segmenter": SEGMENTER_CHECKS,
+    "sampler": SAMPLER_CHECKS,
+    "model": MODEL_CHECKS,
+    "scorer": SCORER_CHECKS,
+    "thresholder": THRESHOLDER_CHECKS,
+}
+"""All checks of each kind of component, in the order in which they are made."""
+
+
+@attrs.frozen(eq=False, kw_only=True)
+class PytestCheck:
+    """A check of a component that a test calls.
+
+    It raises AssertionError where the check fails or passes against expectation, and tells pytest
+    of expected failures (``xfail``) and of checks that could not be made (``skip``).
+    """
+
+    check: Check
+    subject: Subject
+    reason: str | None
+
+    def __call__(self) -> None:
+        """Make the check."""
+        import pytest
+
+        checks = CHECKS[self.subject.kind]
+        result = run_check(self.check, checks, self.subject, self.reason)
+        if result.status == "not run":
+            pytest.skip(result.message)
+        if result.status == "expected failure":
+            pytest.xfail(result.message)
+        if result.status != "passed":
+            raise AssertionError(f"{result.name}: {result.message}")
+
+
+def parametrize_checks(
+    kind: Kind, *components: object, expected_failures: Mapping[str, str] | None = None
+) -> pytest.MarkDecorator:
+    """Make each check of components a test of its own.
+
+    Parameters
+    ----------
+    kind : {"segmenter", "sampler", "model", "scorer", "thresholder"}
+    *components : object
+        One or several, such as one class with several settings.
+    expected_failures : mapping of str to str, optional
+        Checks that none of them passes by intent, and why; pytest reports them as ``xfailed``.
+
+    Returns
+    -------
+    pytest.MarkDecorator
+        For a test that takes ``check`` and calls it.
+
+    Raises
+    ------
+    ConfigurationError
+        If there is no such kind, a component is a class, or ``expected_failures`` names no check.
+
+    Examples
+    --------
+    >>> from lungpatch.scorers.sad import SADScorer
+    >>> @parametrize_checks("scorer", SADScorer(), SADScorer(region="patch"))
+    ... def test_sad(check):
+    ...     check()
+    """
+    import pytest
+
+    if kind not in KINDS:
+        raise ConfigurationError(f"there is no kind {kind!r} of component: {', '.join(KINDS)}")
+    parameters = []
+    for component in components:
+        check_arguments(kind, CHECKS[kind], component, expected_failures)
+        subject = Subject(kind=kind, component=component)
+        for check in CHECKS[kind]:
+            reason = (expected_failures or {}).get(check.name)
+            parameters.append(
+                pytest.param(
+                    PytestCheck(check=check, subject=subject, reason=reason),
+                    id=f"{type(component).__name__}-{check.name}",
+                )
+            )
+    return pytest.mark.parametrize("check", parameters)

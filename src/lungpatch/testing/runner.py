@@ -1,0 +1,181 @@
+"""Making checks: one after the other, each on a component of its own."""
+
+from __future__ import annotations
+
+import copy
+import difflib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+import attrs
+
+from lungpatch.errors import ConfigurationError
+from lungpatch.plugins.manager import error_text
+from lungpatch.protocols import Kind
+from lungpatch.testing.results import CheckReport, CheckResult
+
+T = TypeVar("T")
+
+
+class CheckFailedError(AssertionError):
+    """A component does not keep a promise; the message says what to do."""
+
+
+def require(condition: object, message: str) -> None:
+    """Raise `CheckFailedError` unless ``condition`` holds."""
+    if not condition:
+        raise CheckFailedError(message)
+
+
+@contextmanager
+def explained(advice: str) -> Iterator[None]:
+    """Turn any exception within the block into a `CheckFailedError` that says what to do."""
+    try:
+        yield
+    except CheckFailedError:
+        raise
+    except Exception as error:
+        raise CheckFailedError(f"It raised {error_text(error)}. {advice}") from error
+
+
+@attrs.define(eq=False, kw_only=True)
+class Subject:
+    """A component that is checked.
+
+    Parameters
+    ----------
+    kind : str
+    component : object
+        Never used itself: checks work on copies, so that none disturbs another.
+    """
+
+    kind: Kind
+    component: Any
+    _known: dict[Any, Any] = attrs.field(init=False, factory=dict, repr=False)
+
+    def fresh(self) -> Any:
+        """Return a copy of the component as it was given."""
+        return copy.deepcopy(self.component)
+
+    def once(self, make: Callable[[Subject], T]) -> T:
+        """Return ``make(self)``, made once for all checks."""
+        if make not in self._known:
+            self._known[make] = make(self)
+        result: T = self._known[make]
+        return result
+
+
+@attrs.frozen
+class Check:
+    """A named check.
+
+    Parameters
+    ----------
+    run : callable
+        Raises where its subject does not keep the promise. Its name is the check's, the first
+        line of its docstring the promise.
+    required : bool
+        Whether the checks after it make no sense where it fails.
+    """
+
+    run: Callable[[Subject], None]
+    required: bool = False
+
+    @property
+    def name(self) -> str:
+        """What reports and ``expected_failures`` call it."""
+        return self.run.__name__
+
+    @property
+    def promise(self) -> str:
+        """What it checks, in one line."""
+        return (self.run.__doc__ or "").strip().partition("\n")[0]
+
+    def fault(self, subject: Subject) -> str:
+        """Return what is wrong, or an empty string."""
+        try:
+            self.run(subject)
+        except CheckFailedError as error:
+            return f"{self.promise} {error}"
+        except Exception as error:
+            return f"{self.promise} Instead it raised {error_text(error)}"
+        return ""
+
+
+def run_check(
+    check: Check, checks: Sequence[Check], subject: Subject, reason: str | None
+) -> CheckResult:
+    """Make one check.
+
+    Parameters
+    ----------
+    check : Check
+    checks : sequence of Check
+        All of the kind, in order: it needs the required ones before it.
+    subject : Subject
+    reason : str or None
+        Why it is expected to fail.
+    """
+    for earlier in checks[: checks.index(check)]:
+        if earlier.required and subject.once(earlier.fault):
+            return CheckResult(
+                name=check.name, status="not run", message=f"needs {earlier.name!r} to pass first"
+            )
+    fault = subject.once(check.fault)
+    if reason is None:
+        return CheckResult(name=check.name, status="failed" if fault else "passed", message=fault)
+    if fault:
+        return CheckResult(
+            name=check.name, status="expected failure", message=f"{reason} ({fault})"
+        )
+    return CheckResult(
+        name=check.name,
+        status="unexpected pass",
+        message=f"declared to fail ({reason}), but it passes: take it out of expected_failures",
+    )
+
+
+def run_checks(
+    kind: Kind,
+    checks: Sequence[Check],
+    component: object,
+    expected_failures: Mapping[str, str] | None,
+) -> CheckReport:
+    """Make all checks of a kind; see `lungpatch.testing.check_scorer`."""
+    check_arguments(kind, checks, component, expected_failures)
+    subject = Subject(kind=kind, component=component)
+    reasons = expected_failures or {}
+    results = [run_check(check, checks, subject, reasons.get(check.name)) for check in checks]
+    try:
+        shown = repr(component)
+    except Exception:  # readable_repr reports it
+        shown = f"{type(component).__name__}(...)"
+    return CheckReport(component=shown, results=tuple(results))
+
+
+def check_arguments(
+    kind: Kind,
+    checks: Sequence[Check],
+    component: object,
+    expected_failures: Mapping[str, str] | None,
+) -> None:
+    """Refuse a class instead of an instance, and unknown names of checks.
+
+    Raises
+    ------
+    ConfigurationError
+    """
+    if isinstance(component, type):
+        raise ConfigurationError(
+            f"checks need a {kind}, not its class: pass {component.__name__}(...)"
+        )
+    names = [check.name for check in checks]
+    for name in expected_failures or {}:
+        if name not in names:
+            near = difflib.get_close_matches(name, names, n=1)
+            hint = f"; did you mean {near[0]!r}?" if near else "."
+            raise ConfigurationError(
+                f"expected_failures: there is no check {name!r} of a {kind}{hint} There is: "
+                f"{', '.join(names)}"
+            )

@@ -1,0 +1,236 @@
+"""What a sampler promises; see `lungpatch.protocols.PatchSampler`."""
+
+# ruff: noqa: D401, D403 - the first line of a check's docstring is the promise that reports print
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lungpatch.containers import ChestImage, LungMask, PatchBatch
+from lungpatch.errors import ConfigurationError
+from lungpatch.protocols import PatchSampler
+from lungpatch.testing.common_checks import COMMON_CHECKS
+from lungpatch.testing.comparing import (
+    arrays_of,
+    difference,
+    require_deterministic,
+    require_random_states_kept,
+    require_unchanged,
+)
+from lungpatch.testing.results import CheckReport
+from lungpatch.testing.runner import Check, Subject, explained, require, run_checks
+from lungpatch.testing.samples import phantom_image, phantom_lungs
+
+_LARGEST_SIDE = 1024
+
+
+def check_sampler(
+    sampler: PatchSampler, *, expected_failures: Mapping[str, str] | None = None
+) -> CheckReport:
+    """Check that a sampler keeps what its contract promises.
+
+    Parameters
+    ----------
+    sampler : PatchSampler
+        Only copies of it are used.
+    expected_failures : mapping of str to str, optional
+        Checks that it does not pass by intent, and why.
+
+    Returns
+    -------
+    CheckReport
+
+    Raises
+    ------
+    ConfigurationError
+        If ``sampler`` is a class, or ``expected_failures`` names no check.
+
+    Examples
+    --------
+    >>> from lungpatch.samplers.grid import GridSampler
+    >>> check_sampler(GridSampler(patch_size=16)).ok
+    True
+    """
+    return run_checks("sampler", SAMPLER_CHECKS, sampler, expected_failures)
+
+
+def patch_size_is_positive(subject: Subject) -> None:
+    """patch_size is a whole number of pixels, at least 1."""
+    size = subject.component.patch_size
+    require(
+        type(size) is int and size >= 1, f"It is {size!r}. Make it a setting, an int from 1 on."
+    )
+
+
+def returns_patch_batch(subject: Subject) -> None:
+    """sample returns a PatchBatch."""
+    found = _sample(subject.fresh(), *_film(subject))
+    require(
+        isinstance(found, PatchBatch),
+        f"It returned {type(found).__name__}. Write return lungpatch.PatchBatch(...).",
+    )
+
+
+def patches_have_patch_size(subject: Subject) -> None:
+    """Patches have the side that patch_size says."""
+    size, found = subject.component.patch_size, _sample(subject.fresh(), *_film(subject))
+    require(
+        found.patch_size == size,
+        f"patch_size is {size}, the patches' side {found.patch_size}. Cut pixels of shape "
+        "(N, patch_size, patch_size), for N = 0 too.",
+    )
+
+
+def batch_names_its_image(subject: Subject) -> None:
+    """The batch has its image's id and shape."""
+    image, lungs = _film(subject)
+    found = _sample(subject.fresh(), image, lungs)
+    require(
+        (found.image_id, found.image_shape) == (image.image_id, image.shape),
+        f"The batch of {image.image_id!r} {image.shape} says {found.image_id!r} "
+        f"{found.image_shape}. Pass image_id=image.image_id and image_shape=image.shape.",
+    )
+
+
+def corners_inside_image(subject: Subject) -> None:
+    """Every patch lies within its image."""
+    image, lungs = _film(subject)
+    found = _sample(subject.fresh(), image, lungs)
+    outside = found.corners[~_inside(found)].tolist()
+    require(
+        not outside,
+        f"{len(outside)} of {len(found)} do not, with the corners {outside[:3]}. A corner is the "
+        "patch's first pixel (row, column), from 0 to the image's side minus patch_size.",
+    )
+
+
+def pixels_are_cut_at_corners(subject: Subject) -> None:
+    """A patch's pixels are the image's at its corner."""
+    image, _ = _film(subject)
+    _require_cut(_sample(subject.fresh(), *_film(subject)), "pixels", image.pixels)
+
+
+def lung_is_cut_at_corners(subject: Subject) -> None:
+    """A patch's lung is the mask's at its corner."""
+    _, lungs = _film(subject)
+    _require_cut(_sample(subject.fresh(), *_film(subject)), "lung", lungs.pixels)
+
+
+def takes_any_shape(subject: Subject) -> None:
+    """Images need not be square."""
+    with explained("Take rows and columns from image.shape, each by itself."):
+        _sample(subject.fresh(), *_film(subject, wider=21))
+
+
+def takes_empty_mask(subject: Subject) -> None:
+    """An image without lungs is no error: a batch of length 0 says that there is no patch."""
+    image, lungs = _film(subject)
+    empty = LungMask(pixels=np.zeros_like(lungs.pixels))
+    with explained("Return pixels of shape (0, patch_size, patch_size), corners of (0, 2)."):
+        found = _sample(subject.fresh(), image, empty)
+    require(isinstance(found, PatchBatch), f"It returned {type(found).__name__}.")
+
+
+def inputs_unchanged(subject: Subject) -> None:
+    """sample leaves image and mask as they are."""
+    image, lungs = _film(subject)
+    require_unchanged(
+        {"image": image, "lungs": lungs}, lambda: _sample(subject.fresh(), image, lungs)
+    )
+
+
+def deterministic(subject: Subject) -> None:
+    """The same state of rng gives the same patches."""
+    sampler = subject.fresh()
+    require_deterministic(
+        lambda: arrays_of(_sample(sampler, *_film(subject))),
+        "Draw from the rng that is passed, and from nothing else.",
+    )
+
+
+def rng_moves_on(subject: Subject) -> None:
+    """A sampler that draws at random draws anew at each call with one rng."""
+    sampler = subject.fresh()
+
+    def alike(rngs: Iterator[np.random.Generator]) -> bool:
+        first, *others = (arrays_of(sampler.sample(*_film(subject), rng=rng)) for rng in rngs)
+        return not any(difference(other, first, exact=True) for other in others)
+
+    one = np.random.default_rng(0)
+    require(
+        alike(np.random.default_rng(seed) for seed in range(4)) or not alike(one for _ in range(4)),
+        "It draws the same again. Draw from rng itself; a new generator made from its seed "
+        "starts over at every image.",
+    )
+
+
+def without_rng(subject: Subject) -> None:
+    """Without rng, patches are not random, or a ConfigurationError asks for rng."""
+    sampler = subject.fresh()
+
+    def call() -> dict[str, NDArray[Any]]:
+        try:
+            return arrays_of(sampler.sample(*_film(subject)))
+        except ConfigurationError:
+            return {}
+
+    require_deterministic(call, "Raise lungpatch.errors.ConfigurationError where rng is None.")
+
+
+def global_random_state_kept(subject: Subject) -> None:
+    """sample leaves the global random state alone."""
+    sampler = subject.fresh()
+    require_random_states_kept(lambda: _sample(sampler, *_film(subject)))
+
+
+SAMPLER_CHECKS = (
+    *COMMON_CHECKS,
+    Check(patch_size_is_positive, required=True),
+    Check(returns_patch_batch, required=True),
+    Check(patches_have_patch_size),
+    Check(batch_names_its_image),
+    Check(corners_inside_image),
+    Check(pixels_are_cut_at_corners),
+    Check(lung_is_cut_at_corners),
+    Check(takes_any_shape),
+    Check(takes_empty_mask),
+    Check(inputs_unchanged),
+    Check(deterministic),
+    Check(rng_moves_on),
+    Check(without_rng),
+    Check(global_random_state_kept),
+)
+
+
+def _film(subject: Subject, wider: int = 0) -> tuple[ChestImage, LungMask]:
+    """Return an image in which many patches fit, and its lungs."""
+    size = subject.component.patch_size
+    side = max(128, size, min(4 * size, _LARGEST_SIDE))
+    shape = (side, side + wider)
+    return phantom_image(shape), phantom_lungs(shape)
+
+
+def _sample(sampler: PatchSampler, image: ChestImage, lungs: LungMask) -> PatchBatch:
+    return sampler.sample(image, lungs, rng=np.random.default_rng(0))
+
+
+def _inside(batch: PatchBatch) -> Any:
+    last = np.array(batch.image_shape) - batch.patch_size
+    return np.logical_and.reduce((batch.corners >= 0) & (batch.corners <= last), axis=1)
+
+
+def _require_cut(batch: PatchBatch, name: str, whole: NDArray[Any]) -> None:
+    side = batch.patch_size
+    # corners_inside_image reports the others.
+    for index in np.flatnonzero(_inside(batch)):
+        row, column = batch.corners[index].tolist()
+        found = getattr(batch, name)[index]
+        require(
+            np.array_equal(found, whole[row : row + side, column : column + side]),
+            f"They differ for the patch {index} at row {row}, column {column}. Cut "
+            "[row : row + patch_size, column : column + patch_size], and change no value.",
+        )

@@ -1,0 +1,96 @@
+"""A plugin that is as good as installed, for a while."""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import ModuleType
+
+from lungpatch.errors import PluginError
+from lungpatch.plugins.hookspecs import Register, hookimpl
+from lungpatch.plugins.manager import GROUP, RESTRICT
+from lungpatch.plugins.registry import Registry, default_registry
+
+_DISTRIBUTION = "temporary-plugin"
+_MODULE = "lungpatch_temporary_plugin"
+
+
+@contextmanager
+def temporary_plugin(plugin: ModuleType | Callable[[Register], None]) -> Iterator[Registry]:
+    """Make a plugin as good as installed within a ``with`` block.
+
+    Within the block it is found by name wherever an installed one is: in configurations, saved
+    pipelines and the command line. Other plugins that are installed are not. The environment and
+    the module search path change meanwhile, so do not use it in several threads at once.
+
+    Parameters
+    ----------
+    plugin : module or callable
+        A module with a ``lungpatch_register`` hook, or such a function by itself.
+
+    Yields
+    ------
+    Registry
+        The built-in components and the plugin's; `lungpatch.plugins.registry.default_registry`
+        returns it too.
+
+    Raises
+    ------
+    PluginError
+        If the plugin cannot be loaded or registers something that cannot work.
+
+    Examples
+    --------
+    >>> from lungpatch.scorers.sad import SADScorer
+    >>> def register(register):
+    ...     register.scorer("mine", SADScorer, summary="Mean absolute difference.")
+    >>> with temporary_plugin(register) as registry:
+    ...     registry.names("scorer")
+    ['l2', 'mine', 'sad', 'ssim']
+    """
+    module = plugin if isinstance(plugin, ModuleType) else _module_of(plugin)
+    name = module.__name__
+    earlier = sys.modules.get(name)
+    restriction = os.environ.get(RESTRICT)
+    with tempfile.TemporaryDirectory() as folder:
+        info = Path(folder) / f"{_DISTRIBUTION.replace('-', '_')}-0.dist-info"
+        info.mkdir()
+        (info / "METADATA").write_text(
+            f"Metadata-Version: 2.1\nName: {_DISTRIBUTION}\nVersion: 0\n", encoding="utf-8"
+        )
+        (info / "entry_points.txt").write_text(
+            f"[{GROUP}]\n{name.rpartition('.')[2]} = {name}\n", encoding="utf-8"
+        )
+        sys.path.append(folder)
+        sys.modules[name] = module
+        os.environ[RESTRICT] = _DISTRIBUTION
+        default_registry.cache_clear()
+        try:
+            registry = default_registry()
+            for failure in registry.failures():
+                raise PluginError(f"{name}: {failure.error}")
+            yield registry
+        finally:
+            default_registry.cache_clear()
+            sys.path.remove(folder)
+            if earlier is None:
+                del sys.modules[name]
+            else:
+                sys.modules[name] = earlier
+            if restriction is None:
+                del os.environ[RESTRICT]
+            else:
+                os.environ[RESTRICT] = restriction
+
+
+def _module_of(function: Callable[[Register], None]) -> ModuleType:
+    def lungpatch_register(register: Register) -> None:
+        function(register)
+
+    module = ModuleType(_MODULE)
+    vars(module)["lungpatch_register"] = hookimpl(lungpatch_register)
+    return module

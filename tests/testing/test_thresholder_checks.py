@@ -1,0 +1,207 @@
+"""Each check of a thresholder is failed by a thresholder made for it."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import attrs
+import numpy as np
+import pytest
+
+from lungpatch.errors import ConfigurationError, InsufficientDataError, NotFittedError
+from lungpatch.testing import CHECKS, check_thresholder
+
+BROKEN = {}
+
+
+def breaks(check, advice):
+    """Note what a class breaks, and a piece of the message that says what to do."""
+
+    def note(broken):
+        BROKEN.setdefault(check, []).append((broken, advice))
+        return broken
+
+    return note
+
+
+@attrs.define(kw_only=True, eq=False)
+class GoodThresholder:
+    uses_labels: ClassVar[bool] = False
+
+    _learnt: float | None = attrs.field(init=False, default=None, repr=False)
+
+    @property
+    def threshold_(self):
+        if self._learnt is None:
+            raise NotFittedError("no threshold yet: call fit(pred_scores)")
+        return self._learnt
+
+    def checked(self, pred_scores):
+        scores = np.asarray(pred_scores, np.float64)
+        if not np.isfinite(scores).all():
+            raise ConfigurationError("NaN")
+        if not scores.size:
+            raise InsufficientDataError("no scores")
+        return scores
+
+    def learn(self, scores, labels):
+        return float(np.median(scores))
+
+    def fit(self, pred_scores, gt_labels=None):
+        self._learnt = self.learn(self.checked(pred_scores), gt_labels)
+        return self
+
+
+@breaks("says_whether_it_uses_labels", "uses_labels: ClassVar[bool]")
+@attrs.define(kw_only=True, eq=False)
+class LabelsAsSetting(GoodThresholder):
+    uses_labels: bool = False
+
+
+@breaks("not_fitted_before_fit", "call fit(pred_scores)")
+@attrs.define(kw_only=True, eq=False)
+class NoneBeforeFit(GoodThresholder):
+    @property
+    def threshold_(self):
+        return self._learnt
+
+
+@breaks("not_fitted_before_fit", "It raised AttributeError")
+@attrs.define(kw_only=True, eq=False)
+class AttributeErrorBeforeFit(GoodThresholder):
+    @property
+    def threshold_(self):
+        if self._learnt is None:
+            raise AttributeError("threshold_")
+        return self._learnt
+
+
+@breaks("fit_returns_itself", "return self")
+@attrs.define(kw_only=True, eq=False)
+class ReturnsNothing(GoodThresholder):
+    def fit(self, pred_scores, gt_labels=None):
+        GoodThresholder.fit(self, pred_scores, gt_labels)
+
+
+@breaks("threshold_is_finite_float", "Return float(threshold)")
+@attrs.define(kw_only=True, eq=False)
+class NumpyFloat(GoodThresholder):
+    def learn(self, scores, labels):
+        return np.float32(np.median(scores))
+
+
+@breaks("scores_above_are_anomalous", "the lowest is healthy")
+@attrs.define(kw_only=True, eq=False)
+class BelowAll(GoodThresholder):
+    def learn(self, scores, labels):
+        return float(scores.min()) - 1.0
+
+
+@breaks("scores_above_are_anomalous", "Label True is anomalous")
+@attrs.define(kw_only=True, eq=False)
+class LabelsUpsideDown(GoodThresholder):
+    uses_labels: ClassVar[bool] = True
+
+    def learn(self, scores, labels):
+        return float(scores[np.asarray(labels)].max())
+
+
+@breaks("nan_is_refused", "ConfigurationError if not finite")
+@attrs.define(kw_only=True, eq=False)
+class LeavesOutNaN(GoodThresholder):
+    def checked(self, pred_scores):
+        scores = np.asarray(pred_scores, np.float64)
+        return GoodThresholder().checked(scores[np.isfinite(scores)])
+
+
+@breaks("min_scores_suffice", "a property min_scores")
+@attrs.define(kw_only=True, eq=False)
+class NeedsTen(GoodThresholder):
+    def checked(self, pred_scores):
+        if len(pred_scores) < 10:
+            raise InsufficientDataError("needs 10 scores")
+        return GoodThresholder().checked(pred_scores)
+
+
+@breaks("too_few_scores_refused", "or lower min_scores")
+@attrs.define(kw_only=True, eq=False)
+class SaysTen(GoodThresholder):
+    @property
+    def min_scores(self):
+        return 10
+
+
+@breaks("refit_forgets", "this call only")
+@attrs.define(kw_only=True, eq=False)
+class RunningMean(GoodThresholder):
+    def learn(self, scores, labels):
+        new = float(np.median(scores))
+        return new if self._learnt is None else (new + self._learnt) / 2
+
+
+@breaks("inputs_unchanged", "Sort a copy")
+@attrs.define(kw_only=True, eq=False)
+class SortsInPlace(GoodThresholder):
+    def learn(self, scores, labels):
+        scores.sort()
+        return float(scores[scores.size // 2])
+
+
+@breaks("takes_lists", "Begin with scores = np.asarray")
+@attrs.define(kw_only=True, eq=False)
+class ArraysOnly(GoodThresholder):
+    def fit(self, pred_scores, gt_labels=None):
+        assert pred_scores.ndim == 1
+        return GoodThresholder.fit(self, pred_scores, gt_labels)
+
+
+@breaks("deterministic", "a fixed seed")
+@attrs.define(kw_only=True, eq=False)
+class Bootstraps(GoodThresholder):
+    def learn(self, scores, labels):
+        return float(np.median(scores)) * (1.0 + 1e-9 * np.random.default_rng().random())
+
+
+@breaks("global_random_state_kept", "numpy.random.Generator")
+@attrs.define(kw_only=True, eq=False)
+class SeedsNumpy(GoodThresholder):
+    def learn(self, scores, labels):
+        np.random.seed(0)  # noqa: NPY002
+        return float(np.median(scores))
+
+
+@breaks("readable_repr_after_fit", "Give learnt fields repr=False")
+@attrs.define(kw_only=True, eq=False)
+class ShowsScores(GoodThresholder):
+    scores_: np.ndarray | None = attrs.field(init=False, default=None)
+
+    def learn(self, scores, labels):
+        self.scores_ = scores
+        return float(np.median(scores))
+
+
+def test_good_thresholder_passes():
+    report = check_thresholder(GoodThresholder()).raise_on_failure()
+    assert {result.status for result in report} == {"passed"}
+
+
+def test_every_check_has_a_thresholder_that_fails_it():
+    # The first four are the same objects as a scorer's, and proved with scorers.
+    assert CHECKS["thresholder"][:4] == CHECKS["scorer"][:4]
+    assert list(BROKEN) == [check.name for check in CHECKS["thresholder"][4:]]
+
+
+@pytest.mark.parametrize(
+    ("name", "broken", "advice"),
+    [(name, *item) for name, several in BROKEN.items() for item in several],
+)
+def test_broken_thresholder_fails_its_check_only(name, broken, advice):
+    report = check_thresholder(broken())
+    assert [result.name for result in report.wrong] == [name], report
+    assert advice in report.wrong[0].message
+
+
+def test_a_fitted_one_is_told_apart():
+    report = check_thresholder(GoodThresholder().fit([1.0, 2.0]))
+    assert [result.name for result in report.wrong] == ["not_fitted_before_fit"]
+    assert "check one that was not fitted" in report.wrong[0].message
