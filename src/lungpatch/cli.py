@@ -153,11 +153,13 @@ def detect(
                 decision = result.decision
                 verdict = decision and ("above" if decision.pred_label else "below")
                 counts[verdict or "unscored"] += 1
+                counts["doubtful"] += result.status == "implausible_lungs"
             progress("detect", count, len(paths), {})
     _print_failures(failures)
     typer.echo(
         f"{counts['above']} above the threshold, {counts['below']} not, "
-        f"{counts['unscored']} without lungs to score, {len(failures)} failed: {out}"
+        f"{counts['unscored']} without lungs to score, {len(failures)} failed; "
+        f"{counts['doubtful']} with implausible lungs: {out}"
     )
     if failures:
         raise typer.Exit(SOME_FAILED)

@@ -240,11 +240,16 @@ class ConvolutionalModel:
         target = patches.pixels[:, None]
         expected = np.empty(target.shape, np.float32)
         chunk = max(1, CHUNK_PIXELS // self.patch_size**2)
+        step = max(1, chunk // 8)
         with torch.inference_mode(), reproducible():
             for start in range(0, len(patches), chunk):
-                part = slice(start, start + chunk)
-                output = network(patches_to_tensor(patches.pixels[part], device))
-                expected[part] = output.cpu().numpy()
+                part = patches.pixels[start : start + chunk]
+                # oneDNN keeps code and weights for every batch size it has met: memory would
+                # grow with the number of images if there were many sizes.
+                filled = np.zeros((-(-len(part) // step) * step, *part.shape[1:]), np.float32)
+                filled[: len(part)] = part
+                output = network(patches_to_tensor(filled, device))[: len(part)]
+                expected[start : start + chunk] = output.cpu().numpy()
         return Reconstruction(target=target, expected=expected)
 
     def state(self) -> dict[str, NDArray[Any]]:
