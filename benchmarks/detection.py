@@ -22,7 +22,7 @@ from lungpatch.config import build_pipeline, pipeline_settings
 from lungpatch.containers import Detection
 from lungpatch.datasets.folders import find_images
 from lungpatch.datasets.phantom import phantom_cohort, save_cohort
-from lungpatch.models.convolutional import CHUNK_PIXELS
+from lungpatch.models.convolutional import CPU_CHUNK_PIXELS
 from lungpatch.models.torch_adapter import patches_to_tensor
 
 
@@ -52,7 +52,7 @@ def compare(
     settings["model"]["device"] = "cpu"
     pipeline = build_pipeline(settings, origin="benchmark").fit(healthy)
     network = pipeline.model.network_
-    size = CHUNK_PIXELS // pipeline.model.patch_size**2
+    size = CPU_CHUNK_PIXELS // pipeline.model.patch_size**2
     found = [d for d in pipeline.detect_many(paths) if isinstance(d, Detection)]
     batches = [part.pixels for d in found for part in d.patches.split(size)]
     images = [d.resized for d in found]

@@ -7,7 +7,7 @@ from torch import nn
 from lungpatch.containers import PatchBatch
 from lungpatch.errors import ConfigurationError, InsufficientDataError, NotFittedError
 from lungpatch.models.autoencoder import Autoencoder
-from lungpatch.models.convolutional import CHUNK_PIXELS, PatchNetwork
+from lungpatch.models.convolutional import CPU_CHUNK_PIXELS, PatchNetwork
 from lungpatch.models.losses import LOSSES
 from lungpatch.models.unet import UNet
 from lungpatch.patch_store import PatchStore
@@ -130,7 +130,7 @@ def test_any_multiple_of_4_will_do(side):
 
 
 def test_order_is_kept_across_chunks(fitted):
-    chunk = CHUNK_PIXELS // 16**2
+    chunk = CPU_CHUNK_PIXELS // 16**2
     many = _patches(chunk + 5, seed=4)
     expected = fitted.reconstruct(many).expected
     assert expected.dtype == np.float32

@@ -30,8 +30,11 @@ from lungpatch.protocols import EpochCallback, PatchSource
 Output = Literal["sigmoid", "linear"]
 OUTPUTS: tuple[Output, ...] = ("sigmoid", "linear")
 
-CHUNK_PIXELS = 128 * 32 * 32
-"""Pixels that go through the network at once: more fall out of the processor's cache."""
+CPU_CHUNK_PIXELS = 32 * 32 * 32
+"""Pixels that go through the network at once on a CPU: more fall out of its cache."""
+
+GPU_CHUNK_PIXELS = 2048 * 32 * 32
+"""The same on a GPU, which wants much to do at a time."""
 
 
 class PatchNetwork(nn.Module):
@@ -239,7 +242,8 @@ class ConvolutionalModel:
         place(network, device)
         target = patches.pixels[:, None]
         expected = np.empty(target.shape, np.float32)
-        chunk = max(1, CHUNK_PIXELS // self.patch_size**2)
+        pixels = CPU_CHUNK_PIXELS if device.type == "cpu" else GPU_CHUNK_PIXELS
+        chunk = max(1, pixels // self.patch_size**2)
         step = max(1, chunk // 8)
         with torch.inference_mode(), reproducible():
             for start in range(0, len(patches), chunk):
