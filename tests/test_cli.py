@@ -165,6 +165,8 @@ def test_help_and_version(run):
     status, out, _ = run("--help")
     assert status == 0
     assert "not a medical device" in out
+    status, out, _ = run("detect", "--help")
+    assert "STEM.overlay.png" in out
     status, out, _ = run("--version")
     assert status == 0
     assert out.startswith("lungpatch ")

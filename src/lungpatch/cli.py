@@ -115,8 +115,8 @@ def detect(
 ) -> None:
     """Find where radiographs depart from healthy lung.
 
-    Writes detections.jsonl (a record an image) and, for each image, <stem>.overlay.png and
-    <stem>.anomaly.tiff (float32, the image's own size, NaN where nothing was scored).
+    Writes detections.jsonl (a record an image) and, for each image, STEM.overlay.png and
+    STEM.anomaly.tiff (float32, the image's own size, NaN where nothing was scored).
     """
     from lungpatch.containers import Failure
     from lungpatch.files import JsonLines, unique_stems
@@ -181,7 +181,7 @@ def segment(
 ) -> None:
     """Find the lungs in radiographs.
 
-    Writes segmentations.jsonl (a record an image), <stem>.mask.png (0 and 255, the image's own
+    Writes segmentations.jsonl (a record an image), STEM.mask.png (0 and 255, the image's own
     size) and sheets of outlines, segmentations-001.png and so on.
     """
     import time
