@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import csv
 import os
 from pathlib import Path
 
+from lungpatch.datasets.tables import read_table
 from lungpatch.errors import ConfigurationError, MissingInputError
 from lungpatch.images import IMAGE_SUFFIXES, holds_dicom
 
@@ -87,38 +87,14 @@ def read_patients(path: str | os.PathLike[str]) -> dict[str, str]:
     ...     read_patients(table)
     {'a.png': '7', 'b.png': '7'}
     """
-    path = Path(path)
     patients: dict[str, str] = {}
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as handle:
-            rows = csv.DictReader(handle)
-            columns = list(rows.fieldnames or [])
-            for column in ("file", "patient"):
-                if column not in columns:
-                    found = ", ".join(columns) or "none"
-                    raise ConfigurationError(
-                        f"{path}: column {column!r} is missing; give a CSV file whose first line "
-                        f"names the columns file and patient (found: {found})"
-                    )
-            for row in rows:
-                file = Path((row["file"] or "").strip()).name
-                patient = (row["patient"] or "").strip()
-                if not file or not patient:
-                    raise ConfigurationError(
-                        f"{path}: line {rows.line_num} has no file or no patient; fill it in or "
-                        "remove the line"
-                    )
-                if patients.setdefault(file, patient) != patient:
-                    raise ConfigurationError(
-                        f"{path}: line {rows.line_num} gives {file} the patient {patient}, an "
-                        f"earlier line {patients[file]}; file names must be unique"
-                    )
-    except (FileNotFoundError, NotADirectoryError):
-        raise MissingInputError(f"{path}: no such file; check the path") from None
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise ConfigurationError(
-            f"{path}: cannot be read as a CSV file in UTF-8 ({error}); export it again"
-        ) from error
+    for row in read_table(Path(path), ("file", "patient")):
+        file, patient = Path(row.required("file")).name, row.required("patient")
+        if patients.setdefault(file, patient) != patient:
+            raise ConfigurationError(
+                f"{path}: line {row.line} gives {file} the patient {patient}, an earlier line "
+                f"{patients[file]}; file names must be unique"
+            )
     return patients
 
 
