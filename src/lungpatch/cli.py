@@ -330,8 +330,6 @@ def _print_fit(pipeline: Pipeline, out: Path) -> None:
         f"threshold: image score {pipeline.calibration.threshold:.4g}, heat "
         f"{pipeline.calibration.map_threshold:.4g} ({pipeline.calibration.rule})"
     )
-    for unused in report.unused:
-        typer.echo(f"left out: {unused.source}: {unused.reason}", err=True)
     typer.echo(f"Saved to {out} after {report.seconds:.0f} s.")
 
 
