@@ -22,7 +22,7 @@ from lungpatch.config import build_pipeline, pipeline_settings
 from lungpatch.containers import Detection
 from lungpatch.datasets.folders import find_images
 from lungpatch.datasets.phantom import phantom_cohort, save_cohort
-from lungpatch.models.convolutional import CPU_CHUNK_PIXELS
+from lungpatch.models.network_model import CPU_CHUNK_PIXELS
 from lungpatch.models.torch_adapter import patches_to_tensor
 
 

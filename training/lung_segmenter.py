@@ -25,13 +25,8 @@ from torch import Tensor
 from torch.nn import functional as F  # noqa: N812 - torch's own convention
 
 from lungpatch.devices import choose_device
-from lungpatch.segmenters.lung_network import (
-    NETWORK_SIDE,
-    LungNetwork,
-    network_input,
-    resize,
-    standardise,
-)
+from lungpatch.models.compact_unet import resize, standardise
+from lungpatch.segmenters.lung_network import NETWORK_SIDE, LungNetwork, network_input
 from lungpatch.segmenters.unet import lungs_from_logits
 
 BATCH = 8

@@ -14,9 +14,11 @@ import attrs
 import numpy as np
 from numpy.typing import NDArray
 
+from lungpatch.colours import ColourScale
 from lungpatch.errors import LungpatchError
 from lungpatch.geometry import boxes_to_own_pixels, to_own_pixels
 from lungpatch.lung_coordinates import LungFrame, LungSides, split_lungs
+from lungpatch.notebook import Picture, ShownAsPicture, grey_picture, heat_picture, patch_sheet
 
 FloatImage = NDArray[np.float32]
 BoolImage = NDArray[np.bool_]
@@ -85,7 +87,7 @@ def _agree(name: str, lengths: dict[str, int]) -> None:
 
 
 @attrs.frozen(eq=False, kw_only=True, repr=False)
-class ChestImage:
+class ChestImage(ShownAsPicture):
     """A frontal chest radiograph, bones bright, without any label.
 
     Parameters
@@ -130,6 +132,9 @@ class ChestImage:
         """Shape of the picture as its owner knows it."""
         return self._own_shape or self.shape
 
+    def _picture(self) -> Picture | None:
+        return grey_picture(self.pixels)
+
     def __repr__(self) -> str:
         size = "x".join(map(str, self.shape))
         own = "" if self.own_shape == self.shape else f" from {'x'.join(map(str, self.own_shape))}"
@@ -137,7 +142,7 @@ class ChestImage:
 
 
 @attrs.frozen(eq=False, kw_only=True, repr=False)
-class LungMask:
+class LungMask(ShownAsPicture):
     """Which pixels of an image are lung.
 
     Parameters
@@ -192,6 +197,9 @@ class LungMask:
         columns = np.flatnonzero(self.pixels.any(axis=0))
         return int(rows[0]), int(columns[0]), int(rows[-1]) + 1, int(columns[-1]) + 1
 
+    def _picture(self) -> Picture | None:
+        return grey_picture(self.pixels)
+
     def __repr__(self) -> str:
         size = "x".join(map(str, self.pixels.shape))
         doubt = f", implausible: {self.implausible}" if self.implausible else ""
@@ -199,19 +207,23 @@ class LungMask:
 
 
 @attrs.frozen(eq=False, kw_only=True, repr=False)
-class PatchBatch:
+class PatchBatch(ShownAsPicture):
     """Square patches of one image, or of several images of one shape.
 
     Parameters
     ----------
     pixels : ndarray of float32, shape (N, P, P), values in [0, 1]
     corners : ndarray of int64, shape (N, 2)
-        Row and column of each patch's first pixel.
+        Row and column, in the image, of each patch's first pixel.
     lung : ndarray of bool, shape (N, P, P)
         Which pixels of each patch are lung.
     image_shape : tuple of int
         Shape of the image that the corners refer to.
     image_id : str
+    extents : ndarray of int64, shape (N, 2), optional
+        Height and width of what each patch shows, in pixels of the image, at least 1. By default
+        P x P: the patch is a piece of the image as it is. A sampler that resamples to P x P says
+        here what it resampled; such a patch may reach beyond the image.
 
     Examples
     --------
@@ -228,14 +240,22 @@ class PatchBatch:
     lung: BoolImage = attrs.field(converter=_bool, validator=_ndim(3))
     image_shape: tuple[int, int]
     image_id: str
+    extents: NDArray[np.int64] = attrs.field(converter=_int64, validator=_ndim(2))
+
+    @extents.default
+    def _as_cut(self) -> NDArray[np.int64]:
+        return np.full((len(self.pixels), 2), self.pixels.shape[1], np.int64)
 
     def __attrs_post_init__(self) -> None:
         if self.pixels.shape[1] != self.pixels.shape[2]:
             raise ValueError(f"patches must be square, got shape {self.pixels.shape}")
         if self.lung.shape != self.pixels.shape:
             raise ValueError(f"lung {self.lung.shape} and pixels {self.pixels.shape} disagree")
-        if self.corners.shape != (len(self.pixels), 2):
-            raise ValueError(f"corners {self.corners.shape} do not fit {len(self.pixels)} patches")
+        for name, array in (("corners", self.corners), ("extents", self.extents)):
+            if array.shape != (len(self.pixels), 2):
+                raise ValueError(f"{name} {array.shape} do not fit {len(self.pixels)} patches")
+        if (self.extents < 1).any():
+            raise ValueError("extents must be at least 1 pixel")
 
     def __len__(self) -> int:
         return len(self.pixels)
@@ -248,7 +268,11 @@ class PatchBatch:
     def __getitem__(self, index: slice | NDArray[Any]) -> PatchBatch:
         """Patches ``index`` (a slice or an index array) as a batch."""
         return attrs.evolve(
-            self, pixels=self.pixels[index], corners=self.corners[index], lung=self.lung[index]
+            self,
+            pixels=self.pixels[index],
+            corners=self.corners[index],
+            lung=self.lung[index],
+            extents=self.extents[index],
         )
 
     def split(self, size: int) -> Iterator[PatchBatch]:
@@ -268,9 +292,13 @@ class PatchBatch:
             pixels=np.concatenate([batch.pixels for batch in batches]),
             corners=np.concatenate([batch.corners for batch in batches]),
             lung=np.concatenate([batch.lung for batch in batches]),
+            extents=np.concatenate([batch.extents for batch in batches]),
             image_shape=batches[0].image_shape,
             image_id=f"{len(batches)} images",
         )
+
+    def _picture(self) -> Picture | None:
+        return patch_sheet(self.pixels, self.lung)
 
     def __repr__(self) -> str:
         height, width = self.image_shape
@@ -361,13 +389,17 @@ class PatchScores:
 
 
 @attrs.frozen(eq=False, kw_only=True, repr=False)
-class AnomalyMap:
+class AnomalyMap(ShownAsPicture):
     """Patch scores brought back to their places in the image.
 
     Parameters
     ----------
     heatmap : ndarray of float32, shape (H, W)
         Weighted mean of the scores that cover a pixel; NaN where nothing was scored.
+    colour_scale : ColourScale or None
+        Which colour a score has, in this map as in every other of the same fitted pipeline. None
+        before there is one; then a notebook shows no picture, since colours stretched over a
+        single map would paint healthy lungs as hot as sick ones.
 
     Examples
     --------
@@ -377,6 +409,7 @@ class AnomalyMap:
     """
 
     heatmap: FloatImage = attrs.field(converter=_float32, validator=_ndim(2))
+    colour_scale: ColourScale | None = None
 
     @property
     def scored(self) -> BoolImage:
@@ -387,6 +420,11 @@ class AnomalyMap:
     def coverage(self) -> float:
         """Share of the image that was scored, in [0, 1]."""
         return float(self.scored.mean()) if self.heatmap.size else 0.0
+
+    def _picture(self) -> Picture | None:
+        if self.colour_scale is None or not self.heatmap.size:
+            return None
+        return heat_picture(self.heatmap, self.colour_scale)
 
     def __repr__(self) -> str:
         size = "x".join(map(str, self.heatmap.shape))
@@ -499,7 +537,7 @@ class TrainingHistory:
 
 
 @attrs.frozen(eq=False, kw_only=True, repr=False)
-class Detection:
+class Detection(ShownAsPicture):
     """All that a pipeline found out about one image: one field a step, in order.
 
     ``image`` and the ``own_`` properties are in the image's own pixels; everything between
@@ -564,6 +602,44 @@ class Detection:
     def own_boxes(self) -> NDArray[np.int64]:
         """The predicted boxes in the image's own pixels, int64 (K, 4)."""
         return boxes_to_own_pixels(self.localisation.boxes, self.resized.shape, self.image.shape)
+
+    def plot(self, *, axes: Any = None) -> NDArray[np.object_]:
+        """Draw the radiograph, the lungs with the boxes, and the anomaly map.
+
+        In the colours of the pipeline that made it, the same for all its images. Needs matplotlib;
+        see `lungpatch.plotting.plot_detection`.
+
+        Parameters
+        ----------
+        axes : array-like of matplotlib.axes.Axes, shape (3,), optional
+            Where to draw; by default on a new figure.
+
+        Returns
+        -------
+        ndarray of matplotlib.axes.Axes, shape (3,)
+
+        Raises
+        ------
+        MissingExtraError
+            If matplotlib is not installed.
+        ValueError
+            If the anomaly map has no colour scale, which a fitted pipeline gives it.
+        """
+        from lungpatch.plotting import plot_detection
+
+        scale = self.anomaly_map.colour_scale
+        if scale is None:
+            raise ValueError(
+                "the anomaly map has no colour scale: use what a fitted pipeline's detect returns, "
+                "or lungpatch.plotting.plot_detection(detection, scale)"
+            )
+        return plot_detection(self, scale, axes=axes)
+
+    def _picture(self) -> Picture | None:
+        from lungpatch.reports import overlay
+
+        scale = self.anomaly_map.colour_scale
+        return None if scale is None else overlay(self, scale)
 
     def __repr__(self) -> str:
         verdict = "not scored"

@@ -10,6 +10,7 @@ from scipy import ndimage
 from scipy.signal import windows
 
 from lungpatch.containers import AnomalyMap, Localisation, PatchBatch, PatchScores
+from lungpatch.geometry import to_own_pixels
 
 MapWeights = Literal["mean", "hann"]
 MapDetail = Literal["patch", "pixel"]
@@ -25,7 +26,7 @@ def build_anomaly_map(
     """Average overlapping patches into one map of the image.
 
     The heat at a pixel is ``sum_i w_i s_i / sum_i w_i`` over the patches ``i`` whose score was
-    computed over that pixel.
+    computed over that pixel. A patch that was resampled is brought back as `to_own_pixels` does.
 
     Parameters
     ----------
@@ -60,7 +61,6 @@ def build_anomaly_map(
     >>> build_anomaly_map(patches, scores).heatmap
     array([[ 1., 5., nan]], dtype=float32)
     """
-    height, width = patches.image_shape
     side = patches.patch_size
     window = np.ones((side, side))
     if weights == "hann":
@@ -75,16 +75,34 @@ def build_anomaly_map(
     else:
         values = scores.error_maps
     weight = window * scores.support
-
-    places = np.arange(side)
-    first = patches.corners[:, 0] * width + patches.corners[:, 1]
-    index = (first[:, None, None] + (places[:, None] * width + places)).ravel()
-    total = np.bincount(index, (weight * values).ravel(), minlength=height * width)
-    weight_sum = np.bincount(index, weight.ravel(), minlength=height * width)
-    heat: NDArray[np.float32] = np.full(height * width, np.nan, dtype=np.float32)
+    total, weight_sum = _add_up(patches, weight * values), _add_up(patches, weight)
+    heat: NDArray[np.float32] = np.full(patches.image_shape, np.nan, dtype=np.float32)
     scored = weight_sum > 0
     heat[scored] = total[scored] / weight_sum[scored]
-    return AnomalyMap(heatmap=heat.reshape(height, width))
+    return AnomalyMap(heatmap=heat)
+
+
+def _add_up(patches: PatchBatch, values: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Sum (N, P, P) ``values`` at their places in the image; float64 (H, W)."""
+    height, width = patches.image_shape
+    side = patches.patch_size
+    end = patches.corners + patches.extents
+    inside = (patches.corners >= 0).all(axis=1) & (end <= patches.image_shape).all(axis=1)
+    as_cut = (patches.extents == side).all(axis=1) & inside
+    places = np.arange(side)
+    first = patches.corners[as_cut, 0] * width + patches.corners[as_cut, 1]
+    index = (first[:, None, None] + (places[:, None] * width + places)).ravel()
+    total = np.bincount(index, values[as_cut].ravel(), minlength=height * width)
+    total = total.reshape(height, width)
+    for other in np.flatnonzero(~as_cut):
+        corner, extent = patches.corners[other], patches.extents[other]
+        whole = to_own_pixels(values[other], (int(extent[0]), int(extent[1])))
+        start = np.maximum(corner, 0)
+        stop = np.minimum(corner + extent, patches.image_shape)
+        seen = tuple(slice(*ends) for ends in zip(start - corner, stop - corner, strict=True))
+        there = tuple(slice(*ends) for ends in zip(start, stop, strict=True))
+        total[there] += whole[seen]
+    return total
 
 
 def localise(anomaly_map: AnomalyMap, threshold: float) -> Localisation:

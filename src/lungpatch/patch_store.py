@@ -43,6 +43,7 @@ class PatchStore:
         self._record = np.dtype(
             [
                 ("corners", np.int64, 2),
+                ("extents", np.int64, 2),
                 ("pixels", np.float32, square),
                 ("lung", np.bool_, square),
             ],
@@ -101,6 +102,7 @@ class PatchStore:
             )
         records = np.empty(len(batch), self._record)
         records["corners"] = batch.corners
+        records["extents"] = batch.extents
         records["pixels"] = batch.pixels
         records["lung"] = batch.lung
         try:
@@ -155,6 +157,7 @@ class PatchStore:
             yield PatchBatch(
                 pixels=records["pixels"],
                 corners=records["corners"],
+                extents=records["extents"],
                 lung=records["lung"],
                 image_shape=self._image_shape,
                 image_id=f"{self._images} images",

@@ -38,9 +38,13 @@ class _Level(nn.Module):
         self.level = nn.Parameter(torch.tensor(start))
 
 
+def _loss(network, batch):
+    return (torch.tensor(batch.pixels) - network.level).square().mean()
+
+
 def _train(network, source, **changed):
     settings = {
-        "loss_of": lambda patches: (patches - network.level).square().mean(),
+        "loss_of": lambda batch: _loss(network, batch),
         "validation": None,
         "epochs": 5,
         "patience": 2,
@@ -89,8 +93,8 @@ def test_without_validation_all_epochs_run_and_the_lowest_training_loss_decides(
     factors = [3.0, 2.0, 1.0, 5.0, 4.0]
     levels = []
 
-    def loss_of(patches):
-        return (patches - network.level).square().mean() * factors[len(levels)]
+    def loss_of(batch):
+        return _loss(network, batch) * factors[len(levels)]
 
     with _store(8, level=0.5) as source:
         history = _train(
@@ -156,12 +160,12 @@ def test_ctrl_c_within_an_epoch_keeps_the_best_weights_so_far():
     levels = []
     steps = 0
 
-    def loss_of(patches):
+    def loss_of(batch):
         nonlocal steps
         steps += 1
         if steps == 15:  # in the second epoch of ten steps
             raise KeyboardInterrupt
-        return (patches - network.level).square().mean()
+        return _loss(network, batch)
 
     with _store(80, level=0.8) as source:
         history = _train(
@@ -178,12 +182,12 @@ def test_ctrl_c_in_the_first_epoch_keeps_the_current_weights():
     network = _Level()
     steps = 0
 
-    def loss_of(patches):
+    def loss_of(batch):
         nonlocal steps
         steps += 1
         if steps == 5:
             raise KeyboardInterrupt
-        return (patches - network.level).square().mean()
+        return _loss(network, batch)
 
     with _store(80, level=0.8) as source:
         history = _train(network, source, loss_of=loss_of)
@@ -199,8 +203,8 @@ def test_a_nan_loss_says_when_and_what_to_try():
         nonlocal epoch
         epoch += 1
 
-    def loss_of(patches):
-        return (patches - network.level).square().mean() * (float("nan") if epoch == 2 else 1)
+    def loss_of(batch):
+        return _loss(network, batch) * (float("nan") if epoch == 2 else 1)
 
     with (
         _store(16) as source,

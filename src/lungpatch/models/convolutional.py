@@ -2,39 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any, ClassVar, Literal
 
 import attrs
 import numpy as np
 import torch
 from attrs import validators
-from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812 - torch's own convention
 
 from lungpatch.containers import PatchBatch, Reconstruction, TrainingHistory
-from lungpatch.devices import DEVICES, Device, choose_device
-from lungpatch.errors import ConfigurationError, NotFittedError
+from lungpatch.devices import choose_device
+from lungpatch.errors import ConfigurationError
 from lungpatch.models.losses import LOSSES, SSIM_WINDOW, check_loss_name
-from lungpatch.models.torch_adapter import (
-    load_network_state,
-    network_state,
-    patches_to_tensor,
-    place,
-    reproducible,
-)
+from lungpatch.models.network_model import NetworkModel, at_least_1
+from lungpatch.models.torch_adapter import patches_to_tensor
 from lungpatch.models.training import train
 from lungpatch.protocols import EpochCallback, PatchSource
 
 Output = Literal["sigmoid", "linear"]
 OUTPUTS: tuple[Output, ...] = ("sigmoid", "linear")
-
-CPU_CHUNK_PIXELS = 32 * 32 * 32
-"""Pixels that go through the network at once on a CPU: more fall out of its cache."""
-
-GPU_CHUNK_PIXELS = 2048 * 32 * 32
-"""The same on a GPU, which wants much to do at a time."""
 
 
 class PatchNetwork(nn.Module):
@@ -123,12 +110,8 @@ def _multiple_of_4(_: Any, attribute: attrs.Attribute[Any], value: int) -> None:
         )
 
 
-def _at_least_1() -> Any:
-    return [validators.instance_of(int), validators.ge(1)]
-
-
 @attrs.define(kw_only=True, eq=False)
-class ConvolutionalModel:
+class ConvolutionalModel(NetworkModel):
     """A `PatchNetwork` that learns to return the healthy patch it is given.
 
     `lungpatch.models.unet.UNet` and `lungpatch.models.autoencoder.Autoencoder` are the two kinds,
@@ -138,19 +121,9 @@ class ConvolutionalModel:
     patch_size: int = attrs.field(
         default=32, validator=[validators.instance_of(int), _multiple_of_4]
     )
-    base_channels: int = attrs.field(default=16, validator=_at_least_1())
+    base_channels: int = attrs.field(default=16, validator=at_least_1())
     output: Output = attrs.field(default="sigmoid", validator=validators.in_(OUTPUTS))
     loss: str = attrs.field(default="squared-dice", validator=check_loss_name)
-    epochs: int = attrs.field(default=15, validator=_at_least_1())
-    patience: int = attrs.field(default=5, validator=_at_least_1())
-    batch_size: int = attrs.field(default=64, validator=_at_least_1())
-    learning_rate: float = attrs.field(
-        default=1e-3, validator=[validators.instance_of(float), validators.gt(0.0)]
-    )
-    device: Device = attrs.field(default="auto", validator=validators.in_(DEVICES))
-
-    network_: PatchNetwork | None = attrs.field(init=False, default=None, repr=False)
-
     _skips: ClassVar[bool]
 
     def __attrs_post_init__(self) -> None:
@@ -199,10 +172,15 @@ class ConvolutionalModel:
         device = choose_device(self.device)
         network = self._new_network(seed=int(rng.integers(2**63)))
         loss = LOSSES[self.loss]
+
+        def loss_of(batch: PatchBatch) -> Tensor:
+            pixels = patches_to_tensor(batch.pixels, device)
+            return loss(network(pixels), pixels)
+
         history = train(
             network,
             source,
-            loss_of=lambda patches: loss(network(patches), patches),
+            loss_of=loss_of,
             validation=validation,
             epochs=self.epochs,
             patience=self.patience,
@@ -236,67 +214,11 @@ class ConvolutionalModel:
         ConfigurationError
             If the patches have another size, or the device is absent.
         """
-        network = self._fitted_network()
-        self._check_size(patches.patch_size)
-        device = choose_device(self.device)
-        place(network, device)
-        target = patches.pixels[:, None]
-        expected = np.empty(target.shape, np.float32)
-        pixels = CPU_CHUNK_PIXELS if device.type == "cpu" else GPU_CHUNK_PIXELS
-        chunk = max(1, pixels // self.patch_size**2)
-        step = max(1, chunk // 8)
-        with torch.inference_mode(), reproducible():
-            for start in range(0, len(patches), chunk):
-                part = patches.pixels[start : start + chunk]
-                # oneDNN keeps code and weights for every batch size it has met: memory would
-                # grow with the number of images if there were many sizes.
-                filled = np.zeros((-(-len(part) // step) * step, *part.shape[1:]), np.float32)
-                filled[: len(part)] = part
-                output = network(patches_to_tensor(filled, device))[: len(part)]
-                expected[start : start + chunk] = output.cpu().numpy()
-        return Reconstruction(target=target, expected=expected)
+        expected = self._run(
+            patches,
+            lambda network, part, device: network(patches_to_tensor(part.pixels, device)),
+        )
+        return Reconstruction(target=patches.pixels[:, None], expected=expected)
 
-    def state(self) -> dict[str, NDArray[Any]]:
-        """Return the weights as named float32 arrays.
-
-        Raises
-        ------
-        NotFittedError
-            Before ``fit``.
-        """
-        return network_state(self._fitted_network())
-
-    def load_state(self, state: Mapping[str, NDArray[Any]]) -> None:
-        """Take over weights that ``state`` returned, from a model of the same settings.
-
-        Raises
-        ------
-        ConfigurationError
-            If names, shapes or dtypes do not fit; the model is then as it was before.
-        """
-        network = self._new_network(seed=0)
-        load_network_state(network, state)
-        self.network_ = network.eval()
-
-    def _new_network(self, *, seed: int) -> PatchNetwork:
-        # Only the CPU's generator, and only within the block: torch's global state stays as it is.
-        with torch.random.fork_rng(devices=[]):
-            torch.default_generator.manual_seed(seed)
-            return PatchNetwork(
-                base_channels=self.base_channels, skips=self._skips, output=self.output
-            )
-
-    def _fitted_network(self) -> PatchNetwork:
-        if self.network_ is None:
-            raise NotFittedError(
-                f"this {type(self).__name__} has learnt nothing yet: call fit(source, rng=...) or "
-                "load_state(state)"
-            )
-        return self.network_
-
-    def _check_size(self, patch_size: int) -> None:
-        if patch_size != self.patch_size:
-            raise ConfigurationError(
-                f"this {type(self).__name__} takes patches of {self.patch_size} pixels, got "
-                f"{patch_size}: give sampler and model the same patch_size"
-            )
+    def _build(self) -> PatchNetwork:
+        return PatchNetwork(base_channels=self.base_channels, skips=self._skips, output=self.output)

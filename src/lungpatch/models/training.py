@@ -12,19 +12,21 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from lungpatch.containers import TrainingHistory
+from lungpatch.containers import PatchBatch, TrainingHistory
 from lungpatch.errors import ConfigurationError, InsufficientDataError
-from lungpatch.models.torch_adapter import patches_to_tensor, place, reproducible
+from lungpatch.models.torch_adapter import place, reproducible
 from lungpatch.protocols import EpochCallback, PatchSource
 
 logger = logging.getLogger(__name__)
+
+Schedule = Literal["constant", "one-cycle"]
 
 
 def train(
     network: nn.Module,
     source: PatchSource,
     *,
-    loss_of: Callable[[Tensor], Tensor],
+    loss_of: Callable[[PatchBatch], Tensor],
     validation: PatchSource | None = None,
     epochs: int,
     patience: int,
@@ -33,6 +35,7 @@ def train(
     device: torch.device,
     rng: np.random.Generator,
     on_epoch: EpochCallback | None = None,
+    schedule: Schedule = "constant",
 ) -> TrainingHistory:
     """Train a network by Adam and leave the weights of its best epoch in it.
 
@@ -48,7 +51,8 @@ def train(
     source : PatchSource
         Healthy patches, shuffled anew for every epoch.
     loss_of : callable
-        From healthy patches, (N, 1, P, P) on ``device``, to the mean loss over them, a scalar.
+        From a `PatchBatch` of healthy patches to the mean loss over them, a scalar on ``device``.
+        The network is in training mode while it learns.
     validation : PatchSource, optional
         Healthy patches of other images.
     epochs : int
@@ -63,6 +67,9 @@ def train(
         Orders the patches.
     on_epoch : callable, optional
         Called as ``on_epoch(epoch, epochs, figures)`` after every epoch.
+    schedule : {"constant", "one-cycle"}
+        ``one-cycle``: the learning rate rises to ``learning_rate`` over the first twentieth of
+        the steps and falls to nothing by a cosine [2]_, with weight decay as AdamW does it.
 
     Returns
     -------
@@ -81,10 +88,13 @@ def train(
     ----------
     .. [1] D. P. Kingma, J. Ba. Adam: a method for stochastic optimization. ICLR 2015.
        arXiv:1412.6980
+    .. [2] L. N. Smith, N. Topin. Super-convergence: very fast training of neural networks using
+       large learning rates. 2017. arXiv:1708.07120
 
     Examples
     --------
     >>> from lungpatch.containers import PatchBatch
+    >>> from lungpatch.models.torch_adapter import patches_to_tensor
     >>> from lungpatch.patch_store import PatchStore
     >>> rng = np.random.default_rng(0)
     >>> patches = PatchBatch(
@@ -93,9 +103,11 @@ def train(
     >>> network = nn.Conv2d(1, 1, 3, padding=1)
     >>> with PatchStore(8) as store:
     ...     store.add(patches)
-    ...     train(network, store, loss_of=lambda x: (network(x) - x).abs().mean(), epochs=2,
-    ...           patience=1, batch_size=16, learning_rate=0.01, device=torch.device("cpu"),
-    ...           rng=rng)
+    ...     def loss_of(batch):
+    ...         x = patches_to_tensor(batch.pixels, torch.device("cpu"))
+    ...         return (network(x) - x).abs().mean()
+    ...     train(network, store, loss_of=loss_of, epochs=2, patience=1, batch_size=16,
+    ...           learning_rate=0.01, device=torch.device("cpu"), rng=rng)
     TrainingHistory(2 epochs, best 2, finished, ... s)
     """
     start = time.perf_counter()
@@ -103,7 +115,19 @@ def train(
         if patches is not None and len(patches) == 0:
             raise InsufficientDataError(f"there are no {name} patches: give healthy lungs")
     place(network, device)
-    optimiser = torch.optim.Adam(network.parameters(), lr=learning_rate)
+    optimiser: torch.optim.Optimizer
+    rates: torch.optim.lr_scheduler.LRScheduler | None = None
+    if schedule == "constant":
+        optimiser = torch.optim.Adam(network.parameters(), lr=learning_rate)
+    else:
+        optimiser = torch.optim.AdamW(network.parameters(), lr=learning_rate)
+        rates = torch.optim.lr_scheduler.OneCycleLR(
+            optimiser,
+            learning_rate,
+            total_steps=epochs * math.ceil(len(source) / batch_size),
+            pct_start=0.05,
+            cycle_momentum=False,
+        )
     history: list[dict[str, float]] = []
     best_loss, best_epoch = math.inf, None
     best_weights: dict[str, Tensor] | None = None
@@ -115,11 +139,13 @@ def train(
         total = torch.zeros((), device=device)
         with torch.set_grad_enabled(learn):
             for batch in patches.batches(batch_size, rng=rng if learn else None):
-                loss = loss_of(patches_to_tensor(batch.pixels, device))
+                loss = loss_of(batch)
                 if learn:
                     optimiser.zero_grad()
                     loss.backward()  # type: ignore[no-untyped-call]
                     optimiser.step()
+                    if rates is not None:
+                        rates.step()
                 total += loss.detach() * len(batch)
         return total.item() / len(patches)
 

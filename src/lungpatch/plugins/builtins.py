@@ -43,6 +43,11 @@ def lungpatch_register(register: Register) -> None:
         "lungpatch.samplers.random_patches:RandomSampler",
         summary="Cuts patches at random places of the lung; for training.",
     )
+    register.sampler(
+        "lung-crop",
+        "lungpatch.samplers.lung_crop:LungCropSampler",
+        summary="One patch an image: both lungs, brought to one size and place.",
+    )
     register.model(
         "unet",
         "lungpatch.models.unet:UNet",
@@ -58,6 +63,16 @@ def lungpatch_register(register: Register) -> None:
         "lungpatch.models.pca:PCA",
         summary="Mixes a few typical healthy patches; linear, fits in seconds, no network.",
     )
+    register.model(
+        "synthetic-lesion",
+        "lungpatch.models.synthetic_lesion:SyntheticLesionModel",
+        summary="Learns to see lesions from lesions painted into healthy lungs.",
+    )
+    register.model(
+        "repair",
+        "lungpatch.models.repair:RepairModel",
+        summary="Learns to take painted lesions out again: returns the healthy film.",
+    )
     register.scorer(
         "sad",
         "lungpatch.scorers.sad:SADScorer",
@@ -72,6 +87,11 @@ def lungpatch_register(register: Register) -> None:
         "ssim",
         "lungpatch.scorers.ssim:SSIMScorer",
         summary="Difference in local brightness, contrast and structure (1 - SSIM).",
+    )
+    register.scorer(
+        "feature",
+        "lungpatch.scorers.feature:FeatureScorer",
+        summary="Distance, or excess, of feature maps place by place, smoothed.",
     )
     register.thresholder(
         "quantile",

@@ -23,6 +23,16 @@ def check_fit(image: ChestImage, lungs: LungMask, patch_size: int) -> None:
             f"{image.image_id}: a patch of {patch_size}x{patch_size} pixels does not fit in an "
             f"image of {height}x{width}; lower patch_size or enlarge the image"
         )
+    check_mask(image, lungs)
+
+
+def check_mask(image: ChestImage, lungs: LungMask) -> None:
+    """Refuse a mask of another shape than the image's.
+
+    Raises
+    ------
+    InvalidMaskError
+    """
     if lungs.pixels.shape != image.shape:
         raise InvalidMaskError(
             f"{image.image_id}: the lung mask has shape {lungs.pixels.shape}, the image "

@@ -14,6 +14,20 @@ Region = Literal["lung", "patch"]
 REGIONS: tuple[Region, ...] = ("lung", "patch")
 
 
+def check_same_batch(patches: PatchBatch, reconstruction: Reconstruction) -> None:
+    """Refuse a reconstruction of another number of patches.
+
+    Raises
+    ------
+    ConfigurationError
+    """
+    if len(reconstruction) != len(patches):
+        raise ConfigurationError(
+            f"{len(patches)} patches, but a reconstruction of {len(reconstruction)}: pass the "
+            "reconstruction of the same batch"
+        )
+
+
 def check_pixelwise(patches: PatchBatch, reconstruction: Reconstruction) -> None:
     """Refuse a reconstruction that is not one value a pixel of these patches.
 
@@ -21,13 +35,9 @@ def check_pixelwise(patches: PatchBatch, reconstruction: Reconstruction) -> None
     ------
     ConfigurationError
     """
-    count, _, height, width = reconstruction.target.shape
+    check_same_batch(patches, reconstruction)
+    height, width = reconstruction.target.shape[2:]
     side = patches.patch_size
-    if count != len(patches):
-        raise ConfigurationError(
-            f"{len(patches)} patches, but a reconstruction of {count}: pass the reconstruction "
-            "of the same batch"
-        )
     if (height, width) != (side, side):
         raise ConfigurationError(
             f"the reconstruction has {height}x{width} places a patch, its patches {side}x{side} "

@@ -21,8 +21,8 @@ from torch.nn import functional as F  # noqa: N812 - torch's own convention
 from lungpatch.containers import BoolImage, ChestImage, FloatImage, LungMask
 from lungpatch.devices import DEVICES, Device, choose_device
 from lungpatch.errors import ConfigurationError, MissingExtraError, MissingInputError
+from lungpatch.models.compact_unet import resize
 from lungpatch.plausibility import implausibility
-from lungpatch.segmenters.lung_network import resize
 
 NETWORK_SIDE = 256
 """Side, in pixels, of the square image the network was trained on."""

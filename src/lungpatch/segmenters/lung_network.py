@@ -5,45 +5,28 @@ Imports torch, so nothing imports this module before a network is needed.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from functools import cache
 from importlib import resources
 
 import torch
 from safetensors.torch import load as load_safetensors
 from torch import Tensor, nn
-from torch.nn import functional as F  # noqa: N812 - torch's own convention
 
 from lungpatch.errors import LungpatchError
+from lungpatch.models.compact_unet import CompactUNet, resize, standardise
 
 NETWORK_SIDE = 256
 """Side, in pixels, of the square image the network sees."""
 
-CHANNELS = (16, 24, 40, 72, 112)
-"""Channels of the five levels, from half the network's resolution to a thirty-second."""
-
 WEIGHTS_FILE = "lung_unet.safetensors"
 
 
-class ConvBlock(nn.Sequential):
-    """Two 3x3 convolutions, each with batch normalisation and ReLU."""
-
-    def __init__(self, channels_in: int, channels_out: int) -> None:
-        super().__init__(
-            nn.Conv2d(channels_in, channels_out, 3, padding=1, bias=False),
-            nn.BatchNorm2d(channels_out),
-            nn.ReLU(inplace=True),
-            nn.Conv2d(channels_out, channels_out, 3, padding=1, bias=False),
-            nn.BatchNorm2d(channels_out),
-            nn.ReLU(inplace=True),
-        )
-
-
-class LungNetwork(nn.Module):
+class LungNetwork(CompactUNet):
     """U-Net of 0.54 million parameters from a standardised radiograph to lung logits.
 
-    The stem halves the resolution and the logits stay there: the border of a lung is smooth
-    enough for bilinear interpolation to bring them to any size.
+    The logits stay at half the resolution: the border of a lung is smooth enough for bilinear
+    interpolation to bring them to any size.
 
     Examples
     --------
@@ -54,68 +37,7 @@ class LungNetwork(nn.Module):
     """
 
     def __init__(self) -> None:
-        super().__init__()
-        self.stem = nn.Sequential(
-            nn.Conv2d(1, CHANNELS[0], 3, stride=2, padding=1, bias=False),
-            nn.BatchNorm2d(CHANNELS[0]),
-            nn.ReLU(inplace=True),
-        )
-        inputs = (CHANNELS[0], *CHANNELS[:-1])
-        self.encoder = nn.ModuleList(map(ConvBlock, inputs, CHANNELS))
-        self.decoder = nn.ModuleList(
-            ConvBlock(deep + shallow, shallow)
-            for deep, shallow in zip(CHANNELS[:0:-1], CHANNELS[-2::-1], strict=True)
-        )
-        self.head = nn.Conv2d(CHANNELS[0], 1, 1)
-
-    def forward(self, images: Tensor) -> Tensor:
-        """Logits of lung.
-
-        Parameters
-        ----------
-        images : Tensor, float32, (N, 1, H, W)
-            Radiographs from `standardise`; H and W multiples of 32.
-
-        Returns
-        -------
-        Tensor, float32, (N, 1, H / 2, W / 2)
-            Positive inside a lung.
-        """
-        features = self.stem(images)
-        skips: list[Tensor] = []
-        for level, block in enumerate(self.encoder):
-            features = block(F.max_pool2d(features, 2) if level else features)
-            skips.append(features)
-        skips.pop()
-        for block in self.decoder:
-            features = resize(features, skips[-1].shape[2:])
-            features = block(torch.cat([features, skips.pop()], dim=1))
-        logits: Tensor = self.head(features)
-        return logits
-
-
-def standardise(images: Tensor) -> Tensor:
-    """Bring every image of a batch to mean 0 and standard deviation 1.
-
-    Films differ in exposure and display curve, which say nothing about where the lungs are.
-
-    Parameters
-    ----------
-    images : Tensor, float32, (N, 1, H, W)
-        Grey levels on any scale.
-
-    Returns
-    -------
-    Tensor, float32, (N, 1, H, W)
-        An image of one grey level becomes 0.
-
-    Examples
-    --------
-    >>> import torch
-    >>> standardise(torch.tensor([[[[0.0, 1.0]]]]))
-    tensor([[[[-1.,  1.]]]])
-    """
-    return F.layer_norm(images, images.shape[1:], eps=1e-10)
+        super().__init__(channels_in=1)
 
 
 def network_input(images: Tensor) -> Tensor:
@@ -142,11 +64,6 @@ def network_input(images: Tensor) -> Tensor:
     while (shape := tuple(images.shape[2:])) != (NETWORK_SIDE, NETWORK_SIDE):
         images = resize(images, [max(NETWORK_SIDE, side // 2) for side in shape])
     return standardise(images)
-
-
-def resize(images: Tensor, shape: Sequence[int]) -> Tensor:
-    """Interpolate (N, C, H, W) bilinearly to another H and W."""
-    return F.interpolate(images, size=list(shape), mode="bilinear")
 
 
 @cache

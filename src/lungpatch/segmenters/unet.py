@@ -82,7 +82,7 @@ class UNetSegmenter:
         ndarray of float32, shape (H, W), values in [0, 1]
             Probability of lung at each pixel of the image.
         """
-        from lungpatch.segmenters.lung_network import resize
+        from lungpatch.models.compact_unet import resize
 
         probability: FloatImage = resize(self._logits(image), image.shape).sigmoid()[0, 0].numpy()
         return probability
@@ -122,7 +122,7 @@ def lungs_from_logits(logits: Tensor, shape: tuple[int, int]) -> BoolImage:
     """
     import torch
 
-    from lungpatch.segmenters.lung_network import resize
+    from lungpatch.models.compact_unet import resize
 
     lungs = two_solid_components(logits[0, 0].numpy() > 0.0)
     # Where the clean-up changed a pixel its logit changes sign, so that borders stay smooth.

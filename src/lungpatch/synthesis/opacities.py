@@ -1,9 +1,4 @@
-"""Synthetic opacities: the one lesion painter of the library, in numpy and scipy.
-
-`opacity_alpha` says where and how densely a lung is opacified, `blend_opacity` brightens grey
-levels accordingly. A network that must tell or repair lesions, the phantom and the diagnostic of
-identity collapse all use them, on whole images and on patches that are all lung.
-"""
+"""Opacities: where and how densely a lung is opacified, and what that does to grey levels."""
 
 from __future__ import annotations
 
@@ -18,9 +13,12 @@ from lungpatch.errors import InvalidMaskError
 FloatImage = NDArray[np.float32]
 BoolImage = NDArray[np.bool_]
 
-OpacityKind = Literal["lobar", "patchy", "effusion", "nodular", "veil"]
+OpacityKind = Literal[
+    "lobar", "patchy", "effusion", "nodular", "veil", "ground-glass", "interstitial"
+]
 OPACITY_KINDS: tuple[OpacityKind, ...] = get_args(OpacityKind)
-"""Lobar consolidation, bronchopneumonia, basal effusion, round infiltrates, diffuse veil."""
+"""Lobar consolidation, bronchopneumonia, basal effusion, round infiltrates, diffuse veil, hazy
+areas, fine lines."""
 
 _PEAK: dict[OpacityKind, tuple[float, float]] = {
     "lobar": (0.65, 0.95),
@@ -28,6 +26,8 @@ _PEAK: dict[OpacityKind, tuple[float, float]] = {
     "effusion": (0.8, 1.0),
     "nodular": (0.6, 0.95),
     "veil": (0.3, 0.55),
+    "ground-glass": (0.4, 0.8),
+    "interstitial": (0.4, 0.8),
 }
 _BILATERAL: dict[OpacityKind, float] = {
     "lobar": 0.1,
@@ -35,6 +35,8 @@ _BILATERAL: dict[OpacityKind, float] = {
     "effusion": 0.35,
     "nodular": 0.3,
     "veil": 0.7,
+    "ground-glass": 0.5,
+    "interstitial": 0.7,
 }
 _SMALLEST_REGION = 0.1  # share of the lung's area below which a region is debris, not a lung
 
@@ -52,15 +54,17 @@ def opacity_alpha(
     - ``patchy``: many small confluent patches;
     - ``effusion``: dense at the base, fading upwards, higher at the outer wall (meniscus);
     - ``nodular``: one to three rounded infiltrates;
-    - ``veil``: thin and diffuse over a lung.
+    - ``veil``: thin and diffuse over a lung;
+    - ``ground-glass``: one to four large hazy areas with ill-defined borders;
+    - ``interstitial``: a net of fine lines over part of a lung.
 
     Parameters
     ----------
     lung : ndarray of bool, shape (H, W)
         Where the lungs are; for a patch within a lung, ``numpy.ones((P, P), bool)``.
     rng : numpy.random.Generator
-    kind : {"lobar", "patchy", "effusion", "nodular", "veil"}, optional
-        Drawn with equal chances by default.
+    kind : str, optional
+        One of `OPACITY_KINDS`, drawn with equal chances by default.
 
     Returns
     -------
@@ -348,6 +352,31 @@ def _paint_veil(region: BoolImage, outwards: int, rng: np.random.Generator) -> F
     return painted
 
 
+def _paint_ground_glass(region: BoolImage, outwards: int, rng: np.random.Generator) -> FloatImage:
+    size = _scale(region)
+    return _ellipses(
+        region,
+        rng,
+        count=int(rng.integers(1, 5)),
+        radii=(0.2 * size, 0.6 * size),
+        noise=0.35,
+        steepness=float(rng.uniform(0.8, 1.6)),
+    )
+
+
+def _paint_interstitial(region: BoolImage, outwards: int, rng: np.random.Generator) -> FloatImage:
+    size = _scale(region)
+    # Zero lines of two smooth fields cross and fork as thickened septa do.
+    lines = np.zeros(region.shape, np.float32)
+    for scale in (0.012, 0.025):
+        field = smooth_noise(region.shape, rng, scale=max(scale * size, 1.0))
+        np.maximum(lines, np.exp(-((field / np.float32(0.5)) ** 2)), out=lines)
+    where = smoothstep(0.6 + 0.8 * smooth_noise(region.shape, rng, scale=max(0.3 * size, 1.0)))
+    # Nowhere 0, so that the smallest lung gets some.
+    painted: FloatImage = (0.05 + 0.95 * where) * (0.4 + 0.6 * lines)
+    return painted
+
+
 _Painter = Callable[[BoolImage, int, np.random.Generator], FloatImage]
 _PAINTERS: dict[OpacityKind, _Painter] = {
     "lobar": _paint_lobar,
@@ -355,4 +384,6 @@ _PAINTERS: dict[OpacityKind, _Painter] = {
     "effusion": _paint_effusion,
     "nodular": _paint_nodular,
     "veil": _paint_veil,
+    "ground-glass": _paint_ground_glass,
+    "interstitial": _paint_interstitial,
 }

@@ -1,0 +1,165 @@
+"""What models share that learn from lesions painted into healthy lungs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import attrs
+import numpy as np
+import torch
+from attrs import validators
+from torch import Tensor, nn
+
+from lungpatch.containers import FloatImage, PatchBatch, TrainingHistory
+from lungpatch.devices import choose_device
+from lungpatch.models.compact_unet import CHANNELS, CompactUNet, standardise
+from lungpatch.models.lesion_painting import PaintedBatch, lesion_painter
+from lungpatch.models.network_model import NetworkModel, at_least_1
+from lungpatch.models.torch_adapter import patches_to_tensor
+from lungpatch.models.training import train
+from lungpatch.protocols import EpochCallback, PatchSource
+from lungpatch.synthesis import RECIPES, LesionSynthesiser, Recipe
+from lungpatch.synthesis.lesions import as_recipes
+
+
+def multiple_of_32(_: Any, attribute: attrs.Attribute[Any], value: int) -> None:
+    """Refuse a side that five halvings do not divide."""
+    if value < 32 or value % 32:
+        raise ValueError(
+            f"{attribute.name} must be a multiple of 32, at least 32 (it is halved five times), "
+            f"got {value}"
+        )
+
+
+@attrs.define(kw_only=True, eq=False)
+class LesionTrainedModel(NetworkModel):
+    """A `CompactUNet` that sees a film, its mirror image and its lungs, with lesions painted in.
+
+    `lungpatch.models.synthetic_lesion.SyntheticLesionModel` and
+    `lungpatch.models.repair.RepairModel` are the two kinds, and say what the settings mean.
+    """
+
+    patch_size: int = attrs.field(
+        default=256, validator=[validators.instance_of(int), multiple_of_32]
+    )
+    channels: tuple[int, ...] = attrs.field(
+        default=CHANNELS,
+        converter=tuple,
+        validator=[
+            validators.min_len(5),
+            validators.max_len(5),
+            validators.deep_iterable(validators.and_(*at_least_1())),
+        ],
+    )
+    recipes: tuple[Recipe, ...] = attrs.field(default=RECIPES, converter=as_recipes)
+    healthy_share: float = 0.25
+    max_lesions: int = 2
+    epochs: int = attrs.field(default=60, validator=at_least_1())
+    patience: int = attrs.field(default=60, validator=at_least_1())
+    batch_size: int = attrs.field(default=8, validator=at_least_1())
+    learning_rate: float = attrs.field(
+        default=3e-3, validator=[validators.instance_of(float), validators.gt(0.0)]
+    )
+
+    def __attrs_post_init__(self) -> None:
+        self._synthesiser()  # refuses wrong settings
+
+    def fit(
+        self,
+        source: PatchSource,
+        *,
+        validation: PatchSource | None = None,
+        rng: np.random.Generator,
+        on_epoch: EpochCallback | None = None,
+    ) -> TrainingHistory:
+        """Learn from healthy patches; see `lungpatch.models.training.train`.
+
+        Parameters
+        ----------
+        source : PatchSource
+            Healthy patches of P x P pixels.
+        validation : PatchSource, optional
+            Healthy patches of other images; lesions painted into them choose the best epoch.
+        rng : numpy.random.Generator
+            First weights, order of the patches, lesions and augmentation.
+        on_epoch : callable, optional
+            Called as ``on_epoch(epoch, epochs, figures)`` after every epoch.
+
+        Returns
+        -------
+        TrainingHistory
+            With ``train_loss`` and ``validation_loss`` of each epoch.
+
+        Raises
+        ------
+        ConfigurationError
+            If the patches have another size, the device is absent, or the loss becomes NaN.
+        InsufficientDataError
+            If there are no patches.
+        """
+        for patches in (source, validation):
+            if patches is not None:
+                self._check_size(patches.patch_size)
+        device = choose_device(self.device)
+        network = self._new_network(seed=int(rng.integers(2**63)))
+        paint = lesion_painter(network, self._synthesiser(), device, rng.spawn(1)[0])
+        history = train(
+            network,
+            source,
+            loss_of=lambda batch: self._loss(network, paint(batch)),
+            validation=validation,
+            epochs=self.epochs,
+            patience=self.patience,
+            batch_size=self.batch_size,
+            learning_rate=self.learning_rate,
+            device=device,
+            rng=rng,
+            on_epoch=on_epoch,
+            schedule="one-cycle",
+        )
+        self.network_ = network
+        return history
+
+    def _loss(self, network: nn.Module, painted: PaintedBatch) -> Tensor:
+        """Return the mean loss over a batch."""
+        raise NotImplementedError
+
+    def _outputs(self, patches: PatchBatch) -> FloatImage:
+        """Return what the network gives for patches, (N, 1, P/2, P/2)."""
+
+        def output_of(network: nn.Module, part: PatchBatch, device: torch.device) -> Tensor:
+            films = patches_to_tensor(part.pixels, device)
+            lung = patches_to_tensor(part.lung.astype(np.float32), device)
+            output: Tensor = network(network_input(films, lung))
+            return output
+
+        return self._run(patches, output_of)
+
+    def _build(self) -> CompactUNet:
+        return CompactUNet(channels_in=3, channels=self.channels)
+
+    def _synthesiser(self) -> LesionSynthesiser:
+        return LesionSynthesiser(
+            recipes=self.recipes, healthy_share=self.healthy_share, max_lesions=self.max_lesions
+        )
+
+
+def network_input(films: Tensor, lung: Tensor) -> Tensor:
+    """Stack films, their mirror images and their lungs.
+
+    Parameters
+    ----------
+    films, lung : Tensor, float32, (N, 1, P, P)
+        Grey levels; 1 within the lungs, 0 elsewhere.
+
+    Returns
+    -------
+    Tensor, float32, (N, 3, P, P)
+
+    Examples
+    --------
+    >>> network_input(torch.rand(2, 1, 32, 32), torch.ones(2, 1, 32, 32)).shape
+    torch.Size([2, 3, 32, 32])
+    """
+    films = standardise(films)
+    return torch.cat([films, films.flip(3), 2.0 * lung - 1.0], dim=1)

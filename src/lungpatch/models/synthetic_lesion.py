@@ -1,0 +1,120 @@
+"""A network that learns to see lesions from lesions painted into healthy lungs."""
+
+from __future__ import annotations
+
+import attrs
+import numpy as np
+from scipy.special import expit
+from torch import Tensor, nn
+from torch.nn import functional as F  # noqa: N812 - torch's own convention
+
+from lungpatch.containers import PatchBatch, Reconstruction
+from lungpatch.models.compact_unet import resize
+from lungpatch.models.lesion_painting import PaintedBatch
+from lungpatch.models.lesion_trained import LesionTrainedModel, network_input
+
+
+@attrs.define(kw_only=True, eq=False)
+class SyntheticLesionModel(LesionTrainedModel):
+    """Evidence of a lesion at every place, against an expectation of none.
+
+    A U-Net learns on healthy lungs into which lesions are painted as it goes, by
+    `lungpatch.synthesis.LesionSynthesiser`, to say where they are. It never sees a real one. Made
+    for patches that hold both lungs (sampler ``lung-crop``): the mirrored patch is a second
+    input, so that one lung can be compared with the other, and the lung mask a third. Score it
+    with ``feature``, ``difference="excess"``.
+
+    Parameters
+    ----------
+    patch_size : int
+        Side P of the patches in pixels, a multiple of 32.
+    channels : tuple of int
+        Of the network's five levels, the finest first.
+    recipes : tuple of str
+        What is painted, out of `lungpatch.synthesis.RECIPES`.
+    healthy_share : float
+        Share of the training patches that stay healthy, in [0, 1].
+    max_lesions : int
+        Most lesions in a patch.
+    epochs : int
+        At most so many passes over the training patches.
+    patience : int
+        Stop after so many epochs in a row without a lower validation loss.
+    batch_size : int
+        Patches a step of the training.
+    learning_rate : float
+        The highest of a one-cycle schedule over all ``epochs``.
+    device : {"auto", "cpu", "cuda", "mps"}
+        Where to train and to run.
+
+    Notes
+    -----
+    Source: the approach is that of DRAEM (Zavrtanik et al., ICCV 2021, arXiv:2108.07610) without
+    its reconstructing half, and of AnatPaste (Sato et al. 2022, arXiv:2205.04282). The loss is
+    binary cross-entropy plus 1 - Dice, within the lungs.
+
+    Examples
+    --------
+    >>> SyntheticLesionModel(patch_size=64, channels=(4, 4, 8, 8, 8), epochs=2).patch_size
+    64
+    """
+
+    def reconstruct(self, patches: PatchBatch) -> Reconstruction:
+        """Return the evidence of a lesion, against none.
+
+        Parameters
+        ----------
+        patches : PatchBatch
+            N patches of P x P pixels; N may be 0.
+
+        Returns
+        -------
+        Reconstruction
+            ``target``, float32 (N, 1, P/2, P/2), in [0, 1]: how likely a lesion is at each place,
+            as far as painted ones tell. ``expected`` is 0.
+
+        Raises
+        ------
+        NotFittedError
+            Before ``fit``.
+        ConfigurationError
+            If the patches have another size, or the device is absent.
+        """
+        evidence = expit(self._outputs(patches))
+        return Reconstruction(target=evidence, expected=np.zeros_like(evidence))
+
+    def _loss(self, network: nn.Module, painted: PaintedBatch) -> Tensor:
+        logits = network(network_input(painted.films, painted.lung))
+        return lesion_loss(logits, painted.alpha, painted.lung)
+
+
+def lesion_loss(logits: Tensor, alpha: Tensor, lung: Tensor) -> Tensor:
+    """Binary cross-entropy plus 1 - Dice within the lungs, at the logits' resolution.
+
+    Parameters
+    ----------
+    logits : Tensor, float32, (N, 1, h, w)
+    alpha, lung : Tensor, float32, (N, 1, P, P)
+        How anomalous each pixel is, in [0, 1]; 1 within the lungs, 0 elsewhere.
+
+    Returns
+    -------
+    Tensor, float32, ()
+
+    Examples
+    --------
+    >>> import torch
+    >>> alpha = torch.zeros(1, 1, 4, 4)
+    >>> alpha[..., :2] = 1.0
+    >>> sure = torch.where(alpha > 0, 20.0, -20.0)
+    >>> round(lesion_loss(sure, alpha, torch.ones(1, 1, 4, 4)).item(), 6)
+    0.0
+    """
+    shape = logits.shape[2:]
+    lung = resize(lung, shape)
+    target = resize(alpha, shape) * lung
+    entropy = F.binary_cross_entropy_with_logits(logits, target, weight=lung, reduction="sum")
+    found = logits.sigmoid() * lung
+    total = (found + target).sum((1, 2, 3))
+    dice = (2.0 * (found * target).sum((1, 2, 3)) + 1.0) / (total + 1.0)
+    return entropy / lung.sum().clamp_min(1.0) + 1.0 - dice.mean()

@@ -1,0 +1,32 @@
+"""Synthetic lesions: the one lesion painter of the library, in numpy and scipy.
+
+`opacity_alpha` says where and how densely a lung is opacified, `blend_opacity` brightens grey
+levels accordingly, `paste_foreign` sets a piece of another film in, and `LesionSynthesiser` draws
+whole lesions by all of these recipes. Networks that must tell or repair lesions, the phantom and
+the diagnostic of identity collapse use them, on whole films and on patches that are all lung.
+"""
+
+from lungpatch.synthesis.foreign import paste_foreign
+from lungpatch.synthesis.lesions import RECIPES, LesionSynthesiser, Recipe, SyntheticLesion
+from lungpatch.synthesis.opacities import (
+    OPACITY_KINDS,
+    OpacityKind,
+    blend_opacity,
+    opacity_alpha,
+    smooth_noise,
+    smoothstep,
+)
+
+__all__ = [
+    "OPACITY_KINDS",
+    "RECIPES",
+    "LesionSynthesiser",
+    "OpacityKind",
+    "Recipe",
+    "SyntheticLesion",
+    "blend_opacity",
+    "opacity_alpha",
+    "paste_foreign",
+    "smooth_noise",
+    "smoothstep",
+]

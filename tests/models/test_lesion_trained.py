@@ -1,0 +1,130 @@
+"""The two models that learn from painted lesions."""
+
+import numpy as np
+import pytest
+import torch
+
+from lungpatch.containers import ChestImage, LungMask, PatchBatch
+from lungpatch.datasets.phantom import phantom_chest
+from lungpatch.errors import ConfigurationError, NotFittedError
+from lungpatch.evaluation.metrics import auroc
+from lungpatch.models.lesion_painting import lesion_painter
+from lungpatch.models.repair import RepairModel
+from lungpatch.models.synthetic_lesion import SyntheticLesionModel, lesion_loss
+from lungpatch.patch_store import PatchStore
+from lungpatch.samplers.lung_crop import LungCropSampler
+from lungpatch.synthesis import LesionSynthesiser
+
+SIDE = 64
+SMALL = {"patch_size": SIDE, "channels": (8, 8, 12, 16, 16), "device": "cpu"}
+
+
+def crops(seeds, opacity=None):
+    """Lung crops of phantom chests, and which of their pixels are opacity."""
+    batches, truths = [], []
+    for seed in seeds:
+        chest = phantom_chest(seed, size=128, opacity=opacity)
+        lungs = LungMask(pixels=chest.lungs)
+        truth = ChestImage(pixels=chest.opacity.astype(np.float32), image_id="truth")
+        batches.append(LungCropSampler(patch_size=SIDE).sample(chest.image, lungs))
+        as_it_is = LungCropSampler(patch_size=SIDE, intensity="image")
+        truths.append(as_it_is.sample(truth, lungs).pixels[0] > 0.5)
+    return PatchBatch.concatenate(batches), np.array(truths)
+
+
+@pytest.fixture(scope="module")
+def healthy():
+    with PatchStore(SIDE) as source, PatchStore(SIDE) as validation:
+        source.add(crops(range(40))[0])
+        validation.add(crops(range(40, 48))[0])
+        yield source, validation
+
+
+@pytest.fixture(scope="module")
+def fitted(healthy):
+    source, validation = healthy
+    models = {}
+    for model in (SyntheticLesionModel(epochs=16, **SMALL), RepairModel(epochs=16, **SMALL)):
+        model.fit(source, validation=validation, rng=np.random.default_rng(0))
+        models[type(model)] = model
+    return models
+
+
+@pytest.mark.parametrize("kind", [SyntheticLesionModel, RepairModel])
+def test_it_finds_phantom_opacities_that_it_never_saw(fitted, kind):
+    batch, truth = crops(range(100, 110), opacity="lobar")
+    found = fitted[kind].reconstruct(batch)
+    excess = (found.target - found.expected)[:, 0]
+    step = SIDE // excess.shape[1]
+    lung, truth = batch.lung[:, ::step, ::step], truth[:, ::step, ::step]
+    assert auroc(excess[lung], truth[lung]) > 0.8
+
+
+def test_evidence_is_a_share_at_half_the_resolution(fitted):
+    batch, _ = crops([5])
+    found = fitted[SyntheticLesionModel].reconstruct(batch)
+    assert found.target.shape == (1, 1, SIDE // 2, SIDE // 2)
+    assert found.target.min() >= 0
+    assert found.target.max() <= 1
+    assert not found.expected.any()
+
+
+def test_repair_gives_a_film(fitted):
+    batch, _ = crops([5])
+    found = fitted[RepairModel].reconstruct(batch)
+    np.testing.assert_array_equal(found.target[:, 0], batch.pixels)
+    assert found.expected.min() >= 0
+    assert found.expected.max() <= 1
+
+
+@pytest.mark.parametrize("kind", [SyntheticLesionModel, RepairModel])
+def test_same_seed_same_weights(healthy, kind):
+    source, validation = healthy
+    states = []
+    for _ in range(2):
+        model = kind(epochs=1, **SMALL)
+        torch.manual_seed(len(states))  # global state must not matter
+        model.fit(source, validation=validation, rng=np.random.default_rng(4))
+        states.append(model.state())
+    for name, values in states[0].items():
+        np.testing.assert_array_equal(values, states[1][name])
+
+
+def test_validation_paints_the_same_lesions_each_time():
+    network = torch.nn.Identity()
+    batch, _ = crops(range(4))
+    paint = lesion_painter(
+        network, LesionSynthesiser(), torch.device("cpu"), np.random.default_rng(0)
+    )
+    network.eval()
+    first, second = paint(batch), paint(batch)
+    assert not torch.equal(first.films, second.films)  # other films, other lesions
+    network.train()
+    paint(batch)
+    network.eval()
+    again = paint(batch)
+    assert torch.equal(first.films, again.films)
+    assert torch.equal(first.healthy[:, 0], torch.from_numpy(np.array(batch.pixels)))
+
+
+def test_lesion_loss_by_hand():
+    alpha = torch.tensor([[[[1.0, 0.0], [0.0, 0.0]]]])
+    lung = torch.tensor([[[[1.0, 1.0], [0.0, 0.0]]]])
+    logits = torch.zeros(1, 1, 2, 2)
+    # Two lung pixels at 1/2: cross-entropy ln 2; Dice (2 * 0.5 + 1) / (0.5 + 0.5 + 1 + 1).
+    assert lesion_loss(logits, alpha, lung).item() == pytest.approx(np.log(2) + 1 - 2 / 3)
+
+
+def test_wrong_use_is_refused(fitted):
+    with pytest.raises(NotFittedError, match="fit"):
+        SyntheticLesionModel(**SMALL).reconstruct(crops([0])[0])
+    with pytest.raises(ValueError, match="multiple of 32"):
+        RepairModel(patch_size=48)
+    with pytest.raises(ValueError, match="recipes"):
+        RepairModel(recipes=("mass",))
+    chest = phantom_chest(0, size=128)
+    small = LungCropSampler(patch_size=32).sample(chest.image, LungMask(pixels=chest.lungs))
+    chest = phantom_chest(0, size=128)
+    small = LungCropSampler(patch_size=32).sample(chest.image, LungMask(pixels=chest.lungs))
+    with pytest.raises(ConfigurationError, match="takes patches of 64"):
+        fitted[RepairModel].reconstruct(small)

@@ -1,0 +1,74 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import sparse
+from scipy.sparse.linalg import spsolve
+
+from lungpatch.errors import InvalidMaskError
+from lungpatch.synthesis import paste_foreign
+from lungpatch.synthesis.foreign import _poisson_blend
+
+
+def films(seed, shape=(48, 40)):
+    rng = np.random.default_rng(seed)
+    return rng, rng.random(shape, dtype=np.float32), rng.random(shape, dtype=np.float32)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 2**32 - 1), st.sampled_from(["mix", "poisson"]))
+def test_only_lung_changes_and_alpha_says_where(seed, blend):
+    rng, film, other = films(seed)
+    lung = np.zeros(film.shape, bool)
+    lung[5:40, 4:18] = lung[8:30, 22:36] = True
+    changed, alpha = paste_foreign(film, lung, other, rng, blend=blend)
+    assert changed.dtype == alpha.dtype == np.float32
+    assert changed.min() >= 0
+    assert changed.max() <= 1
+    assert alpha.min() >= 0
+    assert alpha.max() <= 1
+    np.testing.assert_array_equal(changed[~lung], film[~lung])
+    assert not alpha[~lung].any()
+    assert (changed != film).any()
+    # Where the grey changed much, smoothing does not hide it.
+    strong = np.abs(changed - film) > 0.5
+    assert (alpha[strong] > 0).all()
+
+
+def test_same_seed_same_piece():
+    rng, film, other = films(3)
+    lung = np.ones(film.shape, bool)
+    first = paste_foreign(film, lung, other, np.random.default_rng(7))
+    again = paste_foreign(film, lung, other, np.random.default_rng(7))
+    np.testing.assert_array_equal(first[0], again[0])
+    np.testing.assert_array_equal(first[1], again[1])
+    del rng
+
+
+def test_poisson_blending_equals_a_sparse_solver():
+    _, around, piece = films(1, (9, 7))
+    blended = _poisson_blend(around, piece)
+    # The discrete Poisson equation, written out pixel by pixel.
+    height, width = around.shape
+    matrix = sparse.lil_matrix((height * width, height * width))
+    right = np.zeros(height * width)
+    for row in range(height):
+        for column in range(width):
+            k = row * width + column
+            matrix[k, k] = 1.0
+            if row in (0, height - 1) or column in (0, width - 1):
+                right[k] = around[row, column]
+                continue
+            matrix[k, k] = -4.0
+            right[k] = -4.0 * piece[row, column]
+            for down, across in ((1, 0), (-1, 0), (0, 1), (0, -1)):
+                matrix[k, (row + down) * width + column + across] = 1.0
+                right[k] += piece[row + down, column + across]
+    expected = spsolve(matrix.tocsr(), right).reshape(height, width)
+    np.testing.assert_allclose(blended, expected, atol=1e-9)
+
+
+def test_empty_mask():
+    rng, film, other = films(0)
+    with pytest.raises(InvalidMaskError, match="empty"):
+        paste_foreign(film, np.zeros(film.shape, bool), other, rng)
