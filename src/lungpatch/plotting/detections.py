@@ -1,8 +1,7 @@
-"""Figures of detections and of training, for notebooks and papers; needs matplotlib."""
+"""Figures of detections and of training."""
 
 from __future__ import annotations
 
-from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,7 +9,7 @@ from numpy.typing import NDArray
 
 from lungpatch.colours import ColourScale
 from lungpatch.containers import Detection, TrainingHistory
-from lungpatch.errors import MissingExtraError
+from lungpatch.plotting._canvas import LUNGS, axes_or_new, draw_outline, load_pyplot, show_film
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -46,7 +45,7 @@ def plot_detection(
     >>> axes = plot_detection(detection, pipeline.calibration.colour_scale)        # doctest: +SKIP
     >>> axes[0].figure.savefig("detection.pdf")                         # doctest: +SKIP
     """
-    pyplot = _pyplot()
+    pyplot = load_pyplot()
     from matplotlib.cm import ScalarMappable
     from matplotlib.colors import ListedColormap, Normalize
     from matplotlib.patches import Rectangle
@@ -58,8 +57,7 @@ def plot_detection(
         raise ValueError(f"plot_detection draws on three axes, got {len(panels)}")
 
     for ax in panels:
-        ax.imshow(detection.image.pixels, cmap="gray", vmin=0.0, vmax=1.0)
-        ax.set_axis_off()
+        show_film(ax, detection.image.pixels)
     plain, found, heated = panels
     plain.set_title(detection.image.image_id, parse_math=False)
     decision = detection.decision
@@ -70,9 +68,7 @@ def plot_detection(
         found.set_title(f"score {decision.pred_score:.4g} {sign} {decision.threshold:.4g}")
     heated.set_title("anomaly map")
 
-    lungs = detection.own_lungs
-    if lungs.any() and min(lungs.shape) > 1:
-        found.contour(lungs, levels=[0.5], colors="limegreen", linewidths=0.8)
+    draw_outline(found, detection.own_lungs, LUNGS)
     for row0, col0, row1, col1 in detection.own_boxes:
         # Pixel centres lie on whole numbers, so its edge is half a pixel before it.
         corner = (col0 - 0.5, row0 - 0.5)
@@ -83,9 +79,7 @@ def plot_detection(
     heat = detection.own_heatmap
     heated.imshow(scale.to_rgba(heat))
     threshold = detection.localisation.threshold
-    above = heat > threshold
-    if above.any() and min(above.shape) > 1:
-        heated.contour(above, levels=[0.5], colors="cyan", linewidths=1.0)
+    draw_outline(heated, heat > threshold, "cyan", width=1.0)
     colours = ListedColormap(scale.bar(256) / 255.0)
     mappable = ScalarMappable(Normalize(scale.low, scale.high), colours)
     bar = heated.figure.colorbar(mappable, ax=heated, extend="both", label="heat")
@@ -116,12 +110,9 @@ def plot_history(history: TrainingHistory, *, axes: Axes | None = None) -> Axes:
     >>> axes = plot_history(pipeline.report_.history)                   # doctest: +SKIP
     >>> axes.figure.savefig("training.pdf")                             # doctest: +SKIP
     """
-    pyplot = _pyplot()
+    axes = axes_or_new(axes, (6, 4))
     from matplotlib.ticker import MaxNLocator
 
-    if axes is None:
-        _, axes = pyplot.subplots(figsize=(6, 4), layout="constrained")
-    assert axes is not None
     names = dict.fromkeys(n for epoch in history.epochs for n in epoch if n.endswith("loss"))
     for name in names:
         losses = [epoch.get(name, np.nan) for epoch in history.epochs]
@@ -134,13 +125,3 @@ def plot_history(history: TrainingHistory, *, axes: Axes | None = None) -> Axes:
     axes.set(xlabel="epoch", ylabel="loss", title=f"training ({history.stopped})")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     return axes
-
-
-def _pyplot() -> ModuleType:
-    try:
-        from matplotlib import pyplot
-    except ImportError as error:
-        raise MissingExtraError(
-            'plotting needs matplotlib, which is not installed: pip install "lungpatch[plot]"'
-        ) from error
-    return pyplot

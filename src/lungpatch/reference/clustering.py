@@ -1,0 +1,155 @@
+"""Clusters of difference images, which the paper proposes instead of one score a patch."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from importlib import import_module
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lungpatch.containers import FloatImage
+from lungpatch.errors import MissingExtraError
+from lungpatch.reference.verdict import balanced_accuracy, confusion_counts
+
+MOST_LEARNT = 5000
+"""Patches that the cluster centres are found on; all are put into clusters."""
+
+
+def cluster(
+    features: NDArray[np.floating], *, clusters: int, rng: np.random.Generator
+) -> NDArray[np.int64]:
+    """Put patches into clusters by k-means, each feature in units of its standard deviation.
+
+    Parameters
+    ----------
+    features : ndarray of float, shape (N, F)
+        Finite. A feature that never varies is left as it is.
+    clusters : int
+    rng : numpy.random.Generator
+
+    Returns
+    -------
+    ndarray of int64, shape (N,)
+        From 0 to ``clusters - 1``, in the order of the centres' mean.
+
+    Raises
+    ------
+    MissingExtraError
+        If scikit-learn is not installed.
+
+    Notes
+    -----
+    Source: S. P. Lloyd, "Least squares quantization in PCM", IEEE Transactions on Information
+    Theory 28 (1982), doi:10.1109/TIT.1982.1056489, from k-means++ starts; by scikit-learn.
+
+    Examples
+    --------
+    >>> found = cluster(np.array([[9.0], [1.0], [9.1], [1.1]]), clusters=2,
+    ...                 rng=np.random.default_rng(0))
+    >>> found.tolist()
+    [1, 0, 1, 0]
+    """
+    spread = features.std(axis=0)
+    scaled = (features - features.mean(axis=0)) / np.where(spread > 0, spread, 1.0)
+    learnt = rng.permutation(len(scaled))[:MOST_LEARNT]
+    k_means = _sklearn("cluster").KMeans(
+        n_clusters=clusters, n_init=4, random_state=int(rng.integers(2**31))
+    )
+    k_means.fit(scaled[learnt])
+    rank = np.argsort(np.argsort(k_means.cluster_centers_.mean(axis=1)))
+    ordered: NDArray[np.int64] = rank[k_means.predict(scaled)]
+    return ordered
+
+
+def difference_features(differences: FloatImage) -> NDArray[np.float64]:
+    """Sum up difference images in a few numbers.
+
+    Parameters
+    ----------
+    differences : ndarray of float32, shape (N, P, P)
+        Input less output, in grey levels, with its sign.
+
+    Returns
+    -------
+    ndarray of float64, shape (N, 6)
+        Mean, mean absolute value, standard deviation, highest absolute value, mean absolute step
+        between neighbours (how fine the difference is), and share of pixels above 0.
+
+    Examples
+    --------
+    >>> difference_features(np.array([[[1.0, -1.0], [1.0, -1.0]]], np.float32))
+    array([[0. , 1. , 1. , 1. , 1. , 0.5]])
+    """
+    signed = differences.astype(np.float64)
+    axes = (1, 2)
+    size = np.abs(signed)
+    down = np.abs(np.diff(signed, axis=1)).mean(axis=axes)
+    right = np.abs(np.diff(signed, axis=2)).mean(axis=axes)
+    return np.stack(
+        [
+            signed.mean(axis=axes),
+            size.mean(axis=axes),
+            signed.std(axis=axes),
+            size.max(axis=axes),
+            (down + right) / 2,
+            (signed > 0).mean(axis=axes),
+        ],
+        axis=1,
+    )
+
+
+def judge_classes(
+    called: NDArray[np.int64], truth: NDArray[np.str_], kinds: Sequence[str], *, named: bool
+) -> dict[str, Any]:
+    """Compare classes of patches with their kinds.
+
+    Parameters
+    ----------
+    called : ndarray of int64, shape (N,)
+        The class of each patch.
+    truth : ndarray of str, shape (N,)
+        Patches that are none of ``kinds`` are left out.
+    kinds : sequence of str
+        Each has a patch.
+    named : bool
+        Whether class ``k`` is ``kinds[k]``. If not, as with clusters, they are named so that they
+        fit best, which takes labels and flatters.
+
+    Returns
+    -------
+    dict
+        ``adjusted_rand`` (0 by chance, 1 for the same partition; L. Hubert, P. Arabie, Journal of
+        Classification 2, 1985), ``balanced_accuracy``, ``confusion``.
+
+    Examples
+    --------
+    >>> truth = np.array(["a", "a", "b", "b"])
+    >>> found = judge_classes(np.array([1, 1, 0, 0]), truth, ("a", "b"), named=False)
+    >>> found["adjusted_rand"], found["balanced_accuracy"]
+    (1.0, 1.0)
+    """
+    known = np.isin(truth, list(kinds))
+    counts = confusion_counts(truth[known], called[known], kinds)
+    if not named:
+        orders = itertools.permutations(range(len(kinds)))
+        best = max(orders, key=lambda order: balanced_accuracy(counts[:, list(order)]))
+        counts = counts[:, list(best)]
+    rand = _sklearn("metrics").adjusted_rand_score(truth[known], called[known])
+    return {
+        "adjusted_rand": float(rand),
+        "balanced_accuracy": balanced_accuracy(counts),
+        "confusion": counts.tolist(),
+    }
+
+
+def _sklearn(module: str) -> Any:
+    try:
+        return import_module(f"sklearn.{module}")
+    except ImportError as error:
+        raise MissingExtraError(
+            "clusters need scikit-learn, which is not installed: pip install "
+            '"lungpatch[reference]"'
+        ) from error

@@ -1,0 +1,149 @@
+"""Work that is done once: each stage's results are kept until its settings or inputs change."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+import zipfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import attrs
+import numpy as np
+from numpy.typing import NDArray
+
+from lungpatch import __version__
+from lungpatch.files import atomic_write, write_json
+from lungpatch.progress import ProgressCallback
+
+FORMAT = 1
+"""Goes up when what a stage computes or keeps changes, so that older results are not taken."""
+
+
+@attrs.frozen(eq=False, kw_only=True)
+class StageResult:
+    """What a stage found.
+
+    Parameters
+    ----------
+    figures : dict
+        JSON-ready: what goes into the report.
+    arrays : dict of str to ndarray
+        What later stages need.
+    digest : str
+        Of the settings and inputs that it came from; "" before it is kept.
+
+    Examples
+    --------
+    >>> StageResult(figures={"auroc": 0.5})
+    StageResult(figures={'auroc': 0.5}, arrays={}, digest='')
+    """
+
+    figures: dict[str, Any]
+    arrays: dict[str, NDArray[Any]] = attrs.field(
+        factory=dict, repr=lambda arrays: str({k: v.shape for k, v in arrays.items()})
+    )
+    digest: str = ""
+
+
+class Stages:
+    """Runs stages and keeps what they found, as ``NAME.json`` and ``NAME.npz`` in a folder.
+
+    Parameters
+    ----------
+    folder : path
+        Made when the first stage is kept.
+    progress : callable
+        Told of stages that were done before; a stage tells of its own progress.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> stages = Stages(tempfile.mkdtemp())
+    >>> def work():
+    ...     print("working")
+    ...     return StageResult(figures={"sum": 3})
+    >>> stages.run("add", {"numbers": [1, 2]}, work).figures
+    working
+    {'sum': 3}
+    >>> stages.run("add", {"numbers": [1, 2]}, work).figures
+    {'sum': 3}
+    """
+
+    def __init__(self, folder: str | Path, *, progress: ProgressCallback | None = None) -> None:
+        self._folder = Path(folder)
+        self._progress = progress
+        self.records: dict[str, dict[str, Any]] = {}
+
+    def run(
+        self, name: str, settings: Mapping[str, Any], work: Callable[[], StageResult]
+    ) -> StageResult:
+        """Return what the stage found, computing it only where that was not done before.
+
+        Parameters
+        ----------
+        name : str
+            A file name.
+        settings : mapping
+            JSON-ready: all that the result depends on, digests of earlier stages included.
+        work : callable
+            Does the work.
+
+        Returns
+        -------
+        StageResult
+            Its ``figures`` as JSON gives them back, also the first time.
+        """
+        digest = hashlib.sha256(
+            json.dumps([FORMAT, __version__, name, settings], sort_keys=True).encode()
+        ).hexdigest()
+        kept = self._kept(name, digest)
+        if kept is None:
+            start = time.perf_counter()
+            result = work()
+            self._keep(name, settings, digest, result, time.perf_counter() - start)
+            kept = self._kept(name, digest)
+            assert kept is not None  # it was written a moment ago
+        elif self._progress is not None:
+            self._progress(f"{name} (kept)", 1, 1, {})
+        record, arrays = kept
+        self.records[name] = record
+        return StageResult(figures=record["figures"], arrays=arrays, digest=digest)
+
+    def _keep(
+        self,
+        name: str,
+        settings: Mapping[str, Any],
+        digest: str,
+        result: StageResult,
+        seconds: float,
+    ) -> None:
+        with atomic_write(self._folder / f"{name}.npz") as temporary:
+            np.savez_compressed(temporary, **result.arrays)  # type: ignore[arg-type]
+        # Last, since it is what says that the stage is done.
+        write_json(
+            self._folder / f"{name}.json",
+            {
+                "digest": digest,
+                "settings": settings,
+                "seconds": seconds,
+                "figures": result.figures,
+            },
+        )
+
+    def _kept(
+        self, name: str, digest: str
+    ) -> tuple[dict[str, Any], dict[str, NDArray[Any]]] | None:
+        try:
+            record = json.loads((self._folder / f"{name}.json").read_text(encoding="utf-8"))
+            if record["digest"] != digest:
+                return None
+            with np.load(self._folder / f"{name}.npz", allow_pickle=False) as stored:
+                return record, dict(stored)
+        except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile):
+            return None  # missing or damaged: the work is done again
+
+    def __repr__(self) -> str:
+        return f"Stages({str(self._folder)!r}, {len(self.records)} done)"
