@@ -92,8 +92,9 @@ def _add_up(patches: PatchBatch, values: NDArray[np.floating]) -> NDArray[np.flo
     places = np.arange(side)
     first = patches.corners[as_cut, 0] * width + patches.corners[as_cut, 1]
     index = (first[:, None, None] + (places[:, None] * width + places)).ravel()
-    total = np.bincount(index, values[as_cut].ravel(), minlength=height * width)
-    total = total.reshape(height, width)
+    summed = np.bincount(index, values[as_cut].ravel(), minlength=height * width)
+    # Of no values at all, bincount makes integers.
+    total = summed.astype(np.float64, copy=False).reshape(height, width)
     for other in np.flatnonzero(~as_cut):
         corner, extent = patches.corners[other], patches.extents[other]
         whole = to_own_pixels(values[other], (int(extent[0]), int(extent[1])))
@@ -103,6 +104,33 @@ def _add_up(patches: PatchBatch, values: NDArray[np.floating]) -> NDArray[np.flo
         there = tuple(slice(*ends) for ends in zip(start, stop, strict=True))
         total[there] += whole[seen]
     return total
+
+
+def label_regions(
+    mask: NDArray[np.bool_],
+) -> tuple[NDArray[np.int32], list[tuple[slice, slice]]]:
+    """Tell the connected regions of a mask apart; pixels connect by an edge or a corner.
+
+    Parameters
+    ----------
+    mask : ndarray of bool, shape (H, W)
+
+    Returns
+    -------
+    labels : ndarray of int32, shape (H, W)
+        1 to K in the regions, 0 elsewhere.
+    windows : list of tuple of slice
+        Rows and columns of the smallest box around each of the K regions.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> labels, windows = label_regions(np.array([[True, False, True]]))
+    >>> labels.tolist(), len(windows)
+    ([[1, 0, 2]], 2)
+    """
+    labels, _ = ndimage.label(mask, structure=np.ones((3, 3)))
+    return labels, ndimage.find_objects(labels)
 
 
 def localise(anomaly_map: AnomalyMap, threshold: float) -> Localisation:
@@ -130,8 +158,7 @@ def localise(anomaly_map: AnomalyMap, threshold: float) -> Localisation:
     """
     heat = anomaly_map.heatmap
     mask: NDArray[np.bool_] = heat > threshold  # NaN compares false
-    labels, _ = ndimage.label(mask, structure=np.ones((3, 3)))
-    places = ndimage.find_objects(labels)
+    labels, places = label_regions(mask)
     boxes = np.array(
         [(rows.start, columns.start, rows.stop, columns.stop) for rows, columns in places],
         dtype=np.int64,

@@ -230,6 +230,14 @@ def check_loss_name(_: Any, attribute: attrs.Attribute[Any], value: object) -> N
     ------
     ConfigurationError
         Naming the nearest match.
+
+    Examples
+    --------
+    >>> from lungpatch.models.autoencoder import Autoencoder
+    >>> Autoencoder(loss="mse")
+    Traceback (most recent call last):
+    ...
+    lungpatch.errors.ConfigurationError: loss: unknown loss 'mse'...
     """
     if value in LOSSES:
         return

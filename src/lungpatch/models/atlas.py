@@ -1,0 +1,119 @@
+"""What is usual at each place of the lungs: the control without a network."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import attrs
+import numpy as np
+from attrs import validators
+from numpy.typing import NDArray
+
+from lungpatch.containers import PatchBatch, Reconstruction
+from lungpatch.errors import ConfigurationError
+from lungpatch.features.places import known_places, nearest_known
+from lungpatch.features.statistics import StatisticsExtractor
+from lungpatch.models.feature_model import FeatureModel, HealthyFeatures
+from lungpatch.models.state_checks import check_state
+from lungpatch.protocols import FeatureExtractor
+
+LEAST_SPREAD = 0.05
+"""Least standard deviation at a place, as a share of that over all places."""
+
+
+@attrs.define(kw_only=True, eq=False)
+class AtlasModel(FeatureModel):
+    """Every feature as a z-score among healthy lungs at the same place.
+
+    ``target = (feature - mean) / standard deviation``, both of the healthy patches whose same
+    place is lung, and ``expected = 0``. Scored with ``feature``, ``difference="excess"``, brighter
+    than usual is anomalous: the control that any detector must beat. Where features are more than
+    grey, ``difference="distance"`` takes less of them than usual as anomalous, too. Made for the
+    sampler ``lung-crop``.
+
+    Parameters
+    ----------
+    patch_size : int
+        Side P of the patches, in pixels.
+    extractor : FeatureExtractor
+        By default `lungpatch.features.statistics.StatisticsExtractor` of the smoothed grey alone.
+    max_patches : int
+        If there are more training patches, a random choice of this many is used.
+
+    Notes
+    -----
+    A place that is lung in too few patches, such as beyond the lungs' edge, takes mean and
+    deviation of the nearest place that is known.
+
+    Source: the statistical atlas of voxel-wise z-scores, as in K. J. Worsley et al., "A
+    three-dimensional statistical analysis for CBF activation studies in human brain", Journal of
+    Cerebral Blood Flow & Metabolism 12 (1992), doi:10.1038/jcbfm.1992.127, here against healthy
+    lungs.
+
+    Examples
+    --------
+    >>> from lungpatch.testing.samples import phantom_patches, phantom_source
+    >>> model = AtlasModel(patch_size=32)
+    >>> with phantom_source(32) as source:
+    ...     _ = model.fit(source, rng=np.random.default_rng(0))
+    >>> model.reconstruct(phantom_patches(32))
+    Reconstruction(15 patches, 1 channel of 32x32)
+    """
+
+    extractor: FeatureExtractor = attrs.field(
+        factory=lambda: StatisticsExtractor(statistics=("grey",), scales=(0.04,)),
+        validator=validators.instance_of(FeatureExtractor),  # type: ignore[type-abstract]
+        metadata={"component": "extractor"},
+    )
+
+    def reconstruct(self, patches: PatchBatch) -> Reconstruction:
+        """Return the z-scores of the features, against 0.
+
+        Parameters
+        ----------
+        patches : PatchBatch
+            N patches of P x P pixels; N may be 0.
+
+        Returns
+        -------
+        Reconstruction
+            ``target``, float32 (N, C, h, w), in standard deviations; ``expected`` is 0.
+
+        Raises
+        ------
+        NotFittedError
+            Before ``fit``.
+        ConfigurationError
+            If the patches have another size.
+        """
+        learnt = self._fitted()
+        features = self._fitted_features(patches, learnt["mean"].shape)
+        z = (features - learnt["mean"]) / learnt["spread"]
+        return Reconstruction(target=z, expected=np.zeros_like(z))
+
+    def _learn(
+        self, healthy: HealthyFeatures, rng: np.random.Generator
+    ) -> tuple[dict[str, NDArray[Any]], dict[str, float]]:
+        counts = healthy.lung.sum(axis=0)
+        known = known_places(healthy.lung)
+        rows, columns = nearest_known(known)
+        lung = healthy.lung[:, None]
+        shares = lung / np.maximum(counts, 1)
+        mean = (shares * healthy.values).sum(axis=0)
+        spread = np.sqrt((shares * (healthy.values - mean) ** 2).sum(axis=0))
+        overall = healthy.values.std(axis=(0, 2, 3), where=lung, dtype=np.float64)
+        # A feature that is the same everywhere says nothing; any spread will do.
+        least = LEAST_SPREAD * np.where(overall > 0, overall, 1.0)
+        learnt = {
+            "mean": mean[:, rows, columns].astype(np.float32),
+            "spread": np.maximum(spread, least[:, None, None])[:, rows, columns].astype(np.float32),
+        }
+        return learnt, {"known_places": float(known.sum())}
+
+    def _check_learnt(self, learnt: Mapping[str, NDArray[Any]]) -> None:
+        shape = learnt["mean"].shape if "mean" in learnt else ()
+        float32 = np.dtype(np.float32)
+        check_state(learnt, {"mean": (shape, float32), "spread": (shape, float32)})
+        if len(shape) != 3 or not (learnt["spread"] > 0).all():
+            raise ConfigurationError("this state is not that of an atlas: fit it again")

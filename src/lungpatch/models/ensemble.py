@@ -1,0 +1,292 @@
+"""Several detectors as one: their errors, calibrated on healthy lungs, added up."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import attrs
+import numpy as np
+from attrs import validators
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from lungpatch.containers import FloatImage, PatchBatch, Reconstruction, TrainingHistory
+from lungpatch.errors import ConfigurationError, InsufficientDataError, NotFittedError
+from lungpatch.protocols import EpochCallback, PatchSource, ReconstructionModel, Scorer
+
+FINEST_GRID = 32
+"""Most places a side at which healthy errors are summed up: few films tell no finer detail."""
+
+PLACE_SMOOTHING = 2.0
+"""Standard deviation, in places of the grid, over which neighbours share what they know."""
+
+LEAST_SPREAD = 1e-6
+"""Standard deviation below which an error that never varies counts as varying by this."""
+
+BATCH_SIZE = 8
+
+
+@attrs.frozen(eq=False, kw_only=True)
+class Member:
+    """One detector of an ensemble.
+
+    Parameters
+    ----------
+    model : ReconstructionModel
+    scorer : Scorer
+        Of those that give error maps.
+    weight : float
+        Above 0; only ratios count.
+
+    Examples
+    --------
+    >>> from lungpatch.models.pca import PCA
+    >>> from lungpatch.scorers.sad import SADScorer
+    >>> Member(model=PCA(), scorer=SADScorer(), weight=2.0).weight
+    2.0
+    """
+
+    model: ReconstructionModel = attrs.field(metadata={"component": "model"})
+    scorer: Scorer = attrs.field(metadata={"component": "scorer"})
+    weight: float = attrs.field(
+        default=1.0, validator=[validators.instance_of((int, float)), validators.gt(0)]
+    )
+
+
+@attrs.define(kw_only=True, eq=False)
+class EnsembleModel:
+    """The weighted mean of several detectors' errors, each a z-score among healthy lungs.
+
+    Every member learns from the same patches. Its errors on healthy patches that it did not learn
+    from then give, for every place of a patch, a mean and a standard deviation; with the sampler
+    ``lung-crop`` a place in the patch is a place in the lungs. What the ensemble returns is how
+    many standard deviations above the mean its members' errors are; score it with ``feature``,
+    ``difference="excess"``.
+
+    Parameters
+    ----------
+    members : sequence of Member
+        At least one; all models of one patch size.
+
+    Examples
+    --------
+    >>> from lungpatch.models.pca import PCA
+    >>> from lungpatch.scorers.l2 import L2Scorer
+    >>> from lungpatch.scorers.sad import SADScorer
+    >>> EnsembleModel(members=[
+    ...     Member(model=PCA(patch_size=64), scorer=SADScorer()),
+    ...     Member(model=PCA(patch_size=64, n_components=4), scorer=L2Scorer(), weight=0.5),
+    ... ]).patch_size
+    64
+    """
+
+    members: tuple[Member, ...] = attrs.field(
+        converter=tuple, validator=validators.min_len(1), metadata={"tables": Member}
+    )
+
+    calibration_: tuple[NDArray[np.float32], ...] | None = attrs.field(
+        init=False, default=None, repr=False
+    )
+
+    def __attrs_post_init__(self) -> None:
+        sizes = [member.model.patch_size for member in self.members]
+        if len(set(sizes)) > 1:
+            raise ConfigurationError(
+                f"the members of an ensemble must have one patch_size, got {sizes}"
+            )
+
+    @property
+    def patch_size(self) -> int:
+        """Side of the patches it takes, in pixels."""
+        return self.members[0].model.patch_size
+
+    def fit(
+        self,
+        source: PatchSource,
+        *,
+        validation: PatchSource | None = None,
+        rng: np.random.Generator,
+        on_epoch: EpochCallback | None = None,
+    ) -> TrainingHistory:
+        """Let every member learn, then calibrate it.
+
+        Parameters
+        ----------
+        source : PatchSource
+            Healthy patches.
+        validation : PatchSource, optional
+            Healthy patches of other images, which the z-scores rest on. Without them ``source``
+            is used, on which errors are smaller than on new images.
+        rng : numpy.random.Generator
+            Each member gets a generator of its own.
+        on_epoch : callable, optional
+            Called as ``on_epoch(epoch, epochs, figures)``, once after each member has learnt;
+            ``figures`` are the member's last.
+
+        Returns
+        -------
+        TrainingHistory
+            The members' epochs, one after the other, each with its ``member``, counted from 0.
+
+        Raises
+        ------
+        InsufficientDataError
+            If there are no patches.
+        """
+        histories = []
+        for index, (member, member_rng) in enumerate(
+            zip(self.members, rng.spawn(len(self.members)), strict=True), start=1
+        ):
+            history = member.model.fit(source, validation=validation, rng=member_rng)
+            histories.append(history)
+            if on_epoch is not None:
+                on_epoch(index, len(self.members), history.epochs[-1] if history.epochs else {})
+            if history.stopped == "interrupted":
+                raise KeyboardInterrupt  # half an ensemble is none
+        healthy = validation if validation is not None and len(validation) else source
+        self.calibration_ = tuple(self._calibrate(member, healthy) for member in self.members)
+        return TrainingHistory(
+            epochs=tuple(
+                figures | {"member": float(index)}
+                for index, history in enumerate(histories)
+                for figures in history.epochs
+            ),
+            best_epoch=None,
+            stopped="finished",
+            seconds=sum(history.seconds for history in histories),
+        )
+
+    def reconstruct(self, patches: PatchBatch) -> Reconstruction:
+        """Return the weighted mean of the members' z-scores, against 0.
+
+        Parameters
+        ----------
+        patches : PatchBatch
+            N patches of P x P pixels; N may be 0.
+
+        Returns
+        -------
+        Reconstruction
+            ``target``, float32 (N, 1, P, P), in standard deviations; ``expected`` is 0.
+
+        Raises
+        ------
+        NotFittedError
+            Before ``fit``.
+        """
+        if self.calibration_ is None:
+            raise NotFittedError(
+                "this EnsembleModel has learnt nothing yet: call fit(source, rng=...) or "
+                "load_state(state)"
+            )
+        total = np.zeros(patches.pixels.shape, np.float32)
+        for member, (mean, spread) in zip(self.members, self.calibration_, strict=True):
+            z = (_errors(member, patches) - _enlarge(mean, total)) / _enlarge(spread, total)
+            total += np.float32(member.weight) * z
+        total /= np.float32(sum(member.weight for member in self.members))
+        return Reconstruction(target=total[:, None], expected=np.zeros_like(total[:, None]))
+
+    def state(self) -> dict[str, NDArray[Any]]:
+        """Return what all members learnt, and their calibration, as named arrays.
+
+        Raises
+        ------
+        NotFittedError
+            Before ``fit``.
+        """
+        if self.calibration_ is None:
+            raise NotFittedError("this EnsembleModel has learnt nothing yet: call fit first")
+        state: dict[str, NDArray[Any]] = {}
+        for index, (member, healthy) in enumerate(
+            zip(self.members, self.calibration_, strict=True)
+        ):
+            state[f"{index}.healthy"] = healthy
+            state |= {f"{index}.model.{k}": v for k, v in member.model.state().items()}
+        return state
+
+    def load_state(self, state: Mapping[str, NDArray[Any]]) -> None:
+        """Take over what ``state`` returned, from an ensemble of the same settings.
+
+        Raises
+        ------
+        ConfigurationError
+            If names, shapes or dtypes do not fit.
+        """
+        count = len(self.members)
+        known = [name for name in state if name.split(".")[0] in map(str, range(count))]
+        missing = [f"{i}.healthy" for i in range(count) if f"{i}.healthy" not in state]
+        if missing or len(known) < len(state):
+            raise ConfigurationError(
+                f"this state is not that of an ensemble of {count} members: give the settings "
+                "that it was learnt with"
+            )
+        calibration = []
+        for index in range(count):
+            healthy = np.array(state[f"{index}.healthy"])
+            if healthy.shape != (2, self._grid, self._grid) or healthy.dtype != np.float32:
+                raise ConfigurationError(
+                    f"{index}.healthy must be float32 (2, {self._grid}, {self._grid}), got "
+                    f"{healthy.dtype} {healthy.shape}"
+                )
+            calibration.append(healthy)
+        for index, member in enumerate(self.members):
+            start = f"{index}.model."
+            member.model.load_state(
+                {k.removeprefix(start): v for k, v in state.items() if k.startswith(start)}
+            )
+        self.calibration_ = tuple(calibration)
+
+    @property
+    def _grid(self) -> int:
+        return min(FINEST_GRID, self.patch_size)
+
+    def _calibrate(self, member: Member, healthy: PatchSource) -> NDArray[np.float32]:
+        """Return mean and standard deviation of healthy errors by place, (2, grid, grid)."""
+        weight = np.zeros((self._grid, self._grid))
+        total, squares = np.zeros_like(weight), np.zeros_like(weight)
+        for batch in healthy.batches(BATCH_SIZE):
+            errors = _errors(member, batch).astype(np.float64)
+            weight += _reduce(batch.lung.astype(np.float64), self._grid).sum(axis=0)
+            total += _reduce(errors * batch.lung, self._grid).sum(axis=0)
+            squares += _reduce(errors**2 * batch.lung, self._grid).sum(axis=0)
+        if not weight.any():
+            raise InsufficientDataError("there is no healthy lung to calibrate an ensemble on")
+        # Places that are never lung get what their nearest neighbours know, by a faint share of
+        # the whole.
+        share = 1e-3 / weight.size
+        weight, total, squares = (
+            ndimage.gaussian_filter(sums, PLACE_SMOOTHING, mode="constant") + share * sums.sum()
+            for sums in (weight, total, squares)
+        )
+        mean = total / weight
+        spread = np.sqrt(np.maximum(squares / weight - mean**2, LEAST_SPREAD**2))
+        return np.stack([mean, spread]).astype(np.float32)
+
+
+def _errors(member: Member, patches: PatchBatch) -> FloatImage:
+    """Return a member's error at every pixel, float32 (N, P, P)."""
+    scores = member.scorer.score(patches, member.model.reconstruct(patches))
+    if scores.error_maps is None:
+        raise ConfigurationError(
+            f"{type(member.scorer).__name__} gives no error maps; an ensemble needs a scorer that "
+            "does, such as 'feature' or 'sad'"
+        )
+    return scores.error_maps
+
+
+def _reduce(maps: NDArray[np.float64], grid: int) -> NDArray[np.float64]:
+    """Sum (N, P, P) over the places of the grid that their pixels lie in; (N, grid, grid)."""
+    for axis in (1, 2):
+        starts = np.arange(grid) * maps.shape[axis] // grid
+        maps = np.add.reduceat(maps, starts, axis=axis)
+    return maps
+
+
+def _enlarge(grid: FloatImage, like: FloatImage) -> FloatImage:
+    """Interpolate a grid bilinearly to the side of patches."""
+    side, places = like.shape[-1], len(grid)
+    place = np.clip((np.arange(side) + 0.5) * places / side - 0.5, 0, places - 1)
+    rows, columns = np.meshgrid(place, place, indexing="ij")
+    enlarged: FloatImage = ndimage.map_coordinates(grid, [rows, columns], order=1)
+    return enlarged

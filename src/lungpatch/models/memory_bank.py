@@ -1,0 +1,311 @@
+"""PatchCore: the nearest among remembered healthy features."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import attrs
+import numpy as np
+from attrs import validators
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from lungpatch.containers import FloatImage, PatchBatch, Reconstruction
+from lungpatch.errors import ConfigurationError
+from lungpatch.features.places import nearest_known
+from lungpatch.models.feature_model import FeatureModel, HealthyFeatures
+from lungpatch.models.state_checks import check_state
+
+Search = Literal["local", "global"]
+SEARCHES: tuple[Search, ...] = ("local", "global")
+
+PROJECTED_CHANNELS = 128
+"""Random directions in which features are compared while the bank is thinned out."""
+
+
+def _odd(_: Any, attribute: attrs.Attribute[Any], value: int) -> None:
+    if value < 1 or value % 2 == 0:
+        raise ValueError(f"{attribute.name!r} must be an odd number, at least 1, got {value}")
+
+
+@attrs.define(kw_only=True, eq=False)
+class MemoryBankModel(FeatureModel):
+    """Expects, at each place, the nearest healthy feature that it remembers.
+
+    ``target`` is the feature and ``expected`` its nearest neighbour in the bank, so the Euclidean
+    distance that the scorer ``feature`` takes is PatchCore's score. The bank is a part of all
+    healthy features, chosen so that none is far from it.
+
+    Parameters
+    ----------
+    patch_size : int
+        Side P of the patches, in pixels.
+    extractor : FeatureExtractor
+        By default `lungpatch.features.statistics.StatisticsExtractor`, which needs no download;
+        the paper's are features of ImageNet, here ``imagenet``.
+    max_patches : int
+        If there are more training patches, a random choice of this many is used.
+    search : {"local", "global"}
+        ``local``: only features of nearby places are neighbours, which with the sampler
+        ``lung-crop`` are nearby places of the lungs. ``global``: those of all places.
+    radius : float
+        What is nearby, for ``local``: places whose row and column both differ by at most this
+        share of the patch's side, rounded to whole places; in [0, 1].
+    coreset_share : float
+        Share of the healthy features that is kept, at each place for ``local`` or of all for
+        ``global``; in (0, 1].
+    neighbourhood : int
+        Features are averaged over so many places a side first; odd, 1 for none.
+
+    Notes
+    -----
+    Every channel is divided by its standard deviation over healthy lungs, so that layers and
+    statistics of any scale can be joined. The paper's reweighting of the image's score by the
+    neighbours' neighbours is left out: the scorer decides what the image's score is.
+
+    Source: K. Roth et al., "Towards total recall in industrial anomaly detection", CVPR 2022,
+    arXiv:2106.08265: greedy coreset (section 3.2) after a random projection, local averaging
+    (section 3.1). The local search is ours.
+
+    Examples
+    --------
+    >>> from lungpatch.features.statistics import StatisticsExtractor
+    >>> from lungpatch.testing.samples import phantom_patches, phantom_source
+    >>> model = MemoryBankModel(patch_size=32, extractor=StatisticsExtractor(grid=8))
+    >>> with phantom_source(32) as source:
+    ...     _ = model.fit(source, rng=np.random.default_rng(0))
+    >>> model.reconstruct(phantom_patches(32))
+    Reconstruction(15 patches, 9 channels of 8x8)
+    """
+
+    search: Search = attrs.field(default="local", validator=validators.in_(SEARCHES))
+    radius: float = attrs.field(
+        default=0.1,
+        validator=[validators.instance_of((int, float)), validators.ge(0), validators.le(1)],
+    )
+    coreset_share: float = attrs.field(
+        default=0.1,
+        validator=[validators.instance_of((int, float)), validators.gt(0), validators.le(1)],
+    )
+    neighbourhood: int = attrs.field(default=3, validator=[validators.instance_of(int), _odd])
+
+    def reconstruct(self, patches: PatchBatch) -> Reconstruction:
+        """Return the features and, for each, the nearest that is remembered.
+
+        Parameters
+        ----------
+        patches : PatchBatch
+            N patches of P x P pixels; N may be 0.
+
+        Returns
+        -------
+        Reconstruction
+            ``target`` and ``expected``, float32 (N, C, h, w), in standard deviations of each
+            channel.
+
+        Raises
+        ------
+        NotFittedError
+            Before ``fit``.
+        ConfigurationError
+            If the patches have another size.
+        """
+        learnt = self._fitted()
+        shape = tuple(learnt["shape"].tolist())
+        unit = learnt["unit"][:, None, None]
+        target = self._fitted_features(patches, (len(unit), *shape)) / unit
+        queries = np.ascontiguousarray(target.transpose(0, 2, 3, 1))
+        if self.search == "global":
+            flat = queries.reshape(-1, len(unit))
+            nearest = _nearest(flat, learnt["bank"]).reshape(queries.shape)
+        else:
+            nearest = _nearest_nearby(
+                queries, learnt["bank"], learnt["places"], _reach(self.radius, shape)
+            )
+        return Reconstruction(target=target, expected=nearest.transpose(0, 3, 1, 2))
+
+    def _features(self, patches: PatchBatch) -> FloatImage:
+        features = self.extractor.extract(patches)
+        size = (1, 1, self.neighbourhood, self.neighbourhood)
+        averaged: FloatImage = ndimage.uniform_filter(features, size, mode="nearest")
+        return averaged
+
+    def _learn(
+        self, healthy: HealthyFeatures, rng: np.random.Generator
+    ) -> tuple[dict[str, NDArray[Any]], dict[str, float]]:
+        shape = healthy.values.shape[2:]
+        unit = healthy.values.std(axis=(0, 2, 3), where=healthy.lung[:, None], dtype=np.float64)
+        unit = np.where(unit > 0, unit, 1.0).astype(np.float32)
+        # By place, then by patch.
+        lung = healthy.lung.transpose(1, 2, 0)
+        features = healthy.values.transpose(2, 3, 0, 1)[lung] / unit
+        places = np.nonzero(lung.reshape(-1, lung.shape[2]))[0]
+        projected = _projected(features, rng)
+        if self.search == "global":
+            kept = coreset(projected, self._kept(len(features)), rng)
+        else:
+            starts = np.flatnonzero(np.diff(places, prepend=-1))
+            kept = np.concatenate(
+                [
+                    start + coreset(part, self._kept(len(part)), rng)
+                    for start, part in zip(starts, np.split(projected, starts[1:]), strict=True)
+                ]
+            )
+        learnt = {
+            "shape": np.array(shape, np.int64),
+            "unit": unit,
+            "places": places[kept].astype(np.int64),
+            "bank": features[kept],
+        }
+        return learnt, {"bank_size": float(len(kept)), "healthy_features": float(len(features))}
+
+    def _kept(self, count: int) -> int:
+        return max(1, round(self.coreset_share * count))
+
+    def _check_learnt(self, learnt: Mapping[str, NDArray[Any]]) -> None:
+        count = len(learnt["places"]) if "places" in learnt and learnt["places"].ndim else 0
+        channels = len(learnt["unit"]) if "unit" in learnt and learnt["unit"].ndim else 0
+        float32, int64 = np.dtype(np.float32), np.dtype(np.int64)
+        check_state(
+            learnt,
+            {
+                "shape": ((2,), int64),
+                "unit": ((channels,), float32),
+                "places": ((count,), int64),
+                "bank": ((count, channels), float32),
+            },
+        )
+        places = learnt["places"]
+        if not (count and channels and 0 <= places.min() <= places.max() < learnt["shape"].prod()):
+            raise ConfigurationError("this state is not that of a memory bank: fit it again")
+
+
+def coreset(
+    features: NDArray[np.floating], count: int, rng: np.random.Generator
+) -> NDArray[np.int64]:
+    """Choose rows so that no other row is far from all of them: greedy k-centre.
+
+    Parameters
+    ----------
+    features : ndarray, shape (n, p)
+    count : int
+        How many, from 1 to n.
+    rng : numpy.random.Generator
+        Chooses the first; each next one is the farthest from those chosen.
+
+    Returns
+    -------
+    ndarray of int64, shape (count,)
+        Indices in the order of their choice.
+
+    Notes
+    -----
+    The greatest distance of a row from the chosen ones is at most twice what any choice could
+    reach: T. F. Gonzalez, "Clustering to minimize the maximum intercluster distance", Theoretical
+    Computer Science 38 (1985), doi:10.1016/0304-3975(85)90224-5.
+
+    Examples
+    --------
+    >>> line = np.array([[0.0], [1.0], [2.0], [10.0]])
+    >>> sorted(coreset(line, 2, np.random.default_rng(0)).tolist())
+    [0, 3]
+    """
+    chosen = np.empty(count, np.int64)
+    chosen[0] = rng.integers(len(features))
+    distance = np.full(len(features), np.inf, features.dtype)
+    for number in range(1, count):
+        difference = features - features[chosen[number - 1]]
+        np.minimum(distance, np.einsum("np,np->n", difference, difference), out=distance)
+        chosen[number] = distance.argmax()
+    return chosen
+
+
+def _projected(features: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.float32]:
+    """Project rows on random directions, which keeps distances nearly (Johnson-Lindenstrauss)."""
+    channels = features.shape[1]
+    if channels <= PROJECTED_CHANNELS:
+        return features
+    directions = rng.standard_normal((channels, PROJECTED_CHANNELS), dtype=np.float32)
+    return features @ directions
+
+
+def _nearest(queries: NDArray[np.float32], bank: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return, for each row of ``queries``, the nearest row of ``bank``."""
+    # |q - b|^2 without |q|^2, which is the same for all b.
+    distance = (bank * bank).sum(axis=1) - 2 * queries @ bank.T
+    nearest: NDArray[np.float32] = bank[distance.argmin(axis=1)]
+    return nearest
+
+
+def _reach(radius: float, shape: tuple[int, ...]) -> tuple[int, int]:
+    """Return by how many rows and columns of places neighbours may differ."""
+    rows, columns = (round(radius * side) for side in shape)
+    return rows, columns
+
+
+def _nearest_nearby(
+    queries: NDArray[np.float32],
+    bank: NDArray[np.float32],
+    places: NDArray[np.int64],
+    reach: tuple[int, int],
+) -> NDArray[np.float32]:
+    """Return the nearest features among those of nearby places.
+
+    Parameters
+    ----------
+    queries : ndarray of float32, shape (N, h, w, C)
+    bank : ndarray of float32, shape (M, C)
+    places : ndarray of int64, shape (M,)
+        Row times w plus column of each.
+    reach : tuple of int
+        Rows and columns.
+
+    Returns
+    -------
+    ndarray of float32, shape (N, h, w, C)
+    """
+    height, width = queries.shape[1:3]
+    index, filled = _by_place(places, (height, width))
+    by_place = bank[index]
+    squares = np.where(filled, (by_place * by_place).sum(axis=3), np.inf)
+    best = np.full(queries.shape[:3], np.inf, np.float32)
+    choice = np.zeros(queries.shape[:3], np.int64)
+    for down in range(-reach[0], reach[0] + 1):
+        for right in range(-reach[1], reach[1] + 1):
+            here = _overlap(down, height), _overlap(right, width)
+            there = _overlap(-down, height), _overlap(-right, width)
+            # (h, w, K, C) times (h, w, C, N).
+            products = np.matmul(by_place[there], queries[:, *here].transpose(1, 2, 3, 0))
+            # |q - b|^2 without |q|^2, as above.
+            distance = squares[there][..., None] - 2 * products
+            nearest = distance.argmin(axis=2)
+            rows = np.take_along_axis(index[there], nearest, axis=2).transpose(2, 0, 1)
+            lowest = distance.min(axis=2).transpose(2, 0, 1)
+            closer = lowest < best[:, *here]
+            best[:, *here][closer] = lowest[closer]
+            choice[:, *here][closer] = rows[closer]
+    chosen: NDArray[np.float32] = bank[choice]
+    return chosen
+
+
+def _overlap(shift: int, length: int) -> slice:
+    """Return the places that have a neighbour ``shift`` further on."""
+    return slice(max(0, -shift), max(0, length - max(0, shift)))
+
+
+def _by_place(
+    places: NDArray[np.int64], shape: tuple[int, int]
+) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    """Return the rows of the bank at each place, (h, w, K), and which of these are any.
+
+    A place without takes those of the nearest place that has some.
+    """
+    counts = np.bincount(places, minlength=shape[0] * shape[1])
+    order = np.argsort(places, kind="stable")
+    slots = np.arange(counts.max())
+    filled = slots < counts[:, None]
+    index = np.zeros(filled.shape, np.int64)
+    index[filled] = order
+    nearest = nearest_known((counts > 0).reshape(shape))
+    return index.reshape(*shape, -1)[nearest], filled.reshape(*shape, -1)[nearest]

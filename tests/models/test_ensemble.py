@@ -1,0 +1,129 @@
+import numpy as np
+import pytest
+
+from lungpatch.containers import PatchBatch
+from lungpatch.errors import ConfigurationError, NotFittedError
+from lungpatch.models.ensemble import EnsembleModel, Member
+from lungpatch.models.pca import PCA
+from lungpatch.patch_store import PatchStore
+from lungpatch.scorers.sad import SADScorer
+from lungpatch.scorers.ssim import SSIMScorer
+
+SIDE = 32
+
+
+def patches(count, seed, *, noise=0.05):
+    rng = np.random.default_rng(seed)
+    rows = np.linspace(0.3, 0.6, SIDE, dtype=np.float32)[:, None]
+    pixels = np.clip(rows + noise * rng.standard_normal((count, SIDE, SIDE)), 0, 1)
+    lung = np.ones((count, SIDE, SIDE), bool)
+    lung[:, :, :4] = False
+    return PatchBatch(
+        pixels=pixels.astype(np.float32),
+        corners=np.zeros((count, 2), np.int64),
+        lung=lung,
+        image_shape=(64, 64),
+        image_id="a",
+    )
+
+
+def ensemble(*weights):
+    return EnsembleModel(
+        members=[
+            Member(model=PCA(patch_size=SIDE, n_components=k + 1), scorer=SADScorer(), weight=w)
+            for k, w in enumerate(weights)
+        ]
+    )
+
+
+@pytest.fixture
+def stores():
+    with PatchStore(SIDE) as source, PatchStore(SIDE) as validation:
+        source.add(patches(60, 0))
+        validation.add(patches(200, 1))
+        yield source, validation
+
+
+def fit(model, stores, seed=0):
+    model.fit(stores[0], validation=stores[1], rng=np.random.default_rng(seed))
+    return model
+
+
+def test_new_healthy_patches_score_0_plus_minus_1(stores):
+    found = fit(ensemble(1.0), stores).reconstruct(patches(200, 2))
+    z = found.target[:, 0, :, 4:]
+    assert found.target.shape == (200, 1, SIDE, SIDE)
+    assert not found.expected.any()
+    assert z.mean() == pytest.approx(0.0, abs=0.05)
+    assert z.std() == pytest.approx(1.0, abs=0.1)
+
+
+def test_an_anomaly_scores_higher_where_it_is(stores):
+    batch = patches(4, 3)
+    pixels = np.array(batch.pixels)
+    pixels[:, 10:16, 10:16] = 1.0
+    ill = PatchBatch(
+        pixels=pixels,
+        corners=batch.corners,
+        lung=batch.lung,
+        image_shape=batch.image_shape,
+        image_id="ill",
+    )
+    z = fit(ensemble(1.0, 0.5), stores).reconstruct(ill).target[:, 0]
+    assert z[:, 10:16, 10:16].min() > 3 * z[:, 20:].mean()
+
+
+def test_members_are_weighted_and_equal_their_own_ensembles(stores):
+    batch = patches(5, 4)
+    both = fit(ensemble(3.0, 1.0), stores)
+    alone = []
+    for member in both.members:
+        one = EnsembleModel(members=[Member(model=member.model, scorer=member.scorer)])
+        # Only calibrated again: the member has learnt already.
+        one.calibration_ = (one._calibrate(one.members[0], stores[1]),)
+        alone.append(one.reconstruct(batch).target)
+    np.testing.assert_allclose(
+        both.reconstruct(batch).target, (3 * alone[0] + alone[1]) / 4, rtol=1e-4, atol=1e-4
+    )
+
+
+def test_state_comes_back_bit_by_bit(stores):
+    model = fit(ensemble(1.0, 2.0), stores)
+    other = ensemble(1.0, 2.0)
+    other.load_state(model.state())
+    batch = patches(3, 5)
+    np.testing.assert_array_equal(model.reconstruct(batch).target, other.reconstruct(batch).target)
+
+
+def test_history_names_the_member(stores):
+    seen = []
+    model = ensemble(1.0, 1.0)
+    history = model.fit(
+        *stores[:1],
+        validation=stores[1],
+        rng=np.random.default_rng(0),
+        on_epoch=lambda epoch, epochs, figures: seen.append((epoch, epochs)),
+    )
+    assert seen == [(1, 2), (2, 2)]
+    assert {figures["member"] for figures in history.epochs} <= {0.0, 1.0}
+
+
+def test_wrong_use_is_refused(stores):
+    model = ensemble(1.0, 1.0)
+    with pytest.raises(NotFittedError, match="fit"):
+        model.reconstruct(patches(1, 0))
+    with pytest.raises(NotFittedError, match="fit"):
+        model.state()
+    with pytest.raises(ConfigurationError, match="one patch_size"):
+        EnsembleModel(
+            members=[Member(model=PCA(patch_size=side), scorer=SADScorer()) for side in (32, 64)]
+        )
+    with pytest.raises(ValueError, match="members"):
+        EnsembleModel(members=[])
+    fit(model, stores)
+    with pytest.raises(ConfigurationError, match="3 members"):
+        ensemble(1.0, 1.0, 1.0).load_state(model.state())
+    with pytest.raises(ConfigurationError, match="1 members"):
+        ensemble(1.0).load_state(model.state())
+    with pytest.raises(ValueError, match="weight"):
+        Member(model=PCA(), scorer=SSIMScorer(), weight=0.0)

@@ -1,0 +1,211 @@
+"""The memory bank, against scikit-learn's nearest neighbours and brute force."""
+
+import itertools
+
+import attrs
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn.neighbors import NearestNeighbors
+
+from lungpatch.containers import PatchBatch
+from lungpatch.errors import ConfigurationError, InsufficientDataError
+from lungpatch.features.ready import ReadyExtractor
+from lungpatch.models.memory_bank import MemoryBankModel, coreset
+from lungpatch.patch_store import PatchStore
+from lungpatch.plugins.registry import Registry
+from lungpatch.scorers.feature import FeatureScorer
+
+SIDE = 12
+GRID = 6
+
+
+@attrs.define(kw_only=True, eq=False)
+class Blocks(ReadyExtractor):
+    """The four pixels of each of 6 x 6 places, on very different scales."""
+
+    def extract(self, patches):
+        blocks = patches.pixels.reshape(-1, GRID, 2, GRID, 2).transpose(0, 2, 4, 1, 3)
+        scales = np.array([1, 10, 100, 1e-3], np.float32)[:, None, None]
+        return blocks.reshape(-1, 4, GRID, GRID) * scales
+
+
+def batch_of(count, seed, lung=None):
+    rng = np.random.default_rng(seed)
+    return PatchBatch(
+        pixels=rng.random((count, SIDE, SIDE), dtype=np.float32),
+        corners=np.zeros((count, 2), np.int64),
+        lung=np.ones((count, SIDE, SIDE), bool) if lung is None else lung,
+        image_shape=(SIDE, SIDE),
+        image_id="a",
+    )
+
+
+def fitted(batch, **settings):
+    model = MemoryBankModel(
+        patch_size=SIDE, extractor=Blocks(), **{"neighbourhood": 1, "coreset_share": 1.0} | settings
+    )
+    with PatchStore(SIDE) as store:
+        store.add(batch)
+        model.fit(store, rng=np.random.default_rng(0))
+    return model
+
+
+def features_of(batch, unit):
+    return Blocks().extract(batch).transpose(0, 2, 3, 1) / unit
+
+
+def distances_of(model, batch):
+    found = model.reconstruct(batch)
+    return np.linalg.norm(found.target - found.expected, axis=1)
+
+
+def test_global_search_is_that_of_scikit_learn():
+    healthy, tested = batch_of(7, 1), batch_of(4, 2)
+    model = fitted(healthy, search="global")
+    unit = Blocks().extract(healthy).std(axis=(0, 2, 3))
+    neighbours = NearestNeighbors(n_neighbors=1).fit(features_of(healthy, unit).reshape(-1, 4))
+    distance, _ = neighbours.kneighbors(features_of(tested, unit).reshape(-1, 4))
+    np.testing.assert_allclose(
+        distances_of(model, tested), distance.reshape(4, GRID, GRID), rtol=1e-3, atol=1e-4
+    )
+
+
+@pytest.mark.parametrize(("radius", "reach"), [(0.0, 0), (1 / 6, 1), (0.5, 3), (1.0, 6)])
+def test_local_search_is_that_of_scikit_learn_among_nearby_places(radius, reach):
+    healthy, tested = batch_of(3, 1), batch_of(5, 2)
+    model = fitted(healthy, search="local", radius=radius)
+    unit = Blocks().extract(healthy).std(axis=(0, 2, 3))
+    known, asked = features_of(healthy, unit), features_of(tested, unit)
+    found = distances_of(model, tested)
+    for row, column in itertools.product(range(GRID), repeat=2):
+        nearby = known[
+            :, max(0, row - reach) : row + reach + 1, max(0, column - reach) : column + reach + 1
+        ]
+        neighbours = NearestNeighbors(n_neighbors=1).fit(nearby.reshape(-1, 4))
+        distance, _ = neighbours.kneighbors(asked[:, row, column])
+        np.testing.assert_allclose(found[:, row, column], distance[:, 0], rtol=1e-3, atol=1e-4)
+
+
+def test_the_scorers_distance_is_that_to_the_nearest():
+    healthy, tested = batch_of(3, 1), batch_of(2, 2)
+    model = fitted(healthy)
+    scores = FeatureScorer(top_share=1e-6).score(tested, model.reconstruct(tested))
+    highest = distances_of(model, tested).max(axis=(1, 2))
+    # The scorer interpolates between places, which takes a little off the peaks.
+    assert (scores.values <= highest * (1 + 1e-6)).all()
+    assert (scores.values >= 0.5 * highest).all()
+
+
+def test_healthy_features_are_expected_as_they_are():
+    healthy = batch_of(3, 1)
+    np.testing.assert_allclose(distances_of(fitted(healthy), healthy), 0.0, atol=1e-5)
+
+
+def test_neighbourhood_averages_places():
+    healthy = batch_of(3, 1)
+    model = fitted(healthy, neighbourhood=3)
+    raw = Blocks().extract(healthy)
+    found = model.reconstruct(healthy).target * model.state()["unit"][:, None, None]
+    np.testing.assert_allclose(found[:, :, 2, 3], raw[:, :, 1:4, 2:5].mean(axis=(2, 3)), rtol=1e-4)
+
+
+def test_only_lung_is_remembered_and_other_places_look_at_the_nearest():
+    lung = np.zeros((4, SIDE, SIDE), bool)
+    lung[:, :, :4] = True
+    healthy = batch_of(4, 1, lung)
+    model = fitted(healthy, radius=0.0)
+    assert set(model.state()["places"] % GRID) == {0, 1}
+    unit = model.state()["unit"]
+    np.testing.assert_allclose(unit, Blocks().extract(healthy)[..., :2].std(axis=(0, 2, 3)), 1e-5)
+    known = features_of(healthy, unit)
+    expected = model.reconstruct(batch_of(1, 2)).expected[0, :, 3, 5]
+    assert np.isclose(known[:, 3, 1], expected, rtol=1e-5).all(axis=1).any()
+
+
+def test_no_lung_at_all():
+    with pytest.raises(InsufficientDataError, match="no place of the 2 patches is healthy lung"):
+        fitted(batch_of(2, 1, np.zeros((2, SIDE, SIDE), bool)))
+
+
+@pytest.mark.parametrize("search", ["local", "global"])
+def test_a_tenth_is_kept(search):
+    model = fitted(batch_of(20, 1), search=search, coreset_share=0.1)
+    assert len(model.state()["bank"]) == 2 * GRID * GRID
+    if search == "local":
+        assert (np.bincount(model.state()["places"]) == 2).all()
+
+
+def test_a_choice_of_patches_where_there_are_more():
+    model = fitted(batch_of(9, 1), max_patches=4)
+    assert len(model.state()["bank"]) == 4 * GRID * GRID
+
+
+def test_other_features_than_learnt_are_refused():
+    model = fitted(batch_of(3, 1))
+    state = model.state() | {"shape": np.array([12, 3])}
+    model.load_state(state)
+    with pytest.raises(ConfigurationError, match="has learnt features of shape"):
+        model.reconstruct(batch_of(1, 2))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda state: state["places"].fill(99),
+        lambda state: state["places"].fill(-1),
+        lambda state: state.update(unit=np.float32(1)),
+        lambda state: state.update(surprise=np.zeros(1)),
+        lambda state: state.update({"extractor.surprise": np.zeros(1)}),
+    ],
+)
+def test_states_that_cannot_be(change):
+    state = fitted(batch_of(3, 1)).state()
+    change(state)
+    with pytest.raises(ConfigurationError):
+        MemoryBankModel(patch_size=SIDE, extractor=Blocks()).load_state(state)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"neighbourhood": 2},
+        {"coreset_share": 0.0},
+        {"radius": 1.5},
+        {"search": "near"},
+        {"patch_size": 0},
+        {"max_patches": 0},
+    ],
+)
+def test_refused_settings(wrong):
+    with pytest.raises(ConfigurationError, match="model 'memory-bank'"):
+        Registry(plugins=[]).create("model", "memory-bank", wrong)
+
+
+def test_something_else_than_an_extractor_is_refused():
+    with pytest.raises(TypeError, match="extractor"):
+        MemoryBankModel(extractor="statistics")
+
+
+def brute_force_greedy(points, count, first):
+    chosen = [first]
+    while len(chosen) < count:
+        distance = np.linalg.norm(points[:, None] - points[chosen], axis=2).min(axis=1)
+        chosen.append(int(distance.argmax()))
+    return chosen
+
+
+@given(seed=st.integers(0, 2**32 - 1), n=st.integers(1, 9), p=st.integers(1, 3), data=st.data())
+@settings(max_examples=60, deadline=None)
+def test_coreset_is_greedy_and_at_most_twice_as_wide_as_the_best(seed, n, p, data):
+    points = np.random.default_rng(seed).normal(size=(n, p))
+    count = data.draw(st.integers(1, min(n, 4)))
+    chosen = coreset(points, count, np.random.default_rng(seed))
+    assert chosen.tolist() == brute_force_greedy(points, count, chosen[0])
+
+    def width(centres):
+        return np.linalg.norm(points[:, None] - points[list(centres)], axis=2).min(axis=1).max()
+
+    best = min(width(centres) for centres in itertools.combinations(range(n), count))
+    assert width(chosen) <= 2 * best + 1e-9

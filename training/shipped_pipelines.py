@@ -1,0 +1,56 @@
+"""Fit the pipelines that ship with lungpatch.
+
+    python training/shipped_pipelines.py --normal ../shared/data/cxr/normal \
+        --patients ../shared/data/cxr/metadata.csv --out src/lungpatch/weights
+
+Nothing but films of healthy lungs is read: the networks learn from lesions painted into some of
+them, others set the thresholds. `--half` keeps every second patient out, for
+`benchmarks/detectors.py`, which judges what was not learnt from.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import lungpatch
+from lungpatch.datasets.folders import find_images, read_patients
+
+NAMES = ("default", "paper")
+
+
+def main() -> None:
+    arguments = parse_arguments()
+    patients = read_patients(arguments.patients)
+    films = find_images(arguments.normal)
+    if arguments.half:
+        films = films_of_every_second_patient(films, patients)
+    for name in arguments.names:
+        pipeline = lungpatch.load_preset(name)
+        with lungpatch.progress_bar() as progress:
+            pipeline.fit(films, patients=patients, progress=progress)
+        saved = pipeline.save(arguments.out / f"{name}.lungpatch")
+        size = sum(file.stat().st_size for file in saved.iterdir())
+        assert pipeline.report_ is not None
+        print(f"{saved}: {size / 1e6:.1f} MB, {pipeline.report_.seconds:.0f} s")
+        print(pipeline.report_)
+
+
+def parse_arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--normal", type=Path, required=True, help="folder of healthy films")
+    parser.add_argument("--patients", type=Path, required=True, help="CSV with file and patient")
+    parser.add_argument("--out", type=Path, required=True, help="folder for NAME.lungpatch")
+    parser.add_argument("--names", nargs="+", default=NAMES, help="presets to fit")
+    parser.add_argument("--half", action="store_true", help="learn from every second patient")
+    return parser.parse_args()
+
+
+def films_of_every_second_patient(films: list[Path], patients: dict[str, str]) -> list[Path]:
+    known = sorted({patients[film.name] for film in films})
+    kept = set(known[::2])
+    return [film for film in films if patients[film.name] in kept]
+
+
+if __name__ == "__main__":
+    main()
