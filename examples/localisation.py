@@ -1,0 +1,93 @@
+"""
+Was it found where it is?
+=========================
+
+A score for the whole image can be right for a wrong reason: brightness, position, the scanner.
+Localisation within one image cannot, so it is judged first.
+"""
+
+import matplotlib.pyplot as plt
+import numpy as np
+
+import lungpatch
+from lungpatch.datasets.phantom import phantom_cohort
+from lungpatch.evaluation.metrics import auroc, bootstrap_interval, score_localisation
+from lungpatch.models.pca import PCA
+from lungpatch.samplers.lung_crop import LungCropSampler
+from lungpatch.scorers.feature import FeatureScorer
+from lungpatch.segmenters.unet import UNetSegmenter
+from lungpatch.thresholders.quantile import QuantileThresholder
+
+cases = list(phantom_cohort(42, 15, seed=11, size=256))
+training, test = cases[:30], cases[30:]
+crop = LungCropSampler(patch_size=64)
+pipeline = lungpatch.Pipeline(
+    segmenter=UNetSegmenter(),
+    fit_sampler=crop,
+    sampler=crop,
+    model=PCA(patch_size=64, n_components=10),
+    scorer=FeatureScorer(difference="excess", smoothing=0.04),
+    thresholder=QuantileThresholder(q=0.9),
+    map_detail="pixel",
+)
+pipeline.fit(case.image for case in training)
+detections = list(pipeline.detect_many(case.image for case in test))
+
+# %%
+# Within each image
+# -----------------
+# Pixel AUROC: the chance that a pixel of the opacity is hotter than another lung pixel of the same
+# film. Pointing: whether the hottest pixel lies in the opacity; a random one would do so as often
+# as the opacity is large, which is printed beside it.
+
+opaque = [(case, found) for case, found in zip(test, detections, strict=True) if case.opacity.any()]
+scores = [score_localisation(found.own_heatmap, case.opacity) for case, found in opaque]
+
+
+def mean_with_interval(values):
+    """Mean and its bootstrap 95 % interval over films."""
+    values = np.array(values, float)
+    low, high = bootstrap_interval(np.mean, [values], rng=np.random.default_rng(0))
+    return f"{values.mean():.2f} [{low:.2f}, {high:.2f}]"
+
+
+print("pixel AUROC     ", mean_with_interval([score.pixel_auroc for score in scores]))
+print("pointing        ", mean_with_interval([score.pointing_hit for score in scores]))
+print("pointing, chance", mean_with_interval([score.chance for score in scores]))
+
+# %%
+# The best, the middle and the worst of them. Looking at the worst is the most useful thing on this
+# page.
+
+order = np.argsort([score.pixel_auroc for score in scores])[::-1]
+chosen = [*order[:2], order[len(order) // 2], *order[-2:]]
+figure, axes = plt.subplots(1, 5, figsize=(13, 3.2), layout="constrained")
+for ax, index in zip(axes, chosen, strict=True):
+    case, found = opaque[index]
+    ax.imshow(case.image.pixels, cmap="gray")
+    ax.imshow(found.anomaly_map.colour_scale.to_rgba(found.own_heatmap))
+    ax.contour(case.opacity, [0.5], colors="yellow", linewidths=1)
+    row, column = np.unravel_index(np.nanargmax(found.own_heatmap), found.own_heatmap.shape)
+    ax.plot(column, row, "c+", markersize=12, markeredgewidth=2)
+    ax.set_title(f"{case.kind}: {scores[index].pixel_auroc:.2f}")
+    ax.set_axis_off()
+plt.show()
+
+# %%
+# Over images
+# -----------
+# Whether a film's score tells an opacity from a healthy film. On real data ask first what else
+# differs between the two groups.
+
+pred = np.array([found.decision.pred_score for found in detections])
+truth = np.array([case.opacity.any() for case in test])
+low, high = bootstrap_interval(auroc, [pred, truth], rng=np.random.default_rng(0))
+print(f"image AUROC {auroc(pred, truth):.2f} [{low:.2f}, {high:.2f}]")
+figure, ax = plt.subplots(figsize=(8, 2.6), layout="constrained")
+for label in (0, 1):
+    values = pred[truth == label]
+    ax.plot(values, np.full(values.shape, label), "o", alpha=0.6)
+ax.axvline(pipeline.calibration.threshold, color="C3", ls="--", label="threshold")
+ax.set(yticks=[0, 1], yticklabels=["healthy", "opacity"], ylim=(-0.6, 1.6), xlabel="image score")
+ax.legend(loc="center right")
+plt.show()

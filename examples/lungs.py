@@ -1,0 +1,82 @@
+"""
+Lungs and lung coordinates
+==========================
+
+The segmenter decides what can be found at all: an opacity that it cuts out of the lung is never
+scored.
+"""
+
+import matplotlib.pyplot as plt
+import numpy as np
+
+from lungpatch.datasets.phantom import phantom_chest
+from lungpatch.segmenters.threshold import ThresholdSegmenter
+from lungpatch.segmenters.unet import UNetSegmenter
+
+# %%
+# Two segmenters, one opacity
+# ---------------------------
+# ``threshold`` takes the dark regions of the chest, so it loses opaque lung. ``unet``, the default,
+# was trained on films with opaque lung.
+
+case = phantom_chest(5, size=512, opacity="lobar")
+figure, axes = plt.subplots(1, 3, figsize=(12, 4.3), layout="constrained")
+masks = {
+    "true lungs": case.lungs,
+    "unet": UNetSegmenter().segment(case.image).pixels,
+    "threshold": ThresholdSegmenter().segment(case.image).pixels,
+}
+for ax, (name, mask) in zip(axes, masks.items(), strict=True):
+    covered = mask[case.opacity].mean()
+    ax.imshow(case.image.pixels, cmap="gray")
+    ax.contour(mask, [0.5], colors="limegreen")
+    ax.contour(case.opacity, [0.5], colors="yellow", linewidths=0.8)
+    ax.set_title(f"{name}: {covered:.0%} of the opacity is inside")
+    ax.set_axis_off()
+plt.show()
+
+# %%
+# Sides are the patient's
+# -----------------------
+# A film is displayed as if the patient faced you, so his right lung lies at the left.
+
+lungs = UNetSegmenter().segment(case.image)
+coloured = np.repeat(case.image.pixels[..., None], 3, axis=2)
+coloured[lungs.right] = 0.6 * coloured[lungs.right] + 0.4 * np.array([0.9, 0.4, 0.2])
+coloured[lungs.left] = 0.6 * coloured[lungs.left] + 0.4 * np.array([0.2, 0.5, 0.9])
+figure, axes = plt.subplots(1, 3, figsize=(12, 4.3), layout="constrained")
+axes[0].imshow(coloured)
+axes[0].set_title("right (orange), left (blue)")
+
+# %%
+# Coordinates that can be compared over people
+# --------------------------------------------
+# Each lung pixel has a place: ``u`` from apex (0) to base (1), ``v`` from the medial border (0) to
+# the lateral (1).
+
+u, v = lungs.frame.coordinates()
+for ax, values, name in zip(
+    axes[1:], (u, v), ("u, apex to base", "v, medial to lateral"), strict=True
+):
+    ax.imshow(case.image.pixels, cmap="gray")
+    picture = ax.imshow(values, cmap="viridis", alpha=0.6, vmin=0, vmax=1)
+    ax.contour(values, np.arange(0.1, 1, 0.1), colors="white", linewidths=0.6)
+    ax.set_title(name)
+    figure.colorbar(picture, ax=ax, shrink=0.8)
+for ax in axes:
+    ax.set_axis_off()
+plt.show()
+
+# %%
+# The same place in other people: the middle of the left lung, and near the apex of the right.
+
+figure, axes = plt.subplots(1, 4, figsize=(12, 3.2), layout="constrained")
+for seed, ax in enumerate(axes):
+    other = phantom_chest(seed, size=256)
+    frame = UNetSegmenter().segment(other.image).frame
+    ax.imshow(other.image.pixels, cmap="gray")
+    for side, place, colour in (("left", (0.5, 0.5), "C0"), ("right", (0.15, 0.5), "C1")):
+        row, column = frame.locate(side, *place)
+        ax.plot(column, row, "o", color=colour, markeredgecolor="white")
+    ax.set_axis_off()
+plt.show()
