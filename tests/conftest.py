@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import importlib.machinery
+import sys
+import types
 from pathlib import Path
 
 import pytest
@@ -49,3 +52,28 @@ def fitted(cohort: Path) -> lungpatch.Pipeline:
 def saved(fitted: lungpatch.Pipeline, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The same, saved. Not to be changed by a test."""
     return fitted.save(tmp_path_factory.mktemp("saved") / "fast.lungpatch")
+
+
+@pytest.fixture
+def fake_timm(monkeypatch: pytest.MonkeyPatch) -> types.ModuleType:
+    """A stand-in for timm with one network, ``tiny``, whose weights are always the same."""
+    from torch import nn
+
+    def create_model(name: str, pretrained: bool) -> nn.Module:
+        network = nn.Sequential()
+        network.add_module("first", nn.Conv2d(3, 4, 3, stride=2, padding=1))
+        network.add_module("second", nn.Conv2d(4, 6, 3, stride=2, padding=1))
+        network.add_module("pool", nn.AdaptiveAvgPool2d(1))
+        network.add_module("flat", nn.Flatten())
+        for number, weights in enumerate(network.parameters()):
+            values = torch.linspace(-1.0, 1.0, weights.numel()).sin() + 0.1 * number
+            weights.data = values.reshape(weights.shape)
+        network.pretrained_cfg = {"mean": (0.4, 0.5, 0.6), "std": (0.2, 0.25, 0.5)}
+        return network
+
+    timm = types.ModuleType("timm")
+    timm.__spec__ = importlib.machinery.ModuleSpec("timm", None)
+    timm.is_model = lambda name: name == "tiny"
+    timm.create_model = create_model
+    monkeypatch.setitem(sys.modules, "timm", timm)
+    return timm

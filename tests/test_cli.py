@@ -83,6 +83,21 @@ def test_fit_then_detect(run, cohort, tmp_path):
         assert record["seconds"] > 0
 
 
+def test_of_a_single_film_the_place_is_printed(run, saved, cohort, tmp_path):
+    films = sorted((cohort / "opacity").iterdir())
+    status, out, _ = run("detect", films[0], "--pipeline", saved, "--out", tmp_path / "one")
+    assert status == 0
+    (record,) = _records(tmp_path / "one")
+    assert record["regions"] == []
+    place = record["hottest"]
+    assert out.splitlines()[:-1] == [
+        f"nothing above {record['map_threshold']:.3g}; hottest: {place['side']} {place['zone']} "
+        f"zone, {place['position']}, {place['heat']:.3g}"
+    ]
+    _, out, _ = run("detect", *films[:2], "--pipeline", saved, "--out", tmp_path / "two")
+    assert len(out.splitlines()) == 1
+
+
 def test_some_images_fail(run, saved, cohort, tmp_path):
     folder = tmp_path / "films"
     folder.mkdir()

@@ -3,7 +3,7 @@ import json
 import pytest
 
 import lungpatch
-from lungpatch.config import build_pipeline, pipeline_settings
+from lungpatch.config import build_pipeline, parse_settings, pipeline_settings, preset_names
 from lungpatch.errors import ConfigurationError, MissingInputError
 
 
@@ -77,3 +77,23 @@ def test_a_component_needs_a_name(fast_tables):
     del fast_tables["scorer"]["name"]
     with pytest.raises(ConfigurationError, match=r"\[scorer\] needs a name, one of: .*sad"):
         build_pipeline(fast_tables, origin="test")
+
+
+def test_every_preset_builds():
+    assert "paper" in preset_names()
+    for name in preset_names():
+        assert not lungpatch.load_preset(name).is_fitted
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [("3", 3), ("0.5", 0.5), ("true", True), ("[1, 2]", [1, 2]), ("cpu", "cpu"), ("a = b", "a = b")],
+)
+def test_settings_on_the_command_line_are_read_as_in_toml(text, value):
+    assert parse_settings([f"key={text}"]) == {"key": value}
+
+
+@pytest.mark.parametrize("text", ["key", "=3", " =3"])
+def test_a_setting_without_key_or_value_is_refused(text):
+    with pytest.raises(ConfigurationError, match="KEY=VALUE"):
+        parse_settings([text])

@@ -42,3 +42,20 @@ def test_what_it_leaves_can_be_used(page):
     films = sorted((page.parent / "films" / "opacity").iterdir())
     (result,) = pipeline.detect_many(films[:1])
     assert isinstance(result, lungpatch.Detection)
+
+
+def test_a_row_tells_a_chance_result_from_a_good_one(fitted):
+    result = demo.DetectorResult(
+        name="mine",
+        about="mine, of course",
+        pipeline=fitted,
+        detections=(),
+        image_auroc=0.75,
+        image_auroc_interval=(0.5, 0.9),
+        pixel_auroc=0.8,
+        pointing=0.4,
+        chance=0.3,
+        false_alarms=2,
+        milliseconds=12.4,
+    )
+    assert demo._row(result)[:5] == ["mine, of course", "0.75 [0.50, 0.90]", "0.80", "40%", "30%"]

@@ -3,8 +3,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from lungpatch.config import build_pipeline
 from lungpatch.errors import InsufficientDataError
-from lungpatch.fitting import split_by_patient
+from lungpatch.fitting import (
+    Calibration,
+    FitReport,
+    UnusedImage,
+    fit_pipeline,
+    split_by_patient,
+)
 
 
 @settings(deadline=None)
@@ -34,3 +41,29 @@ def test_the_thresholder_takes_at_most_half():
     assert list(roles.values()).count("calibration") == 10
     with pytest.raises(InsufficientDataError, match="Give at least 22"):
         split_by_patient(patients, min_calibration=11, rng=np.random.default_rng(0), **options)
+
+
+def test_fit_tells_what_it_used_and_what_it_found(fitted):
+    report, calibration = fitted.report_, fitted.calibration
+    assert isinstance(report, FitReport)
+    assert isinstance(calibration, Calibration)
+    assert sum(report.images.values()) == 12
+    assert report.images == report.patients  # each image is its own patient
+    assert report.unused == ()
+    assert calibration.colour_scale.low < calibration.map_threshold < calibration.colour_scale.high
+
+
+def test_what_cannot_be_used_is_named_with_the_reason(fast_tables, cohort):
+    paths = sorted((cohort / "healthy").iterdir())
+    blank = np.zeros((128, 128), np.uint8)
+    pipeline = build_pipeline(fast_tables, origin="test")
+    calibration, report = fit_pipeline(
+        pipeline, [*paths, "missing.png", blank], patients=None, progress=None
+    )
+    assert {type(unused) for unused in report.unused} == {UnusedImage}
+    reasons = {unused.source: unused.reason for unused in report.unused}
+    assert "missing.png" in reasons["missing.png"]
+    assert len(reasons) == 2
+    # The pipeline keeps what is returned; this function alone leaves it unfitted.
+    assert pipeline.calibration_ is None
+    assert calibration.rule == "QuantileThresholder"

@@ -6,7 +6,7 @@ from hypothesis.extra import numpy as npst
 from skimage.measure import label, regionprops
 
 from lungpatch.containers import AnomalyMap, PatchBatch, PatchScores
-from lungpatch.localisation import build_anomaly_map, localise
+from lungpatch.localisation import build_anomaly_map, label_regions, localise
 
 
 def _scored(corners, side, shape, values, support=None, error_maps=None):
@@ -94,3 +94,10 @@ def test_boxes_are_those_of_scikit_image(heat):
     } == expected
     assert (np.diff(found.box_scores) <= 0).all()
     np.testing.assert_array_equal(found.pred_mask, mask)
+
+
+def test_regions_connect_by_a_corner_too():
+    labels, windows = label_regions(np.array([[1, 0, 0, 1], [0, 1, 0, 0]], bool))
+    assert labels.tolist() == [[1, 0, 0, 2], [0, 1, 0, 0]]
+    assert windows == [(slice(0, 2), slice(0, 2)), (slice(0, 1), slice(3, 4))]
+    assert label_regions(np.zeros((2, 3), bool))[1] == []

@@ -12,7 +12,15 @@ from PIL import Image
 from scipy import ndimage
 
 from lungpatch.errors import ConfigurationError, InvalidMaskError
-from lungpatch.lung_coordinates import LEFT, RIGHT, LungFrame, lung_zone, split_lungs
+from lungpatch.lung_coordinates import (
+    LEFT,
+    RIGHT,
+    LungBorders,
+    LungFrame,
+    LungSides,
+    lung_zone,
+    split_lungs,
+)
 
 DATA = Path(
     os.environ.get("LUNGPATCH_DATA", Path(__file__).resolve().parents[1].parent / "shared" / "data")
@@ -246,3 +254,19 @@ def test_real_lungs_keep_their_coordinates_when_the_film_is_turned():
         assert np.nanquantile(away[1], 0.95) < 0.03, path.name
         sides = moved.side[tuple(np.rint(there).astype(int))]
         assert ((sides == 0) | (sides == frame.side[places[0], places[1]])).all(), path.name
+
+
+def test_sides_and_borders_of_two_rectangles():
+    mask = np.zeros((30, 50), bool)
+    mask[5:25, 5:15] = mask[5:25, 30:45] = True
+    sides, frame = split_lungs(mask), LungFrame.from_mask(mask)
+    assert isinstance(sides, LungSides)
+    np.testing.assert_array_equal(sides.right | sides.left, mask)
+    assert not (sides.right & sides.left).any()
+    assert isinstance(frame.left, LungBorders)
+    # Borders run half a pixel outside the outermost centres; medial is towards the middle.
+    medial, lateral = frame.left.at(np.array([0.1, 0.5, 0.9]))
+    np.testing.assert_allclose(medial, 29.5)
+    np.testing.assert_allclose(lateral, 44.5)
+    medial, lateral = frame.right.at(np.array([0.5]))
+    np.testing.assert_allclose([medial[0], lateral[0]], [14.5, 4.5])

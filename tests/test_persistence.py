@@ -7,7 +7,7 @@ import pytest
 
 import lungpatch
 from lungpatch.errors import SavedPipelineError
-from lungpatch.persistence import FILES
+from lungpatch.persistence import FILES, check_destination, save_pipeline
 
 
 @pytest.fixture
@@ -117,3 +117,16 @@ def test_inconsistent_content(copy, change):
     _rewrite(copy, "pipeline.json", change)
     with pytest.raises(SavedPipelineError, match=r"copy\.lungpatch"):
         lungpatch.load_pipeline(copy)
+
+
+def test_only_a_saved_pipeline_is_replaced(fitted, copy, tmp_path):
+    check_destination(copy)
+    check_destination(tmp_path / "new.lungpatch")
+    assert save_pipeline(fitted, copy) == copy
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "thesis.txt").write_text("three years")
+    for refuse in (check_destination, lambda path: save_pipeline(fitted, path)):
+        with pytest.raises(SavedPipelineError, match="something else"):
+            refuse(other)
+    assert (other / "thesis.txt").read_text() == "three years"

@@ -11,6 +11,7 @@ from lungpatch.errors import (
     InvalidImageError,
     NotFittedError,
 )
+from lungpatch.pipeline import PreparedImage, ScoredImage
 
 
 def _equal(one, other):
@@ -231,3 +232,24 @@ def test_fit_leaves_implausible_lungs_out(fast_tables, cohort):
     pipeline.segmenter = DoubtfulSegmenter(pipeline.segmenter)
     with pytest.raises(InsufficientDataError, match="implausible_lungs: looks like a hand"):
         pipeline.fit(cohort / "healthy")
+
+
+def test_preparing_and_scoring_need_no_threshold(fast_tables, cohort, fitted):
+    path = sorted((cohort / "opacity").iterdir())[0]
+    prepared = build_pipeline(fast_tables, origin="test").prepare(path)  # not fitted
+    assert isinstance(prepared, PreparedImage)
+    assert prepared.status == "ok"
+    (scored,) = fitted.score([prepared])
+    assert isinstance(scored, ScoredImage)
+    assert scored.prepared is prepared
+    detection = fitted.detect(path)
+    assert scored.pred_score == detection.decision.pred_score
+    np.testing.assert_array_equal(scored.anomaly_map.heatmap, detection.anomaly_map.heatmap)
+    # Colours come with the thresholds, from healthy films.
+    assert scored.anomaly_map.colour_scale is None
+
+
+def test_preparing_what_cannot_be_read_is_a_failure_not_an_error(fitted):
+    failure = fitted.prepare_or_fail("missing.png")
+    assert isinstance(failure, lungpatch.Failure)
+    assert failure.source == "missing.png"

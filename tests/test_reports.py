@@ -1,6 +1,7 @@
 import json
 import math
 
+import attrs
 import numpy as np
 import pytest
 import skimage.io
@@ -104,7 +105,8 @@ def drawn(monkeypatch):
 
 
 def test_the_record_holds_all_that_is_promised():
-    record = detection_record(make_detection(), source="in/film.png")
+    detection = make_detection()
+    record = detection_record(detection, source="in/film.png")
     assert json.loads(json.dumps(record, allow_nan=False)) == record
     assert record == {
         "image": "in/film.png",
@@ -116,10 +118,19 @@ def test_the_record_holds_all_that_is_promised():
         # Frame rows 16..23 of 64, columns 40..47, in an image of 600 x 512.
         "boxes": [[150, 320, 225, 384]],
         "box_scores": [6.0],
+        "map_threshold": 3.0,
+        "regions": [region.to_dict() for region in detection.places.regions],
+        "hottest": detection.places.hottest.to_dict(),
+        "shares_above": {"right": 0.0, "left": 64 / (48 * 20)},
         "lung_fraction": 2 * 48 * 20 / 64**2,
         "n_patches": 5,
         "seconds": 0.1 + 0.2,
     }
+    assert len(record["regions"]) == 1
+    assert record["regions"][0]["text"] == (
+        "left upper zone, medial to lateral, 7 % of the left lung, peak 6 (threshold 3)"
+    )
+    assert record["regions"][0]["peak"] == record["hottest"]
 
 
 @pytest.mark.parametrize("status", ["no_lungs", "no_patches"])
@@ -127,7 +138,11 @@ def test_an_unscored_image_has_neither_score_nor_label(status):
     record = detection_record(make_detection(status=status, spots=()), source="a")
     assert record["status"] == status
     assert [record[key] for key in ("pred_score", "threshold", "pred_label")] == [None] * 3
-    assert record["boxes"] == record["box_scores"] == []
+    assert record["boxes"] == record["box_scores"] == record["regions"] == []
+    assert record["hottest"] is None
+    assert record["shares_above"] == dict.fromkeys(
+        ("right", "left"), None if status == "no_lungs" else 0.0
+    )
     assert record["n_patches"] == 0
 
 
@@ -224,6 +239,34 @@ def test_the_header_says_it_in_words(drawn, detection, words):
     texts = [text for text, *_ in drawn]
     assert "film" in texts
     assert words in texts
+
+
+@pytest.mark.parametrize("shape", [(600, 512), (40, 2000), (2000, 40)])
+@pytest.mark.parametrize("spots", [(), ((16, 40),), tuple((row, 12) for row in range(8, 56, 12))])
+def test_the_places_are_written_in_full(drawn, shape, spots):
+    detection = make_detection(shape=shape, spots=spots)
+    overlay(detection, SCALE)
+    words = " ".join(text for text, *_ in drawn).split()
+    for line in detection.places.lines:
+        wanted = line.split()
+        assert any(words[i : i + len(wanted)] == wanted for i in range(len(words))), line
+
+
+def test_long_words_are_broken_into_lines_that_fit(drawn):
+    slim = make_detection(shape=(2000, 40))
+    heat = np.full((FRAME, FRAME), np.nan, np.float32)
+    heat[8:56, 8:56] = 1.2345e-5
+    anomaly_map = AnomalyMap(heatmap=heat)
+    detection = attrs.evolve(slim, anomaly_map=anomaly_map, localisation=localise(anomaly_map, 0.0))
+    (line,) = detection.places.lines
+    assert len(line) > 110
+    overlay(detection, SCALE)
+    written = [text for text, *_ in drawn]
+    first = next(n for n, text in enumerate(written) if line.startswith(text) and len(text) > 20)
+    assert " ".join(" ".join(written[first:]).split()) == line
+    for _, right, bottom, (width, height) in drawn[first:]:
+        assert right <= width
+        assert bottom <= height
 
 
 def test_an_image_without_lungs_is_shown_unmarked():

@@ -18,6 +18,7 @@ from lungpatch.errors import ConfigurationError, LungpatchError, MissingInputErr
 
 if TYPE_CHECKING:
     from lungpatch.containers import Failure
+    from lungpatch.lung_places import LungPlaces
     from lungpatch.pipeline import Pipeline
 
 SOME_FAILED = 3
@@ -134,6 +135,7 @@ def detect(
     scale = fitted.calibration.colour_scale
     out.mkdir(parents=True, exist_ok=True)
     counts: Counter[str] = Counter()
+    places: LungPlaces | None = None
     with JsonLines(out / "detections.jsonl") as records, progress_bar() as progress:
         for failure in failures:
             records.append(failure_record(failure))
@@ -154,8 +156,11 @@ def detect(
                 verdict = decision and ("above" if decision.pred_label else "below")
                 counts[verdict or "unscored"] += 1
                 counts["doubtful"] += result.status == "implausible_lungs"
+                places = result.places
             progress("detect", count, len(paths), {})
     _print_failures(failures)
+    if len(paths) == 1 and places:
+        typer.echo(places)
     typer.echo(
         f"{counts['above']} above the threshold, {counts['below']} not, "
         f"{counts['unscored']} without lungs to score, {len(failures)} failed; "

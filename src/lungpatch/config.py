@@ -82,6 +82,8 @@ def load_config(path: str | os.PathLike[str], *, registry: Registry | None = Non
     ``[model]``, ``[scorer]``, ``[thresholder]``), each with a ``name`` and that component's
     settings, and a table ``[pipeline]``. With ``preset = "paper"`` at the top only what differs
     from the preset needs to be there; a component of another name replaces the preset's whole.
+    Where a setting is a component itself it is a table in that table: ``[model.extractor]``, or
+    ``[[model.members]]`` for each of several.
 
     Parameters
     ----------
@@ -160,15 +162,10 @@ def build_pipeline(
         )
     components = {}
     for table, kind in COMPONENT_KINDS.items():
-        settings = _table(tables, table, origin)
-        name = settings.pop("name", None)
-        if not isinstance(name, str):
-            known = ", ".join(registry.names(kind))
-            raise ConfigurationError(f"{origin}: [{table}] needs a name, one of: {known}")
         try:
-            components[table] = registry.create(kind, name, settings)
+            components[table] = registry.create_from_table(kind, tables[table], path=table)
         except LungpatchError as error:
-            raise type(error)(f"{origin}: [{table}]: {error}") from error
+            raise type(error)(f"{origin}: {error}") from error
     own = _table(tables, "pipeline", origin)
     _check_known(own, PIPELINE_SETTINGS, "setting", f"{origin}: [pipeline]")
     try:
@@ -253,14 +250,15 @@ def _preset_tables(name: Any) -> dict[str, Any]:
 
 
 def _merged(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+    """Put changes into nested tables; a component of another name replaces the whole table."""
     merged = dict(base)
-    for table, settings in changes.items():
-        old = base.get(table, {})
-        replaces = not isinstance(settings, dict) or settings.get("name") not in (
-            None,
-            old.get("name"),
-        )
-        merged[table] = settings if replaces else old | settings
+    for key, value in changes.items():
+        old = base.get(key)
+        if isinstance(value, dict) and isinstance(old, dict):
+            replaces = value.get("name") not in (None, old.get("name"))
+            merged[key] = value if replaces else _merged(old, value)
+        else:
+            merged[key] = value
     return merged
 
 

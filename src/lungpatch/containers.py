@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import attrs
 import numpy as np
@@ -19,6 +19,9 @@ from lungpatch.errors import LungpatchError
 from lungpatch.geometry import boxes_to_own_pixels, to_own_pixels
 from lungpatch.lung_coordinates import LungFrame, LungSides, split_lungs
 from lungpatch.notebook import Picture, ShownAsPicture, grey_picture, heat_picture, patch_sheet
+
+if TYPE_CHECKING:
+    from lungpatch.lung_places import LungPlaces
 
 FloatImage = NDArray[np.float32]
 BoolImage = NDArray[np.bool_]
@@ -602,6 +605,13 @@ class Detection(ShownAsPicture):
     def own_boxes(self) -> NDArray[np.int64]:
         """The predicted boxes in the image's own pixels, int64 (K, 4)."""
         return boxes_to_own_pixels(self.localisation.boxes, self.resized.shape, self.image.shape)
+
+    @cached_property
+    def places(self) -> LungPlaces:
+        """Where in the lungs the heat is, in words and numbers: every region, the hottest place."""
+        from lungpatch.lung_places import find_places
+
+        return find_places(self)
 
     def plot(self, *, axes: Any = None) -> NDArray[np.object_]:
         """Draw the radiograph, the lungs with the boxes, and the anomaly map.

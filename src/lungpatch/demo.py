@@ -55,6 +55,10 @@ class DetectorResult:
         Healthy test films above the threshold.
     milliseconds : float
         Median time a film.
+
+    Examples
+    --------
+    >>> result.pixel_auroc, result.pointing > result.chance            # doctest: +SKIP
     """
 
     name: str

@@ -49,7 +49,16 @@ class MissingInputError(LungpatchError, FileNotFoundError):
 
 
 class InvalidMaskError(LungpatchError, ValueError):
-    """A lung mask is missing, unreadable, or of another shape than its image."""
+    """A lung mask is missing, unreadable, or of another shape than its image.
+
+    Examples
+    --------
+    >>> from lungpatch.lung_coordinates import split_lungs
+    >>> split_lungs([[1, 0]])
+    Traceback (most recent call last):
+    ...
+    lungpatch.errors.InvalidMaskError: a lung mask is an array of bool with shape (H, W), ...
+    """
 
 
 class ConfigurationError(LungpatchError, ValueError):
@@ -105,11 +114,40 @@ class UnknownComponentError(LungpatchError, LookupError):
 
 
 class AmbiguousComponentError(LungpatchError, LookupError):
-    """Two plugins offer a component of that name."""
+    """Two plugins offer a component of that name.
+
+    Examples
+    --------
+    >>> from lungpatch import Registry, hookimpl
+    >>> class Plugin:
+    ...     def __init__(self, name):
+    ...         self.__name__ = name
+    ...     @hookimpl
+    ...     def lungpatch_register(self, register):
+    ...         register.scorer("mine", "nowhere:Scorer", summary="An example.")
+    >>> Registry(plugins=[Plugin("a"), Plugin("b")]).find("scorer", "mine")
+    Traceback (most recent call last):
+    ...
+    lungpatch.errors.AmbiguousComponentError: ...
+    """
 
 
 class PluginError(LungpatchError, RuntimeError):
-    """A plugin registered something that cannot work."""
+    """A plugin registered something that cannot work.
+
+    Examples
+    --------
+    >>> from lungpatch import Registry, hookimpl
+    >>> class Plugin:
+    ...     __name__ = "broken"
+    ...     @hookimpl
+    ...     def lungpatch_register(self, register):
+    ...         register.scorer("mine", "nowhere:Scorer", summary="An example.")
+    >>> Registry(plugins=[Plugin()]).load("scorer", "mine")
+    Traceback (most recent call last):
+    ...
+    lungpatch.errors.PluginError: ... cannot be imported: ...
+    """
 
 
 class SavedPipelineError(LungpatchError, ValueError):
@@ -126,4 +164,13 @@ class SavedPipelineError(LungpatchError, ValueError):
 
 
 class MissingExtraError(LungpatchError, ImportError):
-    """An optional dependency is needed; the message says which extra brings it."""
+    """An optional dependency is needed; the message says which extra brings it.
+
+    Examples
+    --------
+    >>> try:
+    ...     raise MissingExtraError('pip install "lungpatch[plot]"')
+    ... except ImportError as error:  # it is one of those too
+    ...     print(error)
+    pip install "lungpatch[plot]"
+    """

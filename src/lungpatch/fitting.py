@@ -192,7 +192,13 @@ def fit_pipeline(
     patients: Mapping[str, str] | None,
     progress: ProgressCallback | None,
 ) -> tuple[Calibration, FitReport]:
-    """Train the model of ``pipeline``; return what else was learnt. See `Pipeline.fit`."""
+    """Train the model of ``pipeline``; return what else was learnt. See `Pipeline.fit`.
+
+    Examples
+    --------
+    >>> calibration, report = fit_pipeline(
+    ...     pipeline, healthy, patients=None, progress=None)           # doctest: +SKIP
+    """
     start = time.perf_counter()
     notify = progress or silent
     if pipeline.thresholder.uses_labels:

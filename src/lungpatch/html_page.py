@@ -114,15 +114,7 @@ class HtmlPage:
         alt : str
             What it shows, for who cannot see it.
         """
-        buffer = io.BytesIO()
-        Image.fromarray(picture).save(buffer, format="PNG")
-        data = base64.b64encode(buffer.getvalue()).decode("ascii")
-        height, width = picture.shape[:2]
-        below = f"<figcaption>{html.escape(caption)}</figcaption>" if caption else ""
-        self._parts.append(
-            f'<figure><img src="data:image/png;base64,{data}" width="{width}" height="{height}" '
-            f'alt="{html.escape(alt)}">{below}</figure>'
-        )
+        self._parts.append(figure(picture, caption=caption, alt=alt))
 
     def write(self, path: str | os.PathLike[str]) -> None:
         """Write the page.
@@ -142,6 +134,57 @@ class HtmlPage:
         with atomic_write(path) as temporary:
             # A file name that is no valid text holds what UTF-8 cannot encode.
             temporary.write_text(text, encoding="utf-8", errors="replace")
+
+
+def png(picture: NDArray[np.uint8]) -> bytes:
+    """Encode a picture as PNG.
+
+    Parameters
+    ----------
+    picture : ndarray of uint8, shape (H, W) or (H, W, 3)
+
+    Returns
+    -------
+    bytes
+
+    Examples
+    --------
+    >>> png(np.zeros((2, 2), np.uint8))[:4]
+    b'\\x89PNG'
+    """
+    buffer = io.BytesIO()
+    Image.fromarray(picture).save(buffer, format="PNG")
+    return buffer.getvalue()
+
+
+def figure(picture: NDArray[np.uint8], *, caption: str, alt: str) -> str:
+    """Return a picture as an HTML element that holds it whole, as PNG.
+
+    Parameters
+    ----------
+    picture : ndarray of uint8, shape (H, W) or (H, W, 3)
+    caption : str
+        Printed below it; may be empty.
+    alt : str
+        What it shows, for who cannot see it.
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> figure(np.zeros((2, 3), np.uint8), caption="a < b", alt="black")
+    '<figure><img src="data:image/png;base64,..." width="3" height="2" alt="black"
+    style="max-width:100%;height:auto"><figcaption>a &lt; b</figcaption></figure>'
+    """
+    data = base64.b64encode(png(picture)).decode("ascii")
+    height, width = picture.shape[:2]
+    below = f"<figcaption>{html.escape(caption)}</figcaption>" if caption else ""
+    return (
+        f'<figure><img src="data:image/png;base64,{data}" width="{width}" height="{height}" '
+        f'alt="{html.escape(alt)}" style="max-width:100%;height:auto">{below}</figure>'
+    )
 
 
 def _table_row(tag: str, cells: Sequence[str], kinds: Sequence[str]) -> str:

@@ -6,7 +6,8 @@ has the same coordinates however the film was shifted, scaled, rotated or sheare
 
 from __future__ import annotations
 
-from typing import Literal
+from bisect import bisect_right
+from typing import Literal, get_args
 
 import attrs
 import numpy as np
@@ -20,6 +21,15 @@ BoolImage = NDArray[np.bool_]
 Floats = NDArray[np.float64]
 Side = Literal["right", "left"]
 Zone = Literal["upper", "middle", "lower"]
+
+SIDES: tuple[Side, ...] = get_args(Side)
+"""The patient's sides, the right one first."""
+
+ZONES: tuple[Zone, ...] = get_args(Zone)
+"""The thirds of a lung, from the apex down."""
+
+ZONE_BORDERS = (1 / 3, 2 / 3)
+"""Lung coordinates ``u`` at which the middle and the lower zone begin."""
 
 RIGHT: Literal[1] = 1
 """The right lung in `LungFrame.side`."""
@@ -53,6 +63,11 @@ class LungSides:
         The patient's right lung: on the left of a film in its usual display.
     left : ndarray of bool, shape (H, W)
         The patient's left lung. No pixel is in both.
+
+    Examples
+    --------
+    >>> LungSides(right=np.array([[True, False]]), left=np.array([[False, True]]))
+    LungSides(1x2, right 50.0%, left 50.0%)
     """
 
     right: BoolImage
@@ -123,9 +138,7 @@ def lung_zone(u: float) -> Zone:
     >>> lung_zone(0.2), lung_zone(0.5), lung_zone(0.9)
     ('upper', 'middle', 'lower')
     """
-    if u < 1 / 3:
-        return "upper"
-    return "middle" if u < 2 / 3 else "lower"
+    return ZONES[bisect_right(ZONE_BORDERS, u)]
 
 
 @attrs.frozen(eq=False, kw_only=True, repr=False)
@@ -141,6 +154,14 @@ class LungBorders:
     medial, lateral : ndarray of float64, shape (K,)
         Columns of the outermost border points at K heights, evenly spaced at the middle of K equal
         steps from apex to base.
+
+    Examples
+    --------
+    >>> borders = LungBorders(
+    ...     apex=0.0, base=4.0, medial=np.array([2.0, 4.0]), lateral=np.array([6.0, 8.0]))
+    >>> medial, lateral = borders.at(np.array([0.5]))
+    >>> medial.tolist(), lateral.tolist()
+    ([3.0], [7.0])
     """
 
     apex: float

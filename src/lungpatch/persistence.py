@@ -10,6 +10,7 @@ import hashlib
 import json
 import os
 import platform
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +25,8 @@ from lungpatch.errors import SavedPipelineError, UnknownComponentError
 from lungpatch.files import atomic_folder, write_json
 from lungpatch.fitting import Calibration, FitReport, UnusedImage
 from lungpatch.plugins.registry import Registry, default_registry
+from lungpatch.plugins.settings import inner_components
+from lungpatch.protocols import Kind
 
 if TYPE_CHECKING:
     from lungpatch.pipeline import Pipeline
@@ -37,7 +40,23 @@ FILES = (SETTINGS_FILE, WEIGHTS_FILE, HISTORY_FILE)
 
 
 def check_destination(path: Path) -> None:
-    """Refuse a path where something else than a saved pipeline is; see `Pipeline.save`."""
+    """Refuse a path where something else than a saved pipeline is; see `Pipeline.save`.
+
+    Raises
+    ------
+    SavedPipelineError
+        If so.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     check_destination(Path(folder, "new.lungpatch"))
+    ...     check_destination(Path(folder))
+    Traceback (most recent call last):
+    ...
+    lungpatch.errors.SavedPipelineError: ...: something else is there already; ...
+    """
     if path.exists() and not (path / SETTINGS_FILE).is_file():
         raise SavedPipelineError(
             f"{path}: something else is there already; give another path or remove it"
@@ -45,7 +64,13 @@ def check_destination(path: Path) -> None:
 
 
 def save_pipeline(pipeline: Pipeline, path: Path, *, registry: Registry | None = None) -> Path:
-    """Write a fitted pipeline; see `Pipeline.save`."""
+    """Write a fitted pipeline; see `Pipeline.save`.
+
+    Examples
+    --------
+    >>> save_pipeline(pipeline, Path("mine.lungpatch"))                # doctest: +SKIP
+    PosixPath('mine.lungpatch')
+    """
     from safetensors.numpy import save_file
 
     check_destination(path)
@@ -63,9 +88,9 @@ def save_pipeline(pipeline: Pipeline, path: Path, *, registry: Registry | None =
             "python": platform.python_version(),
         },
         "plugins": {
-            table: {"plugin": entry.plugin_id, "version": entry.version}
-            for table, kind in COMPONENT_KINDS.items()
-            for entry in [registry.find(kind, tables[table]["name"])]
+            path: {"plugin": entry.plugin_id, "version": entry.version}
+            for path, kind, component in _components(pipeline)
+            for entry in [registry.find(kind, registry.name_of(kind, component))]
         },
         "settings": tables,
         "calibration": attrs.asdict(calibration),
@@ -137,6 +162,15 @@ def load_pipeline(path: str | os.PathLike[str], *, registry: Registry | None = N
             f"{folder}: its content does not fit its settings ({error}); fit and save it again"
         ) from error
     return pipeline
+
+
+def _components(pipeline: Pipeline) -> Iterator[tuple[str, Kind, Any]]:
+    """Yield all components with their paths: ``model``, ``model.extractor``."""
+    for table, kind in COMPONENT_KINDS.items():
+        component = getattr(pipeline, table)
+        yield table, kind, component
+        for path, inner_kind, inner in inner_components(component):
+            yield f"{table}.{path}", inner_kind, inner
 
 
 def _restore(pipeline: Pipeline, content: dict[str, Any], history: dict[str, Any]) -> None:

@@ -49,7 +49,25 @@ ImageInput = ChestImage | str | os.PathLike[str] | Any
 
 @attrs.frozen(eq=False, kw_only=True)
 class PreparedImage:
-    """An image after the steps that need no model: read, resized, segmented, sampled."""
+    """An image after the steps that need no model: read, resized, segmented, sampled.
+
+    Parameters
+    ----------
+    image, resized : ChestImage
+        As read, and in the working frame.
+    lungs : LungMask
+    patches : PatchBatch
+    status : {"ok", "no_lungs", "implausible_lungs", "no_patches"}
+    seconds : float
+
+    Examples
+    --------
+    >>> import lungpatch
+    >>> from lungpatch.datasets.phantom import phantom_chest
+    >>> prepared = lungpatch.load_preset("paper").prepare(phantom_chest(0, size=256).image)
+    >>> prepared.status, len(prepared.patches) > 0
+    ('ok', True)
+    """
 
     image: ChestImage
     resized: ChestImage
@@ -61,7 +79,23 @@ class PreparedImage:
 
 @attrs.frozen(eq=False, kw_only=True)
 class ScoredImage:
-    """An image after all steps that need no threshold; ``pred_score`` is None if unscored."""
+    """An image after all steps that need no threshold; ``pred_score`` is None if unscored.
+
+    Parameters
+    ----------
+    prepared : PreparedImage
+    reconstruction : Reconstruction
+    scores : PatchScores
+    anomaly_map : AnomalyMap
+        Without a colour scale, which comes with the thresholds.
+    pred_score : float or None
+    seconds : float
+
+    Examples
+    --------
+    >>> (scored,) = pipeline.score([pipeline.prepare("film.png")])     # doctest: +SKIP
+    >>> scored.pred_score                                              # doctest: +SKIP
+    """
 
     prepared: PreparedImage
     reconstruction: Reconstruction
@@ -448,7 +482,8 @@ def _conclude(scored: ScoredImage, calibration: Calibration) -> Detection:
             threshold=calibration.threshold,
             rule=calibration.rule,
         )
-    localisation = localise(scored.anomaly_map, calibration.map_threshold)
+    anomaly_map = attrs.evolve(scored.anomaly_map, colour_scale=calibration.colour_scale)
+    localisation = localise(anomaly_map, calibration.map_threshold)
     prepared = scored.prepared
     return Detection(
         image=prepared.image,
@@ -457,7 +492,7 @@ def _conclude(scored: ScoredImage, calibration: Calibration) -> Detection:
         patches=prepared.patches,
         reconstruction=scored.reconstruction,
         scores=scored.scores,
-        anomaly_map=scored.anomaly_map,
+        anomaly_map=anomaly_map,
         decision=decision,
         localisation=localisation,
         status=prepared.status,

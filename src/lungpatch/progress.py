@@ -3,19 +3,35 @@
 from __future__ import annotations
 
 import contextlib
+import html
+import math
+import time
 from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+_SECONDS_BETWEEN_DRAWINGS = 0.2
 
 ProgressCallback = Callable[[str, int, int, Mapping[str, float]], None]
 """Called as ``progress(stage, done, total, figures)``; ``figures`` may be empty."""
 
 
 def silent(stage: str, done: int, total: int, figures: Mapping[str, float]) -> None:
-    """Say nothing."""
+    """Say nothing.
+
+    Examples
+    --------
+    >>> silent("read", 1, 3, {})
+    """
 
 
 @contextlib.contextmanager
 def progress_bar() -> Iterator[ProgressCallback]:
-    """Show a bar a stage, with rate and time left, on the terminal (standard error).
+    """Show a bar a stage, with rate and time left: on standard error, or in the notebook's cell.
+
+    Where standard error is no terminal, only the last state is printed.
 
     Yields
     ------
@@ -29,6 +45,14 @@ def progress_bar() -> Iterator[ProgressCallback]:
     ...         progress("read", i + 1, 3, {})
     """
     from rich.console import Console
+
+    console = Console(stderr=True)
+    with _notebook_bars() if console.is_jupyter else _terminal_bars(console) as progress:
+        yield progress
+
+
+@contextlib.contextmanager
+def _terminal_bars(console: Console) -> Iterator[ProgressCallback]:
     from rich.progress import (
         BarColumn,
         MofNCompleteColumn,
@@ -54,14 +78,51 @@ def progress_bar() -> Iterator[ProgressCallback]:
         TimeRemainingColumn(elapsed_when_finished=True),
         TextColumn("{task.fields[figures]}"),
     )
-    with Progress(*columns, console=Console(stderr=True)) as bars:
+    with Progress(*columns, console=console) as bars:
         tasks: dict[str, TaskID] = {}
 
         def show(stage: str, done: int, total: int, figures: Mapping[str, float]) -> None:
             if stage not in tasks:
                 tasks[stage] = bars.add_task(stage, total=total, figures="")
-            # One figure is what a line of 80 columns has room for: the last is what matters most.
-            text = "".join(f"{name} {value:.3g}" for name, value in [*figures.items()][-1:])
+            text = _last_figure(figures)
             bars.update(tasks[stage], completed=done, total=total, figures=text)
 
         yield show
+
+
+@contextlib.contextmanager
+def _notebook_bars() -> Iterator[ProgressCallback]:
+    """Redraw a table of bars in place; rich's own bars stay blank without ipywidgets."""
+    from IPython.display import HTML, display
+
+    handle = display(HTML(""), display_id=True)
+    rows: dict[str, str] = {}
+    began: dict[str, float] = {}
+    drawn = -math.inf
+
+    def draw() -> None:
+        handle.update(HTML(f"<table>{''.join(rows.values())}</table>"))
+
+    def show(stage: str, done: int, total: int, figures: Mapping[str, float]) -> None:
+        nonlocal drawn
+        now = time.monotonic()
+        seconds = now - began.setdefault(stage, now)
+        left = f", {seconds / done * (total - done):.0f} s left" if 0 < done < total else ""
+        rows[stage] = (
+            f'<tr><td>{html.escape(stage)}</td><td><progress value="{done}" max="{total}">'
+            f"</progress></td><td>{done}/{total}</td><td>{seconds:.0f} s{left}</td>"
+            f"<td>{html.escape(_last_figure(figures))}</td></tr>"
+        )
+        if now - drawn > _SECONDS_BETWEEN_DRAWINGS:
+            drawn = now
+            draw()
+
+    try:
+        yield show
+    finally:
+        draw()  # where the work ended, or was interrupted
+
+
+def _last_figure(figures: Mapping[str, float]) -> str:
+    # One figure is what a line of 80 columns has room for: the last is what matters most.
+    return "".join(f"{name} {value:.3g}" for name, value in [*figures.items()][-1:])

@@ -1,7 +1,11 @@
-"""The five contracts of a pipeline's components. No torch here.
+"""The six contracts of a pipeline's components. No torch here.
 
 A component is an ``@attrs.define(kw_only=True, eq=False)`` class: its settings are its init fields
-(numbers, strings, booleans, tuples), what it learns is kept in attributes that end in ``_``.
+(numbers, strings, booleans, tuples, other components), what it learns is kept in attributes that
+end in ``_``. A setting that is a component is declared as
+``attrs.field(metadata={"component": "extractor"})``; one that is a tuple of attrs classes with
+settings of their own, such as the members of an ensemble, as
+``attrs.field(metadata={"tables": Member})``.
 """
 
 from __future__ import annotations
@@ -14,6 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from lungpatch.containers import (
     ChestImage,
+    FloatImage,
     LungMask,
     PatchBatch,
     PatchScores,
@@ -21,12 +26,19 @@ from lungpatch.containers import (
     TrainingHistory,
 )
 
-Kind = Literal["segmenter", "sampler", "model", "scorer", "thresholder"]
+Kind = Literal["segmenter", "sampler", "extractor", "model", "scorer", "thresholder"]
 
 
 @runtime_checkable
 class Segmenter(Protocol):
-    """Finds the lungs."""
+    """Finds the lungs.
+
+    Examples
+    --------
+    >>> from lungpatch.segmenters.whole_image import WholeImageSegmenter
+    >>> isinstance(WholeImageSegmenter(), Segmenter)
+    True
+    """
 
     def segment(self, image: ChestImage) -> LungMask:
         """Return the lung mask of ``image``, of the shape of ``image.pixels``.
@@ -38,7 +50,14 @@ class Segmenter(Protocol):
 
 @runtime_checkable
 class PatchSampler(Protocol):
-    """Cuts patches out of an image."""
+    """Cuts patches out of an image.
+
+    Examples
+    --------
+    >>> from lungpatch.samplers.grid import GridSampler
+    >>> isinstance(GridSampler(), PatchSampler)
+    True
+    """
 
     @property
     def patch_size(self) -> int:
@@ -53,7 +72,15 @@ class PatchSampler(Protocol):
 
 
 class PatchSource(Protocol):
-    """Healthy patches for ``fit``, read as often as needed without holding them all in memory."""
+    """Healthy patches for ``fit``, read as often as needed without holding them all in memory.
+
+    Examples
+    --------
+    >>> from lungpatch.patch_store import PatchStore
+    >>> with PatchStore(32) as source:
+    ...     len(source), source.patch_size, list(source.batches(8))
+    (0, 32, [])
+    """
 
     def __len__(self) -> int:
         """Return the number of patches."""
@@ -74,8 +101,54 @@ EpochCallback = Callable[[int, int, Mapping[str, float]], None]
 
 
 @runtime_checkable
+class FeatureExtractor(Protocol):
+    """Describes every place of a patch by numbers; what feature models compare.
+
+    Examples
+    --------
+    >>> from lungpatch.features.statistics import StatisticsExtractor
+    >>> isinstance(StatisticsExtractor(), FeatureExtractor)
+    True
+    """
+
+    def fit(
+        self,
+        source: PatchSource,
+        *,
+        validation: PatchSource | None = None,
+        rng: np.random.Generator,
+        on_epoch: EpochCallback | None = None,
+    ) -> TrainingHistory:
+        """Learn from healthy patches; one that has nothing to learn returns no epochs."""
+        ...
+
+    def extract(self, patches: PatchBatch) -> FloatImage:
+        """Return features, float32 (N, C, h, w), patch by patch, in the order given.
+
+        Place (i, j) describes the same share of the patch's rows and columns: the i-th of h and
+        the j-th of w. C, h and w depend on settings and patch size only.
+        """
+        ...
+
+    def state(self) -> dict[str, NDArray[Any]]:
+        """Return all that was learnt, as named arrays; nothing where nothing was."""
+        ...
+
+    def load_state(self, state: Mapping[str, NDArray[Any]]) -> None:
+        """Take over what ``state`` returned."""
+        ...
+
+
+@runtime_checkable
 class ReconstructionModel(Protocol):
-    """Says what a patch would look like if the lung were healthy."""
+    """Says what a patch would look like if the lung were healthy.
+
+    Examples
+    --------
+    >>> from lungpatch.models.pca import PCA
+    >>> isinstance(PCA(), ReconstructionModel)
+    True
+    """
 
     @property
     def patch_size(self) -> int:
@@ -108,7 +181,14 @@ class ReconstructionModel(Protocol):
 
 @runtime_checkable
 class Scorer(Protocol):
-    """Measures how far a patch is from what was expected."""
+    """Measures how far a patch is from what was expected.
+
+    Examples
+    --------
+    >>> from lungpatch.scorers.sad import SADScorer
+    >>> isinstance(SADScorer(), Scorer)
+    True
+    """
 
     def score(self, patches: PatchBatch, reconstruction: Reconstruction) -> PatchScores:
         """Return one score a patch, higher for more anomalous."""
@@ -117,7 +197,14 @@ class Scorer(Protocol):
 
 @runtime_checkable
 class Thresholder(Protocol):
-    """Says above which score an image is called anomalous."""
+    """Says above which score an image is called anomalous.
+
+    Examples
+    --------
+    >>> from lungpatch.thresholders.quantile import QuantileThresholder
+    >>> isinstance(QuantileThresholder().fit([1.0, 2.0]), Thresholder)
+    True
+    """
 
     uses_labels: ClassVar[bool]
 

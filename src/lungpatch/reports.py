@@ -63,15 +63,19 @@ def detection_record(detection: Detection, *, source: str) -> dict[str, Any]:
         ``pred_score``, ``threshold``, ``pred_label`` (true above the threshold): null where
         nothing was scored. ``boxes``: a list of half-open ``[row0, col0, row1, col1]`` in the
         image's own pixels, hottest first. ``box_scores``: the highest heat in each.
-        ``lung_fraction``: share of the image that is lung, 0 to 1. ``n_patches``: patches
-        scored. ``seconds``: time spent.
+        ``map_threshold``: what the heat in a box lies above. ``regions``: what is in each box, in
+        words and numbers (`lungpatch.lung_places.HotRegion`). ``hottest``: the hottest place
+        (`lungpatch.lung_places.Place`), also below the threshold; null where nothing was scored.
+        ``shares_above``: share of the ``right`` and the ``left`` lung above the threshold; null
+        where there is no such lung. ``lung_fraction``: share of the image that is lung, 0 to 1.
+        ``n_patches``: patches scored. ``seconds``: time spent.
 
     Examples
     --------
     >>> detection_record(detection, source="a.png")["pred_label"]      # doctest: +SKIP
     True
     """
-    decision = detection.decision
+    decision, places = detection.decision, detection.places
     return {
         "image": source,
         "status": detection.status,
@@ -81,6 +85,10 @@ def detection_record(detection: Detection, *, source: str) -> dict[str, Any]:
         "pred_label": None if decision is None else bool(decision.pred_label),
         "boxes": detection.own_boxes.tolist(),
         "box_scores": detection.localisation.box_scores.tolist(),
+        "map_threshold": float(detection.localisation.threshold),
+        "regions": [region.to_dict() for region in places.regions],
+        "hottest": None if places.hottest is None else places.hottest.to_dict(),
+        "shares_above": dict(places.shares_above),
         "lung_fraction": detection.lungs.fraction,
         "n_patches": len(detection.patches),
         "seconds": float(detection.seconds),
@@ -175,9 +183,9 @@ def overlay(detection: Detection, scale: ColourScale) -> Picture:
     """Draw a detection: the radiograph, and beside it the same with what was found.
 
     Heat is painted on ``scale``, the same for every image. The outline of the lungs, the outline
-    of the heat above the threshold, the boxes with their highest heat, the scale and the decision
-    in words are drawn too. Radiographs of 512 to 1024 pixels on their longer side keep their size,
-    others are brought to the nearer of the two.
+    of the heat above the threshold, the boxes with their highest heat, the scale, the decision in
+    words and the ``detection.places`` are drawn too. Radiographs of 512 to 1024 pixels on their
+    longer side keep their size, others are brought to the nearer of the two.
 
     Parameters
     ----------
@@ -206,13 +214,15 @@ def overlay(detection: Detection, scale: ColourScale) -> Picture:
     content = 2 * width + 3 * gap + bar_width
     canvas_width = max(content, 38 * size)
     left = gap + (canvas_width - content) // 2
-    canvas = Image.new("RGB", (canvas_width, legend_top + line + gap), _BACKGROUND)
+    small = _font(size * 5 // 6)
+    words = _places(detection, small, canvas_width - 2 * gap)
+    canvas_height = legend_top + line + len(words) * line + gap
+    canvas = Image.new("RGB", (canvas_width, canvas_height), _BACKGROUND)
     draw = ImageDraw.Draw(canvas)
 
     name = _fit_text(detection.image.image_id, font, canvas_width - 2 * gap)
     draw.text((gap, gap), name, _TEXT, font)
     draw.text((gap, gap + line), *_verdict(detection), font)
-    small = _font(size * 5 // 6)
     for number, (panel, title) in enumerate(
         ((Image.fromarray(grey), "radiograph"), (Image.fromarray(marked), "anomaly map"))
     ):
@@ -230,6 +240,8 @@ def overlay(detection: Detection, scale: ColourScale) -> Picture:
         column += size + gap
         draw.text((column, legend_top), text, _FAINT_TEXT, small)
         column += int(small.getlength(text)) + 2 * gap
+    for number, text in enumerate(words, start=1):
+        draw.text((gap, legend_top + number * line), text, _TEXT, small)
     return np.asarray(canvas)
 
 
@@ -419,6 +431,23 @@ def _legend(detection: Detection) -> list[tuple[Colour, str]]:
         (_CONTOUR, "heat above its threshold"),
         (_BOXES, f"box, with its highest heat ({count} found)"),
     ]
+
+
+def _places(detection: Detection, font: ImageFont.FreeTypeFont, width: int) -> list[str]:
+    """Return where the hottest regions are, in lines of at most ``width`` pixels."""
+    if detection.decision is None:
+        return []
+    lines: list[str] = []
+    for text in detection.places.lines:
+        line = ""
+        for word in text.split():
+            longer = f"{line} {word}" if line else word
+            if line and font.getlength(longer) > width:
+                lines.append(line)
+                longer = f"   {word}"
+            line = longer
+        lines.append(line)
+    return lines
 
 
 @cache

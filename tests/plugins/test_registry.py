@@ -99,9 +99,8 @@ def test_every_built_in_target_loads():
 def test_built_ins():
     registry = Registry(plugins=[])
     assert registry.names("segmenter") == ["imlab", "masks", "threshold", "unet", "whole-image"]
-    assert registry.names("sampler") == ["grid", "random"]
-    assert registry.names("model") == ["autoencoder", "pca", "unet"]
-    assert registry.names("scorer") == ["l2", "sad", "ssim"]
+    assert registry.names("sampler") == ["grid", "lung-crop", "random"]
+    assert registry.names("scorer") == ["feature", "l2", "sad", "ssim"]
     assert registry.names("thresholder") == [
         *("conformal", "fixed", "mixture", "multi-otsu", "quantile", "youden")
     ]
@@ -111,7 +110,7 @@ def test_built_ins():
 def test_reports_are_json_and_filtered():
     rows = plugin_report(Registry(plugins=[]), kind="scorer")
     assert json.loads(json.dumps(rows)) == rows
-    assert [row["name"] for row in rows] == ["l2", "sad", "ssim"]
+    assert [row["name"] for row in rows] == ["feature", "l2", "sad", "ssim"]
     assert set(rows[0]) == {
         *("kind", "name", "full_name", "plugin", "version", "summary", "status", "error")
     }

@@ -18,6 +18,8 @@ from lungpatch.errors import ConfigurationError, MissingExtraError, MissingInput
 from lungpatch.segmenters.imlab import (
     IMLABNetwork,
     IMLABSegmenter,
+    UpLevel,
+    keras_layers,
     load_imlab_network,
     network_input,
     without_small_regions,
@@ -323,3 +325,32 @@ def test_missing_and_misshapen_weights_are_named(altered):
         del file["model_weights/conv2d_3"]
     with pytest.raises(ConfigurationError, match="no weights of its layer conv2d_3"):
         load_imlab_network(altered)
+
+
+def test_a_level_of_the_decoder_is_what_keras_computes():
+    level = UpLevel((4, 3, 3, 2), skipped=5).eval()
+    features, skip = torch.rand(2, 4, 3, 3), torch.rand(2, 5, 6, 6)
+    with torch.no_grad():
+        result = level.forward(features, skip)
+        # Up-sampling by replication, as Keras's UpSampling2D, then the encoder's features first.
+        enlarged = features.repeat_interleave(2, 2).repeat_interleave(2, 3)
+        expected = level.after(torch.cat([skip, level.before(enlarged)], dim=1))
+    assert result.shape == (2, 2, 6, 6)
+    torch.testing.assert_close(result, expected)
+
+
+def test_the_network_gives_a_probability_for_each_pixel():
+    network = IMLABNetwork().eval()
+    with torch.no_grad():
+        probability = network.forward(torch.rand(1, 1, 32, 48))
+    assert probability.shape == (1, 1, 32, 48)
+    assert 0 <= probability.min() <= probability.max() <= 1
+
+
+def test_the_layers_of_the_keras_model_are_named_in_order():
+    lines = keras_layers()
+    assert [int(line.split(":")[0]) for line in lines] == list(range(len(lines)))
+    convolutions = sum(len(group) for group in (*FILTERS_DOWN, *FILTERS_UP))
+    named = sum("Conv2D" in line for line in lines)
+    assert named >= convolutions
+    assert "activation sigmoid" in lines[-1]

@@ -13,12 +13,18 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from scipy import ndimage
 from skimage import io
+from skimage.measure import euler_number
 
 from lungpatch.containers import ChestImage
 from lungpatch.datasets.phantom import phantom_chest
 from lungpatch.errors import LungpatchError
 from lungpatch.segmenters.lung_network import LungNetwork, check_weights
-from lungpatch.segmenters.unet import UNetSegmenter, lungs_from_logits, two_solid_components
+from lungpatch.segmenters.unet import (
+    UNetSegmenter,
+    euler_numbers,
+    lungs_from_logits,
+    two_solid_components,
+)
 
 DATA = Path(
     os.environ.get("LUNGPATCH_DATA", Path(__file__).resolve().parents[2].parent / "shared" / "data")
@@ -140,3 +146,9 @@ def test_finds_both_lungs_of_children():
         mask = segmenter.segment(ChestImage(pixels=pixels, image_id=path.stem)).pixels
         assert ndimage.label(mask)[1] == 2, path.name
         assert 0.1 < mask.mean() < 0.7, path.name
+
+
+@given(arrays.arrays(bool, st.tuples(st.integers(1, 9), st.integers(1, 9))))
+def test_euler_numbers_are_those_of_scikit_image(mask):
+    by_sides, by_corners = (euler_number(mask, connectivity=c) for c in (1, 2))
+    assert euler_numbers(mask) == (by_sides, by_corners)

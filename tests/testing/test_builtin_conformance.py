@@ -10,6 +10,7 @@ import lungpatch
 from lungpatch.plugins.hookspecs import KINDS
 from lungpatch.segmenters.mask_folder import MaskFolderSegmenter
 from lungpatch.testing import (
+    check_extractor,
     check_segmenter,
     lungless_images,
     parametrize_checks,
@@ -19,6 +20,18 @@ from lungpatch.testing import (
 REGISTRY = lungpatch.Registry(plugins=[])
 
 TINY_NETWORK = {"patch_size": 8, "base_channels": 2, "epochs": 2, "device": "cpu"}
+TINY_WHOLE_FILM = {"patch_size": 32, "channels": [2, 2, 2, 2, 2], "epochs": 1, "device": "cpu"}
+
+STATISTICS = {"name": "statistics", "grid": 4}
+TINY_ENCODER = {"name": "lesion-encoder", "places": 4, **TINY_WHOLE_FILM}
+MEMBERS = [
+    {"model": {"name": "pca", "patch_size": 8, "n_components": 3}, "scorer": {"name": "sad"}},
+    {
+        "model": {"name": "memory-bank", "patch_size": 8, "extractor": STATISTICS},
+        "scorer": {"name": "feature"},
+        "weight": 0.5,
+    },
+]
 
 SETTINGS = {
     "segmenter": {
@@ -28,16 +41,37 @@ SETTINGS = {
     "sampler": {
         "grid": [{}, {"patch_size": 16, "stride": 7, "min_lung_fraction": 0.0}],
         "random": [{}, {"patch_size": 8, "n_patches": 5, "min_lung_fraction": 0.0}],
+        "lung-crop": [
+            {"patch_size": 64},
+            {"patch_size": 16, "intensity": "image", "margin": 0.5},
+            {"patch_size": 64, "intensity": "lung", "margin": 0.0},
+            {"patch_size": 64, "intensity": "clahe"},
+        ],
+    },
+    "extractor": {
+        "statistics": [{}, {"statistics": ["deviation"], "scales": [0.1], "grid": 100}],
+        "imagenet": [{"blocks": [2, 4], "device": "cpu"}],
+        "lesion-encoder": [{key: TINY_ENCODER[key] for key in TINY_ENCODER if key != "name"}],
     },
     "model": {
         "pca": [{"patch_size": 8, "n_components": 3}],
         "unet": [TINY_NETWORK],
         "autoencoder": [TINY_NETWORK],
+        "synthetic-lesion": [TINY_WHOLE_FILM],
+        "repair": [TINY_WHOLE_FILM],
+        "memory-bank": [
+            {"patch_size": 16, "extractor": STATISTICS},
+            {"patch_size": 32, "extractor": TINY_ENCODER, "search": "global"},
+        ],
+        "gaussian": [{"patch_size": 16, "extractor": STATISTICS, "n_channels": 4}],
+        "atlas": [{"patch_size": 16}],
+        "ensemble": [{"members": MEMBERS}],
     },
     "scorer": {
         "sad": [{}, {"reduction": "sum"}, {"region": "patch"}],
         "l2": [{}, {"region": "patch"}],
         "ssim": [{}, {"region": "patch"}, {"gaussian_weights": False}],
+        "feature": [{}, {"difference": "excess", "smoothing": 0.1, "region": "patch"}],
     },
     "thresholder": {
         "quantile": [{}, {"q": 0.0}, {"q": 1.0}],
@@ -53,6 +87,7 @@ APART = {
     ("segmenter", "whole-image"),
     ("segmenter", "masks"),
     ("segmenter", "imlab"),
+    ("extractor", "torch-module"),
     ("thresholder", "fixed"),
 }
 
@@ -77,6 +112,11 @@ def test_segmenter(check):
 
 @parametrize_checks("sampler", *built("sampler"))
 def test_sampler(check):
+    check()
+
+
+@parametrize_checks("extractor", *built("extractor"))
+def test_extractor(check):
     check()
 
 
@@ -127,6 +167,15 @@ def test_masks(tmp_path):
     for image in lungless_images():
         Image.fromarray(np.zeros(image.shape, np.uint8)).save(tmp_path / f"{image.image_id}.png")
     check_segmenter(MaskFolderSegmenter(folder=str(tmp_path))).raise_on_failure()
+
+
+def test_torch_module(fake_timm):
+    extractor = REGISTRY.create(
+        "extractor",
+        "torch-module",
+        {"library": "timm", "model": "tiny", "layers": ["first", "second"], "device": "cpu"},
+    )
+    check_extractor(extractor).raise_on_failure()
 
 
 def test_imlab():

@@ -11,8 +11,9 @@ from skimage.filters import threshold_multiotsu, threshold_otsu
 from sklearn.mixture import GaussianMixture
 
 from lungpatch.errors import InsufficientDataError
+from lungpatch.thresholders.base import LearntThresholds
 from lungpatch.thresholders.mixture import MixtureThresholder, fit_gaussian_mixture
-from lungpatch.thresholders.multi_otsu import MultiOtsuThresholder
+from lungpatch.thresholders.multi_otsu import MultiOtsuThresholder, least_variance_thresholds
 from lungpatch.thresholders.quantile import QuantileThresholder
 
 
@@ -149,3 +150,19 @@ def test_skewed_scores_of_one_mode_still_give_ascending_thresholds():
 def test_quantile_equals_numpy(q):
     scores = three_kinds()
     assert QuantileThresholder(q=q).fit(scores).threshold_ == np.quantile(scores, q)
+
+
+def test_least_variance_thresholds_are_midway_between_the_groups():
+    scores = np.array([1.0, 2.0, 3.0, 11.0, 12.0, 13.0, 31.0, 32.0, 33.0])
+    assert least_variance_thresholds(scores, 3).tolist() == [7.0, 22.0]
+    assert least_variance_thresholds(scores, 1).tolist() == []
+
+
+@pytest.mark.parametrize("thresholder", [MultiOtsuThresholder(), MixtureThresholder()])
+def test_a_class_is_the_number_of_thresholds_below(thresholder):
+    assert isinstance(thresholder, LearntThresholds)
+    scores = np.concatenate([np.arange(m, m + 5.0) for m in (0, 100, 200)])
+    fitted = thresholder.fit(scores)
+    assert fitted.classify(scores).tolist() == [0] * 5 + [1] * 5 + [2] * 5
+    # A score at a threshold is not above it.
+    assert fitted.classify([fitted.threshold_]).tolist() == [0]

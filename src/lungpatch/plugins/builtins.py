@@ -48,6 +48,26 @@ def lungpatch_register(register: Register) -> None:
         "lungpatch.samplers.lung_crop:LungCropSampler",
         summary="One patch an image: both lungs, brought to one size and place.",
     )
+    register.extractor(
+        "statistics",
+        "lungpatch.features.statistics:StatisticsExtractor",
+        summary="Local grey, deviation and gradient at several scales; no network.",
+    )
+    register.extractor(
+        "imagenet",
+        "lungpatch.features.imagenet:ImageNetExtractor",
+        summary="Layers of a small network that has learnt photographs; extra 'features'.",
+    )
+    register.extractor(
+        "torch-module",
+        "lungpatch.features.torch_module:TorchModuleExtractor",
+        summary="Layers of any network of timm, torchvision or torchxrayvision.",
+    )
+    register.extractor(
+        "lesion-encoder",
+        "lungpatch.features.lesion_encoder:LesionEncoder",
+        summary="Layers of a network that learns here to see painted lesions; no download.",
+    )
     register.model(
         "unet",
         "lungpatch.models.unet:UNet",
@@ -72,6 +92,26 @@ def lungpatch_register(register: Register) -> None:
         "repair",
         "lungpatch.models.repair:RepairModel",
         summary="Learns to take painted lesions out again: returns the healthy film.",
+    )
+    register.model(
+        "memory-bank",
+        "lungpatch.models.memory_bank:MemoryBankModel",
+        summary="Remembers healthy features and finds the nearest: PatchCore.",
+    )
+    register.model(
+        "gaussian",
+        "lungpatch.models.gaussian:GaussianModel",
+        summary="How unusual features are for their place: PaDiM.",
+    )
+    register.model(
+        "atlas",
+        "lungpatch.models.atlas:AtlasModel",
+        summary="Greys and textures against what is usual at each place; no network.",
+    )
+    register.model(
+        "ensemble",
+        "lungpatch.models.ensemble:EnsembleModel",
+        summary="Several detectors, calibrated on healthy lungs and added up.",
     )
     register.scorer(
         "sad",

@@ -23,7 +23,9 @@ PROJECT = "lungpatch"
 hookimpl = pluggy.HookimplMarker(PROJECT)
 hookspec = pluggy.HookspecMarker(PROJECT)
 
-KINDS: tuple[Kind, ...] = ("segmenter", "sampler", "model", "scorer", "thresholder")
+KINDS: tuple[Kind, ...] = (
+    *("segmenter", "sampler", "extractor", "model", "scorer", "thresholder"),
+)
 """All kinds of components, in the order in which an image meets them."""
 
 _NAME = re.compile("[a-z][a-z0-9-]*")
@@ -58,7 +60,7 @@ class Entry:
 
     Parameters
     ----------
-    kind : {"segmenter", "sampler", "model", "scorer", "thresholder"}
+    kind : {"segmenter", "sampler", "extractor", "model", "scorer", "thresholder"}
     name : str
         Its name within the plugin.
     plugin_id : str
@@ -142,7 +144,8 @@ class Register:
     Traceback (most recent call last):
     ...
     AttributeError: there is no register.scorrer; did you mean register.scorer? There is:
-    register.segmenter, register.sampler, register.model, register.scorer, register.thresholder
+    register.segmenter, register.sampler, register.extractor, register.model, register.scorer,
+    register.thresholder
     """
 
     def __init__(self, plugin_id: str, version: str | None) -> None:
@@ -164,6 +167,11 @@ class Register:
     def sampler(self, name: str, target: str | type, *, summary: str) -> None:
         """Register a class that cuts patches; see `lungpatch.protocols.PatchSampler`."""
         self._add("sampler", name, target, summary)
+
+    @_tells_signature
+    def extractor(self, name: str, target: str | type, *, summary: str) -> None:
+        """Register a class that describes places; see `lungpatch.protocols.FeatureExtractor`."""
+        self._add("extractor", name, target, summary)
 
     @_tells_signature
     def model(self, name: str, target: str | type, *, summary: str) -> None:

@@ -42,6 +42,11 @@ class PluginInfo:
         ``distribution:entry-point``; ``lungpatch`` for the built-in one.
     version : str or None
         Of its distribution.
+
+    Examples
+    --------
+    >>> PluginInfo(plugin_id="lungpatch-gms:gms", version="1.0").plugin_id
+    'lungpatch-gms:gms'
     """
 
     plugin_id: str
@@ -58,6 +63,11 @@ class PluginFailure:
     version : str or None
     error : str
         What went wrong, and where in the plugin.
+
+    Examples
+    --------
+    >>> PluginFailure(plugin_id="mine:mine", version="1.0", error="ImportError: no torch").error
+    'ImportError: no torch'
     """
 
     plugin_id: str
@@ -67,7 +77,20 @@ class PluginFailure:
 
 @attrs.frozen(kw_only=True)
 class Catalogue:
-    """All that plugins brought: those that loaded, what they offer, and those that failed."""
+    """All that plugins brought: those that loaded, what they offer, and those that failed.
+
+    Parameters
+    ----------
+    plugins : tuple of PluginInfo
+    entries : tuple of lungpatch.plugins.hookspecs.Entry
+    failures : tuple of PluginFailure
+
+    Examples
+    --------
+    >>> catalogue = load_catalogue([])
+    >>> [plugin.plugin_id for plugin in catalogue.plugins], catalogue.failures
+    (['lungpatch'], ())
+    """
 
     plugins: tuple[PluginInfo, ...]
     entries: tuple[Entry, ...]

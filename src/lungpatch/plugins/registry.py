@@ -27,7 +27,12 @@ from lungpatch.plugins.manager import (
     error_text,
     load_catalogue,
 )
-from lungpatch.plugins.settings import component_settings, create_component, setting_names
+from lungpatch.plugins.settings import (
+    component_settings,
+    create_component,
+    placed,
+    setting_names,
+)
 
 if TYPE_CHECKING:
     from lungpatch.protocols import Kind
@@ -52,7 +57,7 @@ class Registry:
     --------
     >>> registry = Registry(plugins=[])
     >>> registry.names("scorer")
-    ['l2', 'sad', 'ssim']
+    ['feature', 'l2', 'sad', 'ssim']
     >>> registry.create("scorer", "sad", {"reduction": "sum"})
     SADScorer(reduction='sum', region='lung')
     """
@@ -74,7 +79,7 @@ class Registry:
         Examples
         --------
         >>> Registry(plugins=[]).names("sampler")
-        ['grid', 'random']
+        ['grid', 'lung-crop', 'random']
         """
         return sorted(self.shortest_name(entry) for entry in self.entries(kind))
 
@@ -89,7 +94,7 @@ class Registry:
         Examples
         --------
         >>> [entry.full_name for entry in Registry(plugins=[]).entries("sampler")]
-        ['lungpatch/grid', 'lungpatch/random']
+        ['lungpatch/grid', 'lungpatch/lung-crop', 'lungpatch/random']
         """
         kinds = KINDS if kind is None else (_check_kind(kind),)
 
@@ -125,7 +130,7 @@ class Registry:
 
         Parameters
         ----------
-        kind : {"segmenter", "sampler", "model", "scorer", "thresholder"}
+        kind : {"segmenter", "sampler", "extractor", "model", "scorer", "thresholder"}
         name : str
             Bare or full name.
 
@@ -148,7 +153,7 @@ class Registry:
         Traceback (most recent call last):
         ...
         lungpatch.errors.UnknownComponentError: there is no scorer 'sda'; did you mean 'sad'? There
-        is: l2, sad, ssim
+        is: feature, l2, sad, ssim
         """
         entries = self.entries(kind)
         found = [entry for entry in entries if entry.full_name == name]
@@ -203,7 +208,7 @@ class Registry:
         """
         return _load(self.find(kind, name))
 
-    def create(self, kind: str, name: str, settings: Mapping[str, Any]) -> Any:
+    def create(self, kind: str, name: str, settings: Mapping[str, Any], *, path: str = "") -> Any:
         """Make a component from its settings.
 
         Parameters
@@ -212,7 +217,10 @@ class Registry:
             As for `find`.
         settings : mapping
             Values by name, as TOML or JSON give them: lists become tuples, and integers become
-            floats where a setting is a float.
+            floats where a setting is a float. A setting that is a component itself is a table
+            with its ``name`` and settings.
+        path : str
+            Where it is in a configuration, such as ``"model"``; messages begin with it.
 
         Returns
         -------
@@ -234,7 +242,53 @@ class Registry:
         lungpatch.errors.ConfigurationError: thresholder 'quantile': 'q' must be <= 1: 2.0; given:
         q = 2
         """
-        return create_component(self.load(kind, name), settings, label=f"{kind} {name!r}")
+        with placed(path):
+            component = self.load(kind, name)
+
+        def create_inner(kind: Kind, table: Mapping[str, Any], path: str) -> Any:
+            return self.create_from_table(kind, table, path=path)
+
+        return create_component(
+            component, settings, label=f"{kind} {name!r}", path=path, create=create_inner
+        )
+
+    def create_from_table(self, kind: str, table: Mapping[str, Any], *, path: str) -> Any:
+        """Make a component from a table of a configuration, which holds its ``name`` too.
+
+        Parameters
+        ----------
+        kind : str
+        table : mapping
+            The ``name`` and the settings.
+        path : str
+            As for `create`.
+
+        Returns
+        -------
+        object
+            The component.
+
+        Raises
+        ------
+        ConfigurationError
+            As for `create`; or if it is no table, or has no name.
+        PluginError, UnknownComponentError, AmbiguousComponentError
+            As for `load`.
+
+        Examples
+        --------
+        >>> registry = Registry(plugins=[])
+        >>> registry.create_from_table("scorer", {"name": "sad", "region": "patch"}, path="scorer")
+        SADScorer(reduction='mean', region='patch')
+        """
+        if not isinstance(table, Mapping):
+            raise ConfigurationError(f"[{path}] must be a table, got {table!r}")
+        settings = dict(table)
+        name = settings.pop("name", None)
+        if not isinstance(name, str):
+            known = ", ".join(self.names(kind))
+            raise ConfigurationError(f"[{path}] needs a name, one of: {known}")
+        return self.create(kind, name, settings, path=path)
 
     def settings(self, component: object) -> dict[str, Any]:
         """Return a component's settings as JSON holds them; `create` takes them back.
@@ -242,7 +296,8 @@ class Registry:
         Raises
         ------
         ConfigurationError
-            If a setting is not a number, string, boolean, None or a tuple of these.
+            If a setting is not a number, string, boolean, None, a component, or a tuple of
+            these.
 
         Examples
         --------
@@ -250,7 +305,7 @@ class Registry:
         >>> registry.settings(registry.create("thresholder", "quantile", {"q": 1}))
         {'q': 1.0}
         """
-        return component_settings(component)
+        return component_settings(component, name_of=self.name_of)
 
     def name_of(self, kind: str, component: object) -> str:
         """Return the full name of a component's class.
@@ -329,6 +384,7 @@ def plugin_report(
     >>> for row in plugin_report(Registry(plugins=[]), kind="sampler"):
     ...     print(row["name"], row["status"], row["summary"])
     grid ok Cuts overlapping patches on a regular grid, border included.
+    lung-crop ok One patch an image: both lungs, brought to one size and place.
     random ok Cuts patches at random places of the lung; for training.
     """
     rows: list[dict[str, Any]] = []
@@ -425,6 +481,7 @@ def _contract(kind: Kind) -> list[str]:
     protocol = {
         "segmenter": protocols.Segmenter,
         "sampler": protocols.PatchSampler,
+        "extractor": protocols.FeatureExtractor,
         "model": protocols.ReconstructionModel,
         "scorer": protocols.Scorer,
         "thresholder": protocols.Thresholder,

@@ -7,12 +7,16 @@ import re
 import sys
 import types
 import typing
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
 
 import attrs
 
 from lungpatch.errors import ConfigurationError, LungpatchError, PluginError
+
+if TYPE_CHECKING:
+    from lungpatch.protocols import Kind
 
 _PLAIN = (bool, int, float, str, type(None))
 
@@ -29,10 +33,20 @@ def setting_names(component: type) -> list[str]:
     return [field.alias or field.name for field in _fields(component)]
 
 
-def create_component(component: type, settings: Mapping[str, Any], *, label: str) -> Any:
+def create_component(
+    component: type,
+    settings: Mapping[str, Any],
+    *,
+    label: str,
+    path: str = "",
+    create: Callable[[Kind, Mapping[str, Any], str], Any] | None = None,
+) -> Any:
     """Make a component from settings as TOML or JSON give them.
 
-    Lists become tuples, and integers become floats where a setting is a float.
+    Lists become tuples, and integers become floats where a setting is a float. A setting whose
+    field has ``metadata={"component": kind}`` is a component itself, given as a table with its
+    ``name`` and settings; with ``metadata={"tables": Table}`` it is a list of tables, each with
+    the settings of the attrs class ``Table``.
 
     Parameters
     ----------
@@ -42,6 +56,11 @@ def create_component(component: type, settings: Mapping[str, Any], *, label: str
         Values by name.
     label : str
         What messages call it, such as ``"scorer 'sad'"``.
+    path : str
+        Where it is in the whole of a configuration, such as ``"model.members[0].scorer"``;
+        messages begin with it. Empty for a component by itself.
+    create : callable, optional
+        Called as ``create(kind, table, path)`` to make components that are settings.
 
     Returns
     -------
@@ -65,33 +84,48 @@ def create_component(component: type, settings: Mapping[str, Any], *, label: str
     'reduction'? Its settings: reduction, region
     """
     fields = {field.alias or field.name: field for field in _fields(component)}
-    known = f"Its settings: {', '.join(fields)}" if fields else "It has no settings"
-    for name in settings:
-        if name not in fields:
-            near = difflib.get_close_matches(str(name), fields, n=1)
-            hint = f"; did you mean {near[0]!r}?" if near else "."
-            raise ConfigurationError(f"{label} has no setting {name!r}{hint} {known}")
-    for name, field in fields.items():
-        if field.default is attrs.NOTHING and name not in settings:
-            raise ConfigurationError(f"{label} needs the setting {name!r}. {known}")
+    with placed(path):
+        _check_names(fields, settings, label)
+    inner = {
+        name: _create_inner(fields[name], value, f"{path}.{name}".lstrip("."), create)
+        for name, value in settings.items()
+        if _holds_components(fields[name])
+    }
+    with placed(path):
+        return _create(component, fields, settings, inner, label)
+
+
+@contextmanager
+def placed(path: str) -> Iterator[None]:
+    """Let errors of ours within the block begin with their place in a configuration.
+
+    Examples
+    --------
+    >>> with placed("model.extractor"):
+    ...     raise ConfigurationError("'scales' must be tuple")
+    Traceback (most recent call last):
+    ...
+    lungpatch.errors.ConfigurationError: [model.extractor]: 'scales' must be tuple
+    """
     try:
-        values = {
-            name: _converted(name, value, _type_of(component, fields[name]))
-            for name, value in settings.items()
-        }
-        return component(**values)
-    except (TypeError, ValueError, ArithmeticError) as error:
-        if isinstance(error, LungpatchError) and not isinstance(error, ConfigurationError):
+        yield
+    except LungpatchError as error:
+        if not path:
             raise
-        raise ConfigurationError(_refusal(label, error, settings)) from error
-    except LungpatchError:
-        raise
-    except Exception as error:
-        raise PluginError(f"{label} cannot be made: {type(error).__name__}: {error}") from error
+        raise type(error)(f"[{path}]: {error}") from error
 
 
-def component_settings(component: object) -> dict[str, Any]:
+def component_settings(
+    component: object, *, name_of: Callable[[Kind, object], str] | None = None
+) -> dict[str, Any]:
     """Return a component's settings as JSON holds them: plain values, and lists for tuples.
+
+    Parameters
+    ----------
+    component : object
+        Of an attrs class.
+    name_of : callable, optional
+        Called as ``name_of(kind, component)`` to name components that are settings.
 
     Raises
     ------
@@ -104,10 +138,116 @@ def component_settings(component: object) -> dict[str, Any]:
     >>> component_settings(SADScorer(reduction="sum"))
     {'reduction': 'sum', 'region': 'lung'}
     """
-    return {
-        field.alias or field.name: _plain(getattr(component, field.name), field, component)
-        for field in _fields(type(component))
-    }
+    settings: dict[str, Any] = {}
+    for field in _fields(type(component)):
+        value = getattr(component, field.name)
+        if "tables" in field.metadata:
+            value = [component_settings(table, name_of=name_of) for table in value]
+        elif "component" in field.metadata and value is not None:
+            assert name_of is not None  # the registry's own way in
+            kind = field.metadata["component"]
+            value = {"name": name_of(kind, value)} | component_settings(value, name_of=name_of)
+        else:
+            value = _plain(value, field, component)
+        settings[field.alias or field.name] = value
+    return settings
+
+
+def inner_components(component: object) -> Iterator[tuple[str, Kind, Any]]:
+    """Yield the components that are settings of a component, at any depth.
+
+    Yields
+    ------
+    path : str
+        Such as ``"members[0].scorer"``.
+    kind : str
+    component : object
+
+    Examples
+    --------
+    >>> from lungpatch.models.ensemble import EnsembleModel, Member
+    >>> from lungpatch.models.pca import PCA
+    >>> from lungpatch.scorers.sad import SADScorer
+    >>> model = EnsembleModel(members=[Member(model=PCA(), scorer=SADScorer())])
+    >>> [(path, kind) for path, kind, _ in inner_components(model)]
+    [('members[0].model', 'model'), ('members[0].scorer', 'scorer')]
+    """
+    for field in _fields(type(component)):
+        name, value = field.alias or field.name, getattr(component, field.name)
+        if "component" in field.metadata and value is not None:
+            yield name, field.metadata["component"], value
+            for path, kind, inner in inner_components(value):
+                yield f"{name}.{path}", kind, inner
+        elif "tables" in field.metadata:
+            for index, table in enumerate(value):
+                for path, kind, inner in inner_components(table):
+                    yield f"{name}[{index}].{path}", kind, inner
+
+
+def _check_names(
+    fields: Mapping[str, attrs.Attribute[Any]], settings: Mapping[str, Any], label: str
+) -> None:
+    known = f"Its settings: {', '.join(fields)}" if fields else "It has no settings"
+    for name in settings:
+        if name not in fields:
+            near = difflib.get_close_matches(str(name), fields, n=1)
+            hint = f"; did you mean {near[0]!r}?" if near else "."
+            raise ConfigurationError(f"{label} has no setting {name!r}{hint} {known}")
+    for name, field in fields.items():
+        if field.default is attrs.NOTHING and name not in settings:
+            raise ConfigurationError(f"{label} needs the setting {name!r}. {known}")
+
+
+def _holds_components(field: attrs.Attribute[Any]) -> bool:
+    return "component" in field.metadata or "tables" in field.metadata
+
+
+def _create_inner(
+    field: attrs.Attribute[Any],
+    value: Any,
+    path: str,
+    create: Callable[[Kind, Mapping[str, Any], str], Any] | None,
+) -> Any:
+    """Make the component, or the tables, that are the value of a setting."""
+    assert create is not None  # the registry's own way in
+    if "component" in field.metadata:
+        # JSON's null is a component that is left out, where the field's default is None.
+        return None if value is None else create(field.metadata["component"], value, path)
+    if not isinstance(value, (list, tuple)) or not all(isinstance(t, Mapping) for t in value):
+        raise ConfigurationError(f"[{path}] must be a list of tables, got {value!r}")
+    table_class = field.metadata["tables"]
+    return tuple(
+        create_component(
+            table_class, table, label="this table", path=f"{path}[{index}]", create=create
+        )
+        for index, table in enumerate(value)
+    )
+
+
+def _create(
+    component: type,
+    fields: Mapping[str, attrs.Attribute[Any]],
+    settings: Mapping[str, Any],
+    inner: Mapping[str, Any],
+    label: str,
+) -> Any:
+    try:
+        values = {
+            name: inner[name]
+            if name in inner
+            else _converted(name, value, _type_of(component, fields[name]))
+            for name, value in settings.items()
+        }
+        return component(**values)
+    except (TypeError, ValueError, ArithmeticError) as error:
+        if isinstance(error, LungpatchError) and not isinstance(error, ConfigurationError):
+            raise
+        given = {name: value for name, value in settings.items() if name not in inner}
+        raise ConfigurationError(_refusal(label, error, given)) from error
+    except LungpatchError:
+        raise
+    except Exception as error:
+        raise PluginError(f"{label} cannot be made: {type(error).__name__}: {error}") from error
 
 
 def _fields(component: type) -> list[attrs.Attribute[Any]]:

@@ -179,7 +179,21 @@ def _convolutions(channels: tuple[int, ...]) -> nn.Sequential:
 
 
 class UpLevel(nn.Module):
-    """Doubled resolution, two convolutions, the encoder's features, and one more convolution."""
+    """Doubled resolution, two convolutions, the encoder's features, and one more convolution.
+
+    Parameters
+    ----------
+    channels : tuple of int
+        Into the first, out of the first, the second and the last convolution.
+    skipped : int
+        Of the encoder's features.
+
+    Examples
+    --------
+    >>> level = UpLevel((8, 4, 4, 4), skipped=2)
+    >>> level(torch.zeros(1, 8, 4, 4), torch.zeros(1, 2, 8, 8)).shape
+    torch.Size([1, 4, 8, 8])
+    """
 
     def __init__(self, channels: tuple[int, ...], skipped: int) -> None:
         super().__init__()
@@ -306,6 +320,10 @@ def load_imlab_network(path: str | os.PathLike[str]) -> IMLABNetwork:
         If there is no such file.
     ConfigurationError
         If it is not HDF5, not a Keras model, of another architecture, or without its weights.
+
+    Examples
+    --------
+    >>> network = load_imlab_network("trained_model.hdf5")             # doctest: +SKIP
     """
     h5py = _h5py()
     path = Path(path)

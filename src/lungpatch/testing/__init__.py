@@ -8,6 +8,7 @@ Each check has a name and is made on pieces of a seeded phantom; what comes of i
 SADScorer(reduction='mean', region='lung'): 16 checks, 16 passed
 """
 
+from lungpatch.testing.extractor_checks import check_extractor
 from lungpatch.testing.model_checks import check_model
 from lungpatch.testing.pytest_checks import CHECKS, parametrize_checks
 from lungpatch.testing.results import CheckReport, CheckResult
@@ -22,6 +23,7 @@ __all__ = [
     "CHECKS",
     "CheckReport",
     "CheckResult",
+    "check_extractor",
     "check_model",
     "check_sampler",
     "check_scorer",

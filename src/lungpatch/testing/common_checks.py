@@ -12,6 +12,7 @@ import attrs
 from lungpatch.errors import PluginError
 from lungpatch.plugins.hookspecs import Register, hookimpl
 from lungpatch.plugins.registry import Registry
+from lungpatch.plugins.settings import inner_components
 from lungpatch.testing.runner import Check, CheckFailedError, Subject, require
 
 _NAME = "checked"
@@ -85,6 +86,10 @@ def _registry(subject: Subject) -> Registry:
         def lungpatch_register(self, register: Register) -> None:
             add = getattr(register, subject.kind)
             add(_NAME, type(subject.component), summary="Checked.")
+            if attrs.has(type(subject.component)):
+                # Those of the same plugin, which need not be installed.
+                for number, (_, kind, inner) in enumerate(inner_components(subject.component)):
+                    getattr(register, kind)(f"inner-{number}", type(inner), summary="A setting.")
 
     return Registry(plugins=[Plugin()])
 

@@ -17,30 +17,60 @@ from lungpatch.testing import samples
 
 @pytest.fixture
 def phantom_image() -> ChestImage:
-    """Give a film of 256 x 256 pixels with a lobar opacity."""
+    """Give a film of 256 x 256 pixels with a lobar opacity.
+
+    Examples
+    --------
+    >>> def test_size(phantom_image):
+    ...     assert phantom_image.shape == (256, 256)
+    """
     return samples.phantom_image()
 
 
 @pytest.fixture
 def phantom_lungs() -> LungMask:
-    """Give the true lungs of ``phantom_image``."""
+    """Give the true lungs of ``phantom_image``.
+
+    Examples
+    --------
+    >>> def test_lungs(phantom_lungs):
+    ...     assert 0.1 < phantom_lungs.fraction < 0.5
+    """
     return samples.phantom_lungs()
 
 
 @pytest.fixture
 def phantom_patches() -> PatchBatch:
-    """Give 15 patches of 32 x 32 pixels."""
+    """Give 15 patches of 32 x 32 pixels.
+
+    Examples
+    --------
+    >>> def test_patches(phantom_patches):
+    ...     assert phantom_patches.pixels.shape == (15, 32, 32)
+    """
     return samples.phantom_patches()
 
 
 @pytest.fixture
 def phantom_reconstruction(phantom_patches: PatchBatch) -> Reconstruction:
-    """Give a noisy reconstruction of ``phantom_patches``."""
+    """Give a noisy reconstruction of ``phantom_patches``.
+
+    Examples
+    --------
+    >>> def test_length(phantom_patches, phantom_reconstruction):
+    ...     assert len(phantom_reconstruction) == len(phantom_patches)
+    """
     return samples.phantom_reconstruction(phantom_patches)
 
 
 @pytest.fixture
 def phantom_source() -> Iterator[PatchStore]:
-    """Give 64 patches of 32 x 32 pixels, as a model's ``fit`` takes them."""
+    """Give 64 patches of 32 x 32 pixels, as a model's ``fit`` takes them.
+
+    Examples
+    --------
+    >>> def test_source(phantom_source):
+    ...     assert len(phantom_source) == 64
+    """
     with samples.phantom_source() as source:
         yield source

@@ -6,13 +6,11 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from lungpatch.containers import PatchBatch, Reconstruction, TrainingHistory
-from lungpatch.errors import LungpatchError, NotFittedError
+from lungpatch.errors import NotFittedError
 from lungpatch.protocols import EpochCallback, ReconstructionModel
 from lungpatch.testing.common_checks import COMMON_CHECKS, require_readable
 from lungpatch.testing.comparing import (
@@ -33,11 +31,12 @@ from lungpatch.testing.runner import (
     run_checks,
 )
 from lungpatch.testing.samples import PATCHES, phantom_patches, phantom_source
-
-State = dict[str, NDArray[Any]]
-
-_REFUSALS = (LungpatchError, AttributeError, LookupError, TypeError, ValueError)
-"""What lungpatch.load_pipeline takes for a state that does not fit."""
+from lungpatch.testing.state_checks import (
+    State,
+    require_wrong_states_refused,
+    saved_state,
+    wrong_states,
+)
 
 
 def check_model(
@@ -237,7 +236,7 @@ def state_round_trip(subject: Subject) -> None:
 
     model, restored = _fitted(subject), subject.fresh()
     with explained("state() returns a dict of named numpy arrays of numbers; load_state takes it."):
-        restored.load_state(load(save(_state(model))))
+        restored.load_state(load(save(saved_state(model))))
     wanted = _reconstruct(model, _patches(subject))
     differs = difference(_reconstruct(restored, _patches(subject)), wanted, exact=True)
     require(
@@ -249,29 +248,14 @@ def state_round_trip(subject: Subject) -> None:
 
 def wrong_state_is_refused(subject: Subject) -> None:
     """load_state refuses a state with a missing name or an array of another shape."""
-    for fault, state in _wrong_states(_state(_fitted(subject))).items():
-        model = subject.fresh()
-        try:
-            model.load_state(state)
-        except _REFUSALS:
-            continue
-        except Exception as error:
-            raise CheckFailedError(
-                f"It raised {type(error).__name__} for one where {fault}, which ends "
-                "lungpatch.load_pipeline in a traceback. Compare names, shapes and dtypes first, "
-                "and raise lungpatch.errors.ConfigurationError."
-            ) from error
-        raise CheckFailedError(
-            f"It took one where {fault}. Compare names, shapes and dtypes first, and raise "
-            "lungpatch.errors.ConfigurationError."
-        )
+    require_wrong_states_refused(subject, saved_state(_fitted(subject)))
 
 
 def refused_state_changes_nothing(subject: Subject) -> None:
     """A model that refuses a state is as it was before."""
     model = _fitted(subject)
     wanted = _reconstruct(model, _patches(subject))
-    for fault, state in _wrong_states(_state(model)).items():
+    for fault, state in wrong_states(saved_state(model)).items():
         # Other values than its own, or a half-taken state would not show.
         other = {name: np.asarray(array + 1, array.dtype) for name, array in state.items()}
         try:
@@ -335,20 +319,3 @@ def _fitted(subject: Subject) -> ReconstructionModel:
 
 def _reconstruct(model: ReconstructionModel, patches: PatchBatch) -> State:
     return arrays_of(model.reconstruct(patches))
-
-
-def _state(model: ReconstructionModel) -> State:
-    # As saving does it: safetensors writes the memory of a strided array in the wrong order.
-    return {name: np.array(array, order="C") for name, array in model.state().items()}
-
-
-def _wrong_states(state: State) -> dict[str, State]:
-    """Return states that do not fit, by what is wrong; none where nothing is learnt."""
-    if not state:
-        return {}
-    last = list(state)[-1]
-    others = {name: array for name, array in state.items() if name != last}
-    return {
-        f"{last!r} is missing": others,
-        f"{last!r} has another shape": {**others, last: np.stack([state[last]] * 2)},
-    }

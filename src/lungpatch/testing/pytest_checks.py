@@ -10,6 +10,7 @@ import attrs
 from lungpatch.errors import ConfigurationError
 from lungpatch.plugins.hookspecs import KINDS
 from lungpatch.protocols import Kind
+from lungpatch.testing.extractor_checks import EXTRACTOR_CHECKS
 from lungpatch.testing.model_checks import MODEL_CHECKS
 from lungpatch.testing.runner import Check, Subject, check_arguments, run_check
 from lungpatch.testing.sampler_checks import SAMPLER_CHECKS
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 CHECKS: dict[Kind, tuple[Check, ...]] = {
     "segmenter": SEGMENTER_CHECKS,
     "sampler": SAMPLER_CHECKS,
+    "extractor": EXTRACTOR_CHECKS,
     "model": MODEL_CHECKS,
     "scorer": SCORER_CHECKS,
     "thresholder": THRESHOLDER_CHECKS,
@@ -63,7 +65,7 @@ def parametrize_checks(
 
     Parameters
     ----------
-    kind : {"segmenter", "sampler", "model", "scorer", "thresholder"}
+    kind : {"segmenter", "sampler", "extractor", "model", "scorer", "thresholder"}
     *components : object
         One or several, such as one class with several settings.
     expected_failures : mapping of str to str, optional

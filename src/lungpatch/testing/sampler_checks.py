@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import ndimage
 
 from lungpatch.containers import ChestImage, LungMask, PatchBatch
 from lungpatch.errors import ConfigurationError
@@ -26,6 +27,13 @@ from lungpatch.testing.runner import Check, Subject, explained, require, run_che
 from lungpatch.testing.samples import phantom_image, phantom_lungs
 
 _LARGEST_SIDE = 1024
+
+_LEAST_CORRELATION = 0.5
+_WRONG_SHARE = 0.02
+_MAPPING = (
+    "corners is the image's row and column that the patch begins at, extents how many rows and "
+    "columns it shows; image row r from there lies in patch row floor((r + 1/2) P / rows)."
+)
 
 
 def check_sampler(
@@ -97,27 +105,61 @@ def batch_names_its_image(subject: Subject) -> None:
 
 
 def corners_inside_image(subject: Subject) -> None:
-    """Every patch lies within its image."""
+    """Every patch lies within its image; one that was resampled overlaps it at least."""
     image, lungs = _film(subject)
     found = _sample(subject.fresh(), image, lungs)
-    outside = found.corners[~_inside(found)].tolist()
+    wrong = found.corners[~(_inside(found) | _is_resampled(found) & _overlaps(found))].tolist()
     require(
-        not outside,
-        f"{len(outside)} of {len(found)} do not, with the corners {outside[:3]}. A corner is the "
-        "patch's first pixel (row, column), from 0 to the image's side minus patch_size.",
+        not wrong,
+        f"{len(wrong)} of {len(found)} do not, with the corners {wrong[:3]}. A corner is the "
+        "patch's first pixel (row, column), from 0 to the image's side minus patch_size. What was "
+        "resampled says so in extents.",
     )
 
 
 def pixels_are_cut_at_corners(subject: Subject) -> None:
-    """A patch's pixels are the image's at its corner."""
+    """The pixels of a patch that was not resampled are the image's at its corner."""
     image, _ = _film(subject)
     _require_cut(_sample(subject.fresh(), *_film(subject)), "pixels", image.pixels)
 
 
 def lung_is_cut_at_corners(subject: Subject) -> None:
-    """A patch's lung is the mask's at its corner."""
+    """The lung of a patch that was not resampled is the mask's at its corner."""
     _, lungs = _film(subject)
     _require_cut(_sample(subject.fresh(), *_film(subject)), "lung", lungs.pixels)
+
+
+def resampled_pixels_show_their_box(subject: Subject) -> None:
+    """A resampled patch shows corner and extents: it is dark and bright where the image is."""
+    from scipy.stats import spearmanr
+
+    image, lungs = _film(subject)
+    for patch in _resampled(_sample(subject.fresh(), image, lungs)):
+        seen = _resampled_box(image.pixels, patch)
+        inside = np.isfinite(seen)
+        if np.ptp(seen[inside]) > 0:
+            alike = spearmanr(seen[inside], patch.pixels[0][inside]).statistic
+            # Grey levels may be stretched, also by neighbourhood, but not moved.
+            require(
+                alike >= _LEAST_CORRELATION,
+                f"The rank correlation of their grey levels is {alike:.2f}. {_MAPPING}",
+            )
+
+
+def resampled_lung_shows_its_box(subject: Subject) -> None:
+    """A resampled patch's lung is the mask's of its corner and extents."""
+    image, lungs = _film(subject)
+    for patch in _resampled(_sample(subject.fresh(), image, lungs)):
+        size = np.ceil(3 * patch.extents[0] / patch.patch_size).astype(int)
+        # Only where all around a pixel is, or is not, lung: borders depend on the resampling.
+        surely = _resampled_box(ndimage.minimum_filter(lungs.pixels, size), patch, smooth=False)
+        maybe = _resampled_box(ndimage.maximum_filter(lungs.pixels, size), patch, smooth=False)
+        wrong = (surely == 1) & ~patch.lung[0] | (maybe == 0) & patch.lung[0]
+        share = wrong.sum() / max(1, ((surely == 1) | (maybe == 0)).sum())
+        require(
+            share <= _WRONG_SHARE,
+            f"{share:.0%} of its pixels say otherwise. {_MAPPING}",
+        )
 
 
 def takes_any_shape(subject: Subject) -> None:
@@ -196,6 +238,8 @@ SAMPLER_CHECKS = (
     Check(corners_inside_image),
     Check(pixels_are_cut_at_corners),
     Check(lung_is_cut_at_corners),
+    Check(resampled_pixels_show_their_box),
+    Check(resampled_lung_shows_its_box),
     Check(takes_any_shape),
     Check(takes_empty_mask),
     Check(inputs_unchanged),
@@ -218,14 +262,47 @@ def _sample(sampler: PatchSampler, image: ChestImage, lungs: LungMask) -> PatchB
     return sampler.sample(image, lungs, rng=np.random.default_rng(0))
 
 
-def _inside(batch: PatchBatch) -> Any:
+def _is_resampled(batch: PatchBatch) -> NDArray[np.bool_]:
+    return np.asarray((batch.extents != batch.patch_size).any(axis=1))
+
+
+def _inside(batch: PatchBatch) -> NDArray[np.bool_]:
     last = np.array(batch.image_shape) - batch.patch_size
-    return np.logical_and.reduce((batch.corners >= 0) & (batch.corners <= last), axis=1)
+    inside = ((batch.corners >= 0) & (batch.corners <= last)).all(axis=1)
+    return np.asarray(inside & ~_is_resampled(batch))
+
+
+def _overlaps(batch: PatchBatch) -> NDArray[np.bool_]:
+    end = batch.corners + batch.extents
+    return np.asarray(((end > 0) & (batch.corners < batch.image_shape)).all(axis=1))
+
+
+def _resampled(batch: PatchBatch) -> Iterator[PatchBatch]:
+    """Yield the resampled patches that overlap the image; the check of corners reports others."""
+    for index in np.flatnonzero(_is_resampled(batch) & _overlaps(batch)):
+        yield batch[index : index + 1]
+
+
+def _resampled_box(
+    whole: NDArray[Any], patch: PatchBatch, *, smooth: bool = True
+) -> NDArray[np.float64]:
+    """Return what one patch's corner and extents show of an image, (P, P); NaN beyond it."""
+    side = patch.patch_size
+    step = patch.extents[0] / side
+    values = whole.astype(np.float64)
+    if smooth:
+        values = ndimage.uniform_filter(values, np.maximum(1, np.rint(step)).astype(int))
+    rows, columns = patch.corners[0, :, None] + (np.arange(side) + 0.5) * step[:, None] - 0.5
+    places = np.meshgrid(rows, columns, indexing="ij")
+    seen: NDArray[np.float64] = ndimage.map_coordinates(
+        values, places, order=1 if smooth else 0, mode="constant", cval=np.nan
+    )
+    return seen
 
 
 def _require_cut(batch: PatchBatch, name: str, whole: NDArray[Any]) -> None:
     side = batch.patch_size
-    # corners_inside_image reports the others.
+    # Other checks look at the rest.
     for index in np.flatnonzero(_inside(batch)):
         row, column = batch.corners[index].tolist()
         found = getattr(batch, name)[index]

@@ -49,8 +49,8 @@ def temporary_plugin(plugin: ModuleType | Callable[[Register], None]) -> Iterato
     >>> def register(register):
     ...     register.scorer("mine", SADScorer, summary="Mean absolute difference.")
     >>> with temporary_plugin(register) as registry:
-    ...     registry.names("scorer")
-    ['l2', 'mine', 'sad', 'ssim']
+    ...     "mine" in registry.names("scorer")
+    True
     """
     module = plugin if isinstance(plugin, ModuleType) else _module_of(plugin)
     name = module.__name__

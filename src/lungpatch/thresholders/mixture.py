@@ -116,6 +116,14 @@ def fit_gaussian_mixture(
     ------
     InsufficientDataError
         If there are fewer distinct scores than components.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> scores = np.array([0.0, 1.0, 2.0, 10.0, 11.0, 12.0])
+    >>> weights, means, variances = fit_gaussian_mixture(scores, 2)
+    >>> weights.round(3).tolist(), means.round(3).tolist()
+    ([0.5, 0.5], [1.0, 11.0])
     """
     thresholds = least_variance_thresholds(scores, n_components)
     centre, scale = scores.mean(), scores.std()

@@ -81,7 +81,13 @@ class MultiOtsuThresholder(LearntThresholds):
 
 
 def between(low: Any, high: Any) -> NDArray[np.float64]:
-    """Midway between two scores; never ``high`` itself, so that ``high`` lies above it."""
+    """Midway between two scores; never ``high`` itself, so that ``high`` lies above it.
+
+    Examples
+    --------
+    >>> float(between(1.0, 2.0))
+    1.5
+    """
     middle = np.asarray(low / 2 + high / 2, dtype=np.float64)
     return np.where((middle >= low) & (middle < high), middle, low)
 

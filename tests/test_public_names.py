@@ -1,0 +1,191 @@
+"""Every public name has a docstring, an example and a test: the lists of those without are empty.
+
+Public is what the API pages document. A module is in an API page or among the INTERNAL ones below,
+never neither, so nothing escapes by being forgotten. A class's example stands for its methods.
+"""
+
+import importlib
+import inspect
+import pkgutil
+import re
+from functools import cache, cached_property
+from pathlib import Path
+
+import pytest
+
+import lungpatch
+
+TESTS = Path(__file__).parent
+DOCS = TESTS.parent / "docs"
+
+SHARED = "shared by the components of one kind; no promise to others"
+ONE_CHECK_A_FUNCTION = "its checks are listed by lungpatch.testing.CHECKS, each with its promise"
+INTERNAL = {
+    "lungpatch.cli": "docs/command-line.md documents the commands",
+    "lungpatch.datasets.tables": "shared by the loaders",
+    "lungpatch.models.compact_unet": SHARED,
+    "lungpatch.models.convolutional": SHARED,
+    "lungpatch.models.film_augmentation": SHARED,
+    "lungpatch.models.lesion_painting": SHARED,
+    "lungpatch.models.lesion_trained": SHARED,
+    "lungpatch.models.network_model": SHARED,
+    "lungpatch.models.state_checks": SHARED,
+    "lungpatch.models.torch_adapter": SHARED,
+    "lungpatch.plugins.builtins": "our own plugin; lungpatch plugins lists what it registers",
+    "lungpatch.plugins.settings": "used by the registry alone",
+    "lungpatch.samplers.cutting": SHARED,
+    "lungpatch.scorers.region": SHARED,
+    "lungpatch.segmenters.lung_network": "the network of the segmenter unet, for training/",
+    "lungpatch.testing.common_checks": ONE_CHECK_A_FUNCTION,
+    "lungpatch.testing.comparing": SHARED,
+    "lungpatch.testing.model_checks": ONE_CHECK_A_FUNCTION,
+    "lungpatch.testing.pytest_checks": "lungpatch.testing documents parametrize_checks",
+    "lungpatch.testing.random_state": SHARED,
+    "lungpatch.testing.runner": SHARED,
+    "lungpatch.testing.samples": "the phantom behind lungpatch.testing.fixtures",
+    "lungpatch.testing.sampler_checks": ONE_CHECK_A_FUNCTION,
+    "lungpatch.testing.scorer_checks": ONE_CHECK_A_FUNCTION,
+    "lungpatch.testing.segmenter_checks": ONE_CHECK_A_FUNCTION,
+    "lungpatch.testing.thresholder_checks": ONE_CHECK_A_FUNCTION,
+    "lungpatch.thresholders.checks": SHARED,
+}
+
+
+@cache
+def _modules():
+    """All modules without a leading underscore, by name."""
+    names = [info.name for info in pkgutil.walk_packages(lungpatch.__path__, "lungpatch.")]
+    return {name: importlib.import_module(name) for name in names if not re.search(r"\._", name)}
+
+
+@cache
+def _documented():
+    pages = [path.read_text(encoding="utf-8") for path in DOCS.rglob("*.md")]
+    return set(re.findall(r"^\.\. automodule:: (\S+)$", "\n".join(pages), flags=re.MULTILINE))
+
+
+def _described(value):
+    """The object that a fixture of pytest, a class method or a cached property holds."""
+    for attribute in ("_get_wrapped_function", "__func__", "func"):
+        inner = getattr(value, attribute, None)
+        if inner is not None:
+            return inner() if attribute == "_get_wrapped_function" else inner
+    return value
+
+
+def _own_names(module):
+    """Yield functions and classes without a leading underscore that a module itself defines."""
+    for name, value in vars(module).items():
+        value = value if inspect.isclass(value) else _described(value)
+        if inspect.isfunction(value) or inspect.isclass(value):
+            if value.__module__ == module.__name__ and not name.startswith("_"):
+                yield name, value
+
+
+@cache
+def _names():
+    """Public functions and classes, by full name."""
+    found = {}
+    for module_name in sorted(_documented()):
+        module = importlib.import_module(module_name)
+        # A package documents what it takes from its modules, if it lists it.
+        exported = [_described(getattr(module, name)) for name in getattr(module, "__all__", ())]
+        listed = [value for value in exported if inspect.isfunction(value) or inspect.isclass(value)]
+        for value in (*listed, *(value for _, value in _own_names(module))):
+            found[f"{value.__module__}.{value.__qualname__}"] = value
+    return found
+
+
+@cache
+def _members():
+    """Public methods and properties of those classes, by full name, where they are defined."""
+    found = {}
+    for owner, value in _names().items():
+        for name, member in vars(value).items() if inspect.isclass(value) else ():
+            member = _described(member)
+            is_ours = inspect.isfunction(member) or isinstance(member, (property, cached_property))
+            if is_ours and not name.startswith("_"):
+                found[f"{owner}.{name}"] = member
+    return found
+
+
+def _has_docstring(value):
+    return bool((value.__doc__ or "").strip())
+
+
+def _inherits_docstring(full_name):
+    """Whether a base class says already what the method does."""
+    owner, name = full_name.rsplit(".", 1)
+    bases = _names()[owner].__mro__[1:]
+    return any(_has_docstring(getattr(base, name)) for base in bases if hasattr(base, name))
+
+
+@cache
+def _words_in_tests():
+    own = Path(__file__)
+    texts = (path.read_text(encoding="utf-8") for path in TESTS.rglob("*.py") if path != own)
+    return set(re.findall(r"\w+", "\n".join(texts)))
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "lungpatch.pipeline.Pipeline",
+        "lungpatch.pipeline.Pipeline.detect",
+        "lungpatch.containers.LungMask.frame",
+        "lungpatch.containers.LungMask.fraction",
+        "lungpatch.containers.PatchBatch.concatenate",
+        "lungpatch.testing.fixtures.phantom_image",
+        "lungpatch.testing.scorer_checks.check_scorer",
+    ],
+)
+def test_the_walk_finds_what_it_should(name):
+    assert name in _names() | _members()
+
+
+def test_nothing_escapes_the_api():
+    modules = _modules()
+    escaped = [
+        f"{module_name}.{name}"
+        for module_name in modules.keys() - INTERNAL.keys()
+        for name, value in _own_names(modules[module_name])
+        if value not in _names().values()
+    ]
+    assert escaped == []
+
+
+def test_internal_modules_are_there_and_not_in_the_api():
+    assert INTERNAL.keys() - _modules().keys() == set()
+    assert INTERNAL.keys() & _documented() == set()
+
+
+def test_all_have_a_docstring():
+    missing = [name for name, value in _names().items() if not _has_docstring(value)]
+    for name, value in _members().items():
+        if not _has_docstring(value) and not _inherits_docstring(name):
+            missing.append(name)
+    assert missing == []
+
+
+def test_internal_modules_say_what_they_are_for():
+    assert [name for name in INTERNAL if not _has_docstring(_modules()[name])] == []
+
+
+def test_all_have_an_example():
+    assert [name for name, value in _names().items() if ">>>" not in (value.__doc__ or "")] == []
+
+
+def test_all_are_named_in_a_test():
+    words = _words_in_tests()
+    names = (*_names(), *_members())
+    assert [name for name in names if name.rsplit(".", 1)[1] not in words] == []
+
+
+def test_every_command_is_in_the_page_of_commands():
+    from typer.main import get_command
+
+    from lungpatch.cli import app
+
+    page = (DOCS / "command-line.md").read_text(encoding="utf-8")
+    commands = set(get_command(app).commands)
+    assert {name for name in commands if f"$ lungpatch {name}" not in page} == set()
