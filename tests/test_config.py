@@ -87,7 +87,14 @@ def test_every_preset_builds():
 
 @pytest.mark.parametrize(
     ("text", "value"),
-    [("3", 3), ("0.5", 0.5), ("true", True), ("[1, 2]", [1, 2]), ("cpu", "cpu"), ("a = b", "a = b")],
+    [
+        ("3", 3),
+        ("0.5", 0.5),
+        ("true", True),
+        ("[1, 2]", [1, 2]),
+        ("cpu", "cpu"),
+        ("a = b", "a = b"),
+    ],
 )
 def test_settings_on_the_command_line_are_read_as_in_toml(text, value):
     assert parse_settings([f"key={text}"]) == {"key": value}

@@ -77,9 +77,9 @@ def _own_names(module):
     """Yield functions and classes without a leading underscore that a module itself defines."""
     for name, value in vars(module).items():
         value = value if inspect.isclass(value) else _described(value)
-        if inspect.isfunction(value) or inspect.isclass(value):
-            if value.__module__ == module.__name__ and not name.startswith("_"):
-                yield name, value
+        documentable = inspect.isfunction(value) or inspect.isclass(value)
+        if documentable and value.__module__ == module.__name__ and not name.startswith("_"):
+            yield name, value
 
 
 @cache
@@ -90,7 +90,9 @@ def _names():
         module = importlib.import_module(module_name)
         # A package documents what it takes from its modules, if it lists it.
         exported = [_described(getattr(module, name)) for name in getattr(module, "__all__", ())]
-        listed = [value for value in exported if inspect.isfunction(value) or inspect.isclass(value)]
+        listed = [
+            value for value in exported if inspect.isfunction(value) or inspect.isclass(value)
+        ]
         for value in (*listed, *(value for _, value in _own_names(module))):
             found[f"{value.__module__}.{value.__qualname__}"] = value
     return found

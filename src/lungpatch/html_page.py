@@ -137,7 +137,7 @@ class HtmlPage:
 
 
 def png(picture: NDArray[np.uint8]) -> bytes:
-    """Encode a picture as PNG.
+    r"""Encode a picture as PNG.
 
     Parameters
     ----------

@@ -139,8 +139,8 @@ def test_an_extractor_that_learns_is_fitted_first_and_saved():
 
 
 def test_an_extractor_interrupted_before_it_learnt_anything():
-    with PatchStore(SIDE) as store, pytest.raises(KeyboardInterrupt):
+    model = AtlasModel(patch_size=SIDE, extractor=Learner(stop="interrupted"))
+    with PatchStore(SIDE) as store:
         store.add(batch_of(np.zeros((2, SIDE, SIDE))))
-        AtlasModel(patch_size=SIDE, extractor=Learner(stop="interrupted")).fit(
-            store, rng=np.random.default_rng(0)
-        )
+        with pytest.raises(KeyboardInterrupt):
+            model.fit(store, rng=np.random.default_rng(0))

@@ -62,7 +62,8 @@ class AtlasModel(FeatureModel):
     """
 
     extractor: FeatureExtractor = attrs.field(
-        factory=lambda: StatisticsExtractor(statistics=("grey",), scales=(0.04,)),
+        # mypy cannot tell what `tuple` as a converter takes.
+        factory=lambda: StatisticsExtractor(statistics=("grey",), scales=(0.04,)),  # type: ignore[arg-type]
         validator=validators.instance_of(FeatureExtractor),  # type: ignore[type-abstract]
         metadata={"component": "extractor"},
     )

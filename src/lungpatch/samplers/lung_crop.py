@@ -118,12 +118,13 @@ class LungCropSampler:
         # A picture of one grey level stays as it is instead of becoming noise.
         if white - black < 1e-6:
             return pixels
-        stretched = np.clip((pixels - black) / (white - black), 0.0, 1.0).astype(np.float32)
-        if self.intensity != "clahe":
-            return stretched
-        from skimage.exposure import equalize_adapthist
+        stretched = np.clip((pixels - black) / (white - black), 0.0, 1.0)
+        if self.intensity == "clahe":
+            from skimage.exposure import equalize_adapthist
 
-        return np.clip(equalize_adapthist(stretched), 0.0, 1.0).astype(np.float32)
+            stretched = np.clip(equalize_adapthist(stretched), 0.0, 1.0)
+        normalised: FloatImage = stretched.astype(np.float32)
+        return normalised
 
 
 def _resample(
@@ -139,4 +140,5 @@ def _resample(
     height, width = extent.tolist()
     box = padded[row : row + height, column : column + width]
     resized = Image.fromarray(box).resize((side, side), Image.Resampling.BILINEAR)
-    return np.clip(np.asarray(resized), 0.0, 1.0)
+    clipped: FloatImage = np.clip(np.asarray(resized), 0.0, 1.0)
+    return clipped
