@@ -23,8 +23,11 @@ ONE_CHECK_A_FUNCTION = "its checks are listed by lungpatch.testing.CHECKS, each 
 INTERNAL = {
     "lungpatch.cli": "docs/command-line.md documents the commands",
     "lungpatch.datasets.tables": "shared by the loaders",
+    "lungpatch.features.network_extractor": SHARED,
+    "lungpatch.features.ready": SHARED,
     "lungpatch.models.compact_unet": SHARED,
     "lungpatch.models.convolutional": SHARED,
+    "lungpatch.models.feature_model": SHARED,
     "lungpatch.models.film_augmentation": SHARED,
     "lungpatch.models.lesion_painting": SHARED,
     "lungpatch.models.lesion_trained": SHARED,
@@ -38,6 +41,7 @@ INTERNAL = {
     "lungpatch.segmenters.lung_network": "the network of the segmenter unet, for training/",
     "lungpatch.testing.common_checks": ONE_CHECK_A_FUNCTION,
     "lungpatch.testing.comparing": SHARED,
+    "lungpatch.testing.extractor_checks": ONE_CHECK_A_FUNCTION,
     "lungpatch.testing.model_checks": ONE_CHECK_A_FUNCTION,
     "lungpatch.testing.pytest_checks": "lungpatch.testing documents parametrize_checks",
     "lungpatch.testing.random_state": SHARED,
@@ -46,6 +50,7 @@ INTERNAL = {
     "lungpatch.testing.sampler_checks": ONE_CHECK_A_FUNCTION,
     "lungpatch.testing.scorer_checks": ONE_CHECK_A_FUNCTION,
     "lungpatch.testing.segmenter_checks": ONE_CHECK_A_FUNCTION,
+    "lungpatch.testing.state_checks": SHARED,
     "lungpatch.testing.thresholder_checks": ONE_CHECK_A_FUNCTION,
     "lungpatch.thresholders.checks": SHARED,
 }
@@ -134,7 +139,7 @@ def _words_in_tests():
     [
         "lungpatch.pipeline.Pipeline",
         "lungpatch.pipeline.Pipeline.detect",
-        "lungpatch.containers.LungMask.frame",
+        "lungpatch.containers.LungMask.right",
         "lungpatch.containers.LungMask.fraction",
         "lungpatch.containers.PatchBatch.concatenate",
         "lungpatch.testing.fixtures.phantom_image",

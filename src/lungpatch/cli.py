@@ -111,8 +111,14 @@ def fit(
 @app.command()
 def detect(
     images: Images,
-    pipeline: Annotated[Path, typer.Option(help="A pipeline saved by `lungpatch fit`.")],
     out: Annotated[Path, typer.Option(help="Folder for the results; made if it is missing.")],
+    pipeline: Annotated[
+        str,
+        typer.Option(
+            help="`default` or `paper`, which come with lungpatch, or a pipeline saved by "
+            "`lungpatch fit`."
+        ),
+    ] = "default",
 ) -> None:
     """Find where radiographs depart from healthy lung.
 

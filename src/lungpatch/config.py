@@ -40,7 +40,7 @@ def preset_names() -> list[str]:
     Examples
     --------
     >>> preset_names()
-    ['paper']
+    ['default', 'paper']
     """
     folder = resources.files("lungpatch").joinpath("presets")
     return sorted(

@@ -11,6 +11,7 @@ import json
 import os
 import platform
 from collections.abc import Iterator
+from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -107,13 +108,29 @@ def save_pipeline(pipeline: Pipeline, path: Path, *, registry: Registry | None =
     return path
 
 
+def shipped_pipelines() -> dict[str, Path]:
+    """Return the fitted pipelines that come with lungpatch: folder by name.
+
+    `load_pipeline` takes their names. Their model cards lie in ``lungpatch/weights``.
+
+    Examples
+    --------
+    >>> sorted(shipped_pipelines())
+    ['default', 'paper']
+    """
+    # Not a zip: torch, which everything here needs, cannot be imported from one either.
+    folder = Path(str(resources.files("lungpatch").joinpath("weights")))
+    return {path.stem: path for path in sorted(folder.glob("*.lungpatch"))}
+
+
 def load_pipeline(path: str | os.PathLike[str], *, registry: Registry | None = None) -> Pipeline:
-    """Read a pipeline that `Pipeline.save` wrote.
+    """Read a fitted pipeline: one that comes with lungpatch, or one that `Pipeline.save` wrote.
 
     Parameters
     ----------
-    path : path
-        The folder.
+    path : str or path
+        ``"default"``: the shipped detector; ``"paper"``: the paper's, fitted; or a folder. A
+        folder of such a name is ``"./default"``.
     registry : Registry, optional
         Where component names are looked up; by default all installed plugins.
 
@@ -135,7 +152,7 @@ def load_pipeline(path: str | os.PathLike[str], *, registry: Registry | None = N
     ...
     lungpatch.errors.SavedPipelineError: nowhere.lungpatch: no saved pipeline is there...
     """
-    folder = Path(path)
+    folder = shipped_pipelines().get(os.fspath(path)) or Path(path)
     registry = registry or default_registry()
     _check_files(folder)
     content = _read_json(folder / SETTINGS_FILE)

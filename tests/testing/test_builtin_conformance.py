@@ -64,6 +64,7 @@ SETTINGS = {
             {"patch_size": 32, "extractor": TINY_ENCODER, "search": "global"},
         ],
         "gaussian": [{"patch_size": 16, "extractor": STATISTICS, "n_channels": 4}],
+        "lesion-head": [{"patch_size": 16, "extractor": STATISTICS, "passes": 2}],
         "atlas": [{"patch_size": 16}],
         "ensemble": [{"members": MEMBERS}],
     },

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from lungpatch.scorers.sad import SADScorer
-from lungpatch.testing import CheckReport, CheckResult
+from lungpatch.testing import CheckReport, CheckResult, samples
 from lungpatch.testing.fixtures import (  # noqa: F401 - used by name, as pytest does
     phantom_image,
     phantom_lungs,
@@ -22,9 +22,10 @@ def test_image_and_lungs_are_of_one_film(request):
     assert lungs.right.any()
 
 
-def test_patches_are_cut_from_that_film(request):
-    image = request.getfixturevalue("phantom_image")
+def test_patches_are_cut_from_the_film_they_name(request):
     patches = request.getfixturevalue("phantom_patches")
+    image = samples.phantom_image(patches.image_shape)
+    assert patches.image_id == image.image_id
     assert len(patches) == 15
     for pixels, (row, column) in zip(patches.pixels, patches.corners, strict=True):
         np.testing.assert_array_equal(pixels, image.pixels[row : row + 32, column : column + 32])

@@ -101,6 +101,43 @@ class CallsAllLung(GoodSampler):
         return attrs.evolve(batch, lung=np.ones_like(batch.lung))
 
 
+@attrs.define(kw_only=True, eq=False)
+class HalvedFilm(GoodSampler):
+    """The whole film at half its size: resampled, and right."""
+
+    patch_size: int = 64
+
+    def corners(self, image, rng):
+        return np.zeros((1, 2), np.int64)
+
+    def cut(self, image, lungs, corners):
+        places = [(np.arange(self.patch_size) * n) // self.patch_size for n in image.shape]
+        return PatchBatch(
+            pixels=image.pixels[np.ix_(*places)][None],
+            corners=corners,
+            extents=np.array([image.shape]),
+            lung=lungs.pixels[np.ix_(*places)][None],
+            image_shape=image.shape,
+            image_id=image.image_id,
+        )
+
+
+@breaks("resampled_pixels_show_their_box", "row floor((r + 1/2) P / rows)")
+@attrs.define(kw_only=True, eq=False)
+class UpsideDown(HalvedFilm):
+    def cut(self, image, lungs, corners):
+        batch = HalvedFilm().cut(image, lungs, corners)
+        return attrs.evolve(batch, pixels=batch.pixels[:, ::-1])
+
+
+@breaks("resampled_lung_shows_its_box", "% of its pixels say otherwise")
+@attrs.define(kw_only=True, eq=False)
+class LungElsewhere(HalvedFilm):
+    def cut(self, image, lungs, corners):
+        batch = HalvedFilm().cut(image, lungs, corners)
+        return attrs.evolve(batch, lung=~batch.lung)
+
+
 @breaks("takes_any_shape", "Take rows and columns from image.shape")
 @attrs.define(kw_only=True, eq=False)
 class SquareOnly(GoodSampler):
@@ -159,8 +196,9 @@ class SeedsNumpy(GoodSampler):
         return GoodSampler().corners(image, rng)
 
 
-def test_good_sampler_passes():
-    report = check_sampler(GoodSampler()).raise_on_failure()
+@pytest.mark.parametrize("sampler", [GoodSampler(), HalvedFilm()])
+def test_good_sampler_passes(sampler):
+    report = check_sampler(sampler).raise_on_failure()
     assert {result.status for result in report} == {"passed"}
 
 

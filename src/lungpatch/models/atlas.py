@@ -14,9 +14,9 @@ from lungpatch.containers import PatchBatch, Reconstruction
 from lungpatch.errors import ConfigurationError
 from lungpatch.features.places import known_places, nearest_known
 from lungpatch.features.statistics import StatisticsExtractor
-from lungpatch.models.feature_model import FeatureModel, HealthyFeatures
+from lungpatch.models.feature_model import FeatureModel
 from lungpatch.models.state_checks import check_state
-from lungpatch.protocols import FeatureExtractor
+from lungpatch.protocols import FeatureExtractor, PatchSource
 
 LEAST_SPREAD = 0.05
 """Least standard deviation at a place, as a share of that over all places."""
@@ -94,8 +94,9 @@ class AtlasModel(FeatureModel):
         return Reconstruction(target=z, expected=np.zeros_like(z))
 
     def _learn(
-        self, healthy: HealthyFeatures, rng: np.random.Generator
+        self, source: PatchSource, rng: np.random.Generator
     ) -> tuple[dict[str, NDArray[Any]], dict[str, float]]:
+        healthy = self._healthy(source, rng)
         counts = healthy.lung.sum(axis=0)
         known = known_places(healthy.lung)
         rows, columns = nearest_known(known)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
 from typing import Any
 
@@ -230,12 +231,14 @@ class EnsembleModel:
                     f"{healthy.dtype} {healthy.shape}"
                 )
             calibration.append(healthy)
-        for index, member in enumerate(self.members):
+        # Into copies, so that nothing is taken over if one of them refuses.
+        members = copy.deepcopy(self.members)
+        for index, member in enumerate(members):
             start = f"{index}.model."
             member.model.load_state(
                 {k.removeprefix(start): v for k, v in state.items() if k.startswith(start)}
             )
-        self.calibration_ = tuple(calibration)
+        self.members, self.calibration_ = members, tuple(calibration)
 
     @property
     def _grid(self) -> int:

@@ -110,7 +110,7 @@ class FeatureModel:
         )
         if history.stopped == "interrupted" and not history.epochs:
             raise KeyboardInterrupt  # it has learnt nothing
-        self.learnt_, figures = self._learn(self._healthy(source, rng), rng)
+        self.learnt_, figures = self._learn(source, rng)
         if on_epoch is not None:
             on_epoch(len(history.epochs) + 1, len(history.epochs) + 1, figures)
         return TrainingHistory(
@@ -147,7 +147,7 @@ class FeatureModel:
         self.learnt_ = own
 
     def _learn(
-        self, healthy: HealthyFeatures, rng: np.random.Generator
+        self, source: PatchSource, rng: np.random.Generator
     ) -> tuple[dict[str, NDArray[Any]], dict[str, float]]:
         """Return what is learnt, as named arrays, and figures of it."""
         raise NotImplementedError

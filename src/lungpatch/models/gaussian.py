@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 from lungpatch.containers import PatchBatch, Reconstruction
 from lungpatch.errors import ConfigurationError
 from lungpatch.features.places import known_places, nearest_known
-from lungpatch.models.feature_model import FeatureModel, HealthyFeatures
+from lungpatch.models.feature_model import FeatureModel
 from lungpatch.models.state_checks import check_state
+from lungpatch.protocols import PatchSource
 
 LEAST_VARIANCE = 1e-6
 """Added to the variance of every channel, in units of its variance over all places."""
@@ -100,8 +101,9 @@ class GaussianModel(FeatureModel):
         return Reconstruction(target=target, expected=np.zeros_like(target))
 
     def _learn(
-        self, healthy: HealthyFeatures, rng: np.random.Generator
+        self, source: PatchSource, rng: np.random.Generator
     ) -> tuple[dict[str, NDArray[Any]], dict[str, float]]:
+        healthy = self._healthy(source, rng)
         n_features = healthy.values.shape[1]
         channels = np.sort(rng.choice(n_features, min(self.n_channels, n_features), replace=False))
         values = healthy.values[:, channels].astype(np.float64)

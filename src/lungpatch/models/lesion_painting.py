@@ -70,26 +70,57 @@ def lesion_painter(
 
     def paint(batch: PatchBatch) -> PaintedBatch:
         nonlocal fixed_rng
-        healthy = torch.from_numpy(np.array(batch.pixels, order="C"))[:, None]
-        lung = torch.from_numpy(batch.lung.astype(np.float32))[:, None]
         if network.training:
             fixed_rng = None
-            healthy, lung = vary_framing(healthy, lung, generator)
-            films, alpha = _paint(healthy, lung, synthesiser, rng)
-            # Both at once, so that they differ by the lesion alone.
-            both = vary_exposure(torch.cat([films, healthy], dim=1), generator)
-            films, healthy = both[:, :1], both[:, 1:]
+            painted = paint_varied(batch, synthesiser, rng, generator)
         else:
             fixed_rng = fixed_rng or np.random.default_rng(VALIDATION_SEED)
+            healthy, lung = _as_tensors(batch)
             films, alpha = _paint(healthy, lung, synthesiser, fixed_rng)
+            painted = PaintedBatch(films=films, healthy=healthy, alpha=alpha, lung=lung)
         return PaintedBatch(
-            films=films.to(device),
-            healthy=healthy.to(device),
-            alpha=alpha.to(device),
-            lung=lung.to(device),
+            films=painted.films.to(device),
+            healthy=painted.healthy.to(device),
+            alpha=painted.alpha.to(device),
+            lung=painted.lung.to(device),
         )
 
     return paint
+
+
+def paint_varied(
+    batch: PatchBatch,
+    synthesiser: LesionSynthesiser,
+    rng: np.random.Generator,
+    generator: torch.Generator,
+) -> PaintedBatch:
+    """Vary framing, paint lesions, then vary exposure.
+
+    Parameters
+    ----------
+    batch : PatchBatch
+        Healthy.
+    synthesiser : LesionSynthesiser
+    rng : numpy.random.Generator
+        Draws the lesions.
+    generator : torch.Generator
+        Draws the rest; on the CPU.
+
+    Returns
+    -------
+    PaintedBatch
+        On the CPU.
+    """
+    healthy, lung = vary_framing(*_as_tensors(batch), generator)
+    films, alpha = _paint(healthy, lung, synthesiser, rng)
+    # Both at once, so that they differ by the lesion alone.
+    both = vary_exposure(torch.cat([films, healthy], dim=1), generator)
+    return PaintedBatch(films=both[:, :1], healthy=both[:, 1:], alpha=alpha, lung=lung)
+
+
+def _as_tensors(batch: PatchBatch) -> tuple[Tensor, Tensor]:
+    films = torch.from_numpy(np.array(batch.pixels, order="C"))[:, None]
+    return films, torch.from_numpy(batch.lung.astype(np.float32))[:, None]
 
 
 def _paint(

@@ -14,8 +14,9 @@ from scipy import ndimage
 from lungpatch.containers import FloatImage, PatchBatch, Reconstruction
 from lungpatch.errors import ConfigurationError
 from lungpatch.features.places import nearest_known
-from lungpatch.models.feature_model import FeatureModel, HealthyFeatures
+from lungpatch.models.feature_model import FeatureModel
 from lungpatch.models.state_checks import check_state
+from lungpatch.protocols import PatchSource
 
 Search = Literal["local", "global"]
 SEARCHES: tuple[Search, ...] = ("local", "global")
@@ -132,8 +133,9 @@ class MemoryBankModel(FeatureModel):
         return averaged
 
     def _learn(
-        self, healthy: HealthyFeatures, rng: np.random.Generator
+        self, source: PatchSource, rng: np.random.Generator
     ) -> tuple[dict[str, NDArray[Any]], dict[str, float]]:
+        healthy = self._healthy(source, rng)
         shape = healthy.values.shape[2:]
         unit = healthy.values.std(axis=(0, 2, 3), where=healthy.lung[:, None], dtype=np.float64)
         unit = np.where(unit > 0, unit, 1.0).astype(np.float32)

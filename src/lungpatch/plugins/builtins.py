@@ -104,6 +104,11 @@ def lungpatch_register(register: Register) -> None:
         summary="How unusual features are for their place: PaDiM.",
     )
     register.model(
+        "lesion-head",
+        "lungpatch.models.lesion_head:LesionHeadModel",
+        summary="A linear map from features to lesion evidence, learnt from painted lesions.",
+    )
+    register.model(
         "atlas",
         "lungpatch.models.atlas:AtlasModel",
         summary="Greys and textures against what is usual at each place; no network.",

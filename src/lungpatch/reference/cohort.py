@@ -6,7 +6,6 @@ import hashlib
 import logging
 from pathlib import Path
 
-import attrs
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import ndimage

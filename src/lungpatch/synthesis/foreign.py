@@ -116,6 +116,8 @@ def _soft_shape(shape: tuple[int, int], rng: np.random.Generator) -> FloatImage:
 
 def _poisson_blend(around: FloatImage, piece: FloatImage) -> NDArray[np.float64]:
     """Put ``piece`` into the rectangle so that its border agrees with ``around``."""
+    if min(piece.shape) < 3:
+        return around.astype(np.float64)  # it is all border
     difference = around.astype(np.float64) - piece
     # Membrane: harmonic inside, the difference on the border. The border goes to the right side.
     right = np.zeros((difference.shape[0] - 2, difference.shape[1] - 2))

@@ -1,0 +1,99 @@
+"""The linear head, against scikit-learn's logistic regression and on films with known lesions."""
+
+import numpy as np
+import pytest
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import roc_auc_score
+
+from lungpatch.containers import PatchBatch
+from lungpatch.errors import InsufficientDataError
+from lungpatch.features.lesion_encoder import LesionEncoder
+from lungpatch.features.statistics import StatisticsExtractor
+from lungpatch.models.lesion_head import LesionHeadModel, logistic_regression
+from lungpatch.patch_store import PatchStore
+from lungpatch.protocols import FeatureExtractor
+from lungpatch.testing.samples import phantom_source
+
+SIDE = 64
+
+
+def test_weights_are_those_of_scikit_learn():
+    rng = np.random.default_rng(0)
+    features = rng.normal(size=(500, 4)).astype(np.float32)
+    target = (features @ [2.0, -1.0, 0.0, 0.5] + rng.normal(size=500) > 0.3).astype(float)
+    weight, bias, _ = logistic_regression(features, target, ridge=0.01)
+    # scikit-learn adds the losses up and does not take their mean.
+    reference = LogisticRegression(C=1 / (0.01 * 500), tol=1e-8).fit(features, target)
+    np.testing.assert_allclose(weight, reference.coef_[0], atol=2e-3)
+    assert bias == pytest.approx(reference.intercept_[0], abs=2e-3)
+
+
+def test_a_share_counts_as_so_many_of_each_class():
+    features = np.array([[0.0], [1.0]], np.float32)
+    by_share, *_ = logistic_regression(features, np.array([0.25, 0.5]), ridge=1e-3)
+    several = np.array([[0.0]] * 4 + [[1.0]] * 4, np.float32)
+    by_class, *_ = logistic_regression(several, np.array([1, 0, 0, 0, 1, 1, 0, 0]), ridge=1e-3)
+    np.testing.assert_allclose(by_share, by_class, atol=1e-4)
+
+
+def dark_lungs(count, seed):
+    rng = np.random.default_rng(seed)
+    lung = np.zeros((count, SIDE, SIDE), bool)
+    lung[:, 8:56, 8:28] = lung[:, 8:56, 36:56] = True
+    pixels = np.where(lung, 0.3, 0.7) + 0.02 * rng.standard_normal(lung.shape)
+    return PatchBatch(
+        pixels=pixels.astype(np.float32),
+        corners=np.zeros((count, 2), np.int64),
+        lung=lung,
+        image_shape=(SIDE, SIDE),
+        image_id="a",
+    )
+
+
+def test_it_sees_a_bright_patch_that_it_was_not_shown():
+    model = LesionHeadModel(patch_size=SIDE, extractor=StatisticsExtractor(grid=16), passes=5)
+    with PatchStore(SIDE) as store:
+        store.add(dark_lungs(12, 0))
+        model.fit(store, rng=np.random.default_rng(0))
+    ill = dark_lungs(1, 1)
+    pixels = ill.pixels.copy()
+    pixels[0, 30:50, 10:26] += 0.25
+    ill = PatchBatch(
+        pixels=pixels,
+        corners=ill.corners,
+        lung=ill.lung,
+        image_shape=ill.image_shape,
+        image_id="b",
+    )
+    evidence = model.reconstruct(ill).target[0, 0].repeat(4, 0).repeat(4, 1)
+    lesion = np.zeros((SIDE, SIDE), bool)
+    lesion[30:50, 10:26] = True
+    lung = ill.lung[0]
+    assert roc_auc_score(lesion[lung], evidence[lung]) > 0.8
+
+
+def test_it_takes_a_trained_extractor():
+    encoder = LesionEncoder(
+        patch_size=32, channels=(2, 2, 2, 2, 2), places=4, epochs=1, device="cpu"
+    )
+    assert isinstance(encoder, FeatureExtractor)
+    model = LesionHeadModel(patch_size=32, extractor=encoder, passes=1)
+    with phantom_source(32) as source:
+        history = model.fit(source, rng=np.random.default_rng(0))
+    assert history.epochs[-1]["places"] > 0
+
+
+def test_without_lung_there_is_nothing_to_learn():
+    batch = dark_lungs(2, 0)
+    bare = PatchBatch(
+        pixels=batch.pixels,
+        corners=batch.corners,
+        lung=np.zeros_like(batch.lung),
+        image_shape=batch.image_shape,
+        image_id="a",
+    )
+    model = LesionHeadModel(patch_size=SIDE, passes=1)
+    with PatchStore(SIDE) as store:
+        store.add(bare)
+        with pytest.raises(InsufficientDataError, match="check sampler"):
+            model.fit(store, rng=np.random.default_rng(0))
