@@ -31,12 +31,16 @@ def augment(images: Tensor, masks: Tensor, rng: torch.Generator) -> tuple[Tensor
     """
     draw = _Draw(len(images), images.device, rng)
     images, masks = _warp(images, masks, draw)
+    plain = _change_contrast(images, draw, strength=0.3), masks
     images = _paint_opacities(images, masks, draw)
     images = _paint_gas(images, masks, draw)
     images = _change_contrast(images, draw)
     images = _cut_out(images, draw)
     images, masks = _collimate(images, masks, draw)
     images, masks = _remove_patient(images, masks, draw)
+    # Films as they come are what borders are learnt from; all else is there for robustness.
+    varied = draw.happens(0.5) > 0
+    images, masks = (torch.where(varied, *pair) for pair in zip((images, masks), plain, strict=True))
     grain = draw.uniform(0.0, 0.03) * draw.happens(0.9)
     images = images + draw.normal(1, *images.shape[2:]) * grain
     return images.clamp(0.0, 1.0), masks
@@ -160,16 +164,17 @@ def _paint_gas(images: Tensor, masks: Tensor, draw: _Draw) -> Tensor:
     return images - alpha * (images - _mean_where(masks, images)).clamp_min(0.0)
 
 
-def _change_contrast(images: Tensor, draw: _Draw) -> Tensor:
+def _change_contrast(images: Tensor, draw: _Draw, strength: float = 1.0) -> Tensor:
     """Gamma, uneven exposure, local contrast from blurred to sharpened, window."""
     side = images.shape[-1]
-    images = images.clamp(0.0, 1.0) ** draw.uniform(-0.6, 0.6).exp()
-    images = images * (1.0 + draw.uniform(0.0, 0.15) * draw.field(3, side))
+    images = images.clamp(0.0, 1.0) ** (strength * draw.uniform(-0.6, 0.6)).exp()
+    images = images * (1.0 + strength * draw.uniform(0.0, 0.15) * draw.field(3, side))
     width = 2 * int(torch.randint(1, 16, (), generator=draw.rng)) + 1
     # Blurring over more than a few pixels would rub the lung's border out.
     detail = images - _blur(images, width)
-    images = images + draw.uniform(-0.8 if width < 7 else -0.2, 0.8) * detail
-    return draw.uniform(-0.15, 0.15) + draw.uniform(0.6, 1.3) * images
+    images = images + strength * draw.uniform(-0.8 if width < 7 else -0.2, 0.8) * detail
+    offset, gain = draw.uniform(-0.15, 0.15), draw.uniform(0.6, 1.3)
+    return strength * offset + (1.0 + strength * (gain - 1.0)) * images
 
 
 def _cut_out(images: Tensor, draw: _Draw) -> Tensor:
