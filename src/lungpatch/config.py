@@ -40,7 +40,7 @@ def preset_names() -> list[str]:
     Examples
     --------
     >>> preset_names()
-    ['default', 'paper']
+    ['default', 'features', 'paper']
     """
     folder = resources.files("lungpatch").joinpath("presets")
     return sorted(
