@@ -101,7 +101,7 @@ def save_pipeline(pipeline: Pipeline, path: Path, *, registry: Registry | None =
         write_json(folder / SETTINGS_FILE, content)
         write_json(folder / HISTORY_FILE, history)
         # safetensors writes the memory of a strided array in the wrong order without a word.
-        state = {name: np.ascontiguousarray(a) for name, a in pipeline.model.state().items()}
+        state = {name: np.asarray(a, order="C") for name, a in pipeline.model.state().items()}
         save_file(state, folder / WEIGHTS_FILE)
         sums = [f"{_digest(folder / name)}  {name}\n" for name in FILES]
         (folder / SUMS_FILE).write_text("".join(sums), encoding="ascii")

@@ -1,0 +1,135 @@
+"""Normal against pneumonia on whole films: PneumoniaMNIST, or the folder it was made from.
+
+    python benchmarks/whole_film.py --data ../shared/data/pneumoniamnist_28.npz
+    python benchmarks/whole_film.py --data chest_xray/
+
+Detectors learn from the normal films of the publisher's training split; validation films are left
+alone, and the test split is judged once. No lungs are looked for: at 28 pixels there is little to
+find, and published figures are of whole films too. Prints a table of Markdown: AUROC with its
+bootstrap 95 % interval over films (patients are not published for PneumoniaMNIST), AP, seconds of
+training, milliseconds a film.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from sklearn.metrics import average_precision_score, roc_auc_score
+
+from lungpatch.config import build_pipeline
+from lungpatch.datasets import Dataset, load_chest_xray, load_pneumoniamnist
+
+SIDE = 64
+RESAMPLES = 1000
+
+
+def detectors() -> dict[str, dict[str, Any]]:
+    """Return model and scorer of each, by name."""
+    excess = {"name": "feature", "difference": "excess", "top_share": 0.3, "smoothing": 0.03}
+    distance = excess | {"difference": "distance"}
+    size = {"patch_size": SIDE}
+    return {
+        "mean grey (control)": {},
+        "PCA, L2": {
+            "model": {"name": "pca", "n_components": 30} | size,
+            "scorer": {"name": "l2"},
+        },
+        "autoencoder, SAD": {
+            "model": {"name": "autoencoder", "loss": "l1", "epochs": 30} | size,
+            "scorer": {"name": "sad"},
+        },
+        "atlas": {"model": {"name": "atlas"} | size, "scorer": excess},
+        "Gaussian of statistics": {"model": {"name": "gaussian"} | size, "scorer": distance},
+        "memory bank of statistics": {
+            "model": {"name": "memory-bank", "coreset_share": 0.05} | size,
+            "scorer": distance,
+        },
+        "lesion head on statistics": {
+            "model": {"name": "lesion-head", "passes": 4, "max_patches": 2000} | size,
+            "scorer": excess,
+        },
+        "synthetic lesions": {
+            "model": {"name": "synthetic-lesion", "epochs": 15, "patience": 15} | size,
+            "scorer": excess,
+        },
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data", type=Path, required=True, help="NPZ file or chest_xray folder")
+    parser.add_argument("--only", nargs="+", choices=detectors(), help="some of the detectors")
+    arguments = parser.parse_args()
+    data = load(arguments.data)
+    test = data.select(data.splits == "test")
+    ill = test.labels == "pneumonia"
+    healthy = data.select((data.splits == "training") & (data.labels == "normal"))
+    print(
+        f"{len(healthy)} normal films to learn from; test: {(~ill).sum()} normal, {ill.sum()} not"
+    )
+    print("| detector | AUROC, % | 95 % interval | AP, % | training, s | ms a film |")
+    print("|---|---|---|---|---|---|")
+    for name, tables in detectors().items():
+        if arguments.only and name not in arguments.only:
+            continue
+        if not tables:
+            scores, trained, took = mean_grey(test), 0.0, 0.0
+        else:
+            scores, trained, took = run(tables, healthy, test)
+        low, high = interval(scores, ill)
+        print(
+            f"| {name} | {100 * roc_auc_score(ill, scores):.1f} "
+            f"| {100 * low:.1f} to {100 * high:.1f} "
+            f"| {100 * average_precision_score(ill, scores):.1f} "
+            f"| {trained:.0f} | {1000 * took / len(test):.1f} |",
+            flush=True,
+        )
+
+
+def load(path: Path) -> Dataset:
+    return load_chest_xray(path) if path.is_dir() else load_pneumoniamnist(path)
+
+
+def run(tables: dict[str, Any], healthy: Dataset, test: Dataset) -> tuple[np.ndarray, float, float]:
+    """Return the scores of the test films, seconds of fitting and seconds of detecting."""
+    whole = {"name": "grid", "patch_size": SIDE, "stride": SIDE, "min_lung_fraction": 0.0}
+    pipeline = build_pipeline(
+        tables
+        | {
+            "pipeline": {"working_size": SIDE, "image_score": "mean", "validation_fraction": 0.1},
+            "segmenter": {"name": "whole-image"},
+            "fit_sampler": whole,
+            "sampler": whole,
+            "thresholder": {"name": "quantile"},
+        },
+        origin=__file__,
+    )
+    start = time.perf_counter()
+    pipeline.fit(healthy, patients=healthy.patient_by_image)
+    fitted = time.perf_counter()
+    found = list(pipeline.detect_many(test))
+    scores = np.array([detection.decision.pred_score for detection in found])
+    return scores, fitted - start, time.perf_counter() - fitted
+
+
+def mean_grey(test: Dataset) -> np.ndarray:
+    return np.array([test.read(index).pixels.mean() for index in range(len(test))])
+
+
+def interval(scores: np.ndarray, ill: np.ndarray) -> tuple[float, float]:
+    rng = np.random.default_rng(0)
+    found = []
+    for _ in range(RESAMPLES):
+        chosen = rng.integers(len(ill), size=len(ill))
+        if 0 < ill[chosen].sum() < len(ill):
+            found.append(roc_auc_score(ill[chosen], scores[chosen]))
+    low, high = np.percentile(found, [2.5, 97.5])
+    return float(low), float(high)
+
+
+if __name__ == "__main__":
+    main()
