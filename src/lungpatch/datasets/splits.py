@@ -80,7 +80,7 @@ class Split:
     --------
     >>> split = Split(name="s", training={"a.png": "1"}, held={"b.png": "2"}, pixels_sha256="")
     >>> split.sha256[:8]
-    '592ce0b7'
+    '520473f6'
     """
 
     name: str

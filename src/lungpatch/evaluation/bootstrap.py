@@ -178,4 +178,5 @@ def ratio(part: Floats, whole: Floats) -> Floats:
     >>> ratio(np.array([1.0, 1.0]), np.array([2.0, 0.0])).tolist()
     [0.5, nan]
     """
-    return np.divide(part, whole, out=np.full(np.shape(part), np.nan), where=np.asarray(whole) > 0)
+    quotient: Floats = np.full(np.shape(part), np.nan)
+    return np.divide(part, whole, out=quotient, where=np.asarray(whole) > 0)

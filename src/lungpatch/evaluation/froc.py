@@ -56,8 +56,8 @@ def heat_thresholds(heats: Sequence[FloatImage]) -> Floats:
 
     Examples
     --------
-    >>> heat_thresholds([np.arange(10000, dtype=np.float32).reshape(100, 100)])[[0, -1]].round()
-    array([4999., 9994.])
+    >>> heat_thresholds([np.arange(10001, dtype=np.float32).reshape(73, 137)])[[0, -1]].round()
+    array([5000., 9995.])
     """
     values = [heat[~np.isnan(heat)] for heat in heats]
     pooled = np.concatenate([np.empty(0, np.float32), *values])

@@ -9,6 +9,7 @@ import attrs
 import numpy as np
 from numpy.typing import NDArray
 
+from lungpatch.colours import ColourScale
 from lungpatch.containers import Failure, FloatImage
 from lungpatch.datasets.dataset import Dataset
 from lungpatch.evaluation.cases import FRAME, Case, in_frame
@@ -29,8 +30,8 @@ class Outcome:
         NaN where nothing was scored; None for what says nothing about places.
     milliseconds : float
         Median time a film; NaN for a control.
-    unscored : int
-        Films without a score.
+    colour_scale : ColourScale or None
+        One for all maps; None for a control.
 
     Examples
     --------
@@ -43,6 +44,7 @@ class Outcome:
     scores: NDArray[np.float64]
     heats: tuple[FloatImage, ...] | None
     milliseconds: float = float("nan")
+    colour_scale: ColourScale | None = None
 
     @property
     def unscored(self) -> int:
@@ -91,6 +93,7 @@ def run_pipeline(
         scores=np.array(scores, dtype=np.float64),
         heats=tuple(heats),
         milliseconds=1000 * float(np.median(seconds)),
+        colour_scale=pipeline.calibration.colour_scale,
     )
 
 

@@ -54,17 +54,20 @@ class Judgement:
         From weights (R, N); a figure that the outcome says nothing about is absent.
     counts : BoxCounts or None
         What the FROC curve is drawn from.
+    froc_films : ndarray of bool, shape (N,)
+        The films it is drawn from: with boxes, or read as normal.
 
     Examples
     --------
-    >>> judgement.estimate("pointing", weights)                        # doctest: +SKIP
-    Estimate(value=0.78, low=0.69, high=0.87)
+    >>> print(estimate(judgement.statistics["pointing"], weights))     # doctest: +SKIP
+    0.78 [0.69, 0.87]
     """
 
     outcome: Outcome
     statistics: Mapping[str, Statistic]
     chance: Mapping[str, Statistic]
     counts: BoxCounts | None
+    froc_films: NDArray[np.bool_]
 
 
 @attrs.frozen(eq=False, kw_only=True)
@@ -268,14 +271,15 @@ def judge(outcome: Outcome, cases: Sequence[Case]) -> Judgement:
     }
     chance: dict[str, Statistic] = {}
     counts = None
+    films = (kinds == "read-normal") | np.array([len(case.boxes) > 0 for case in cases])
     if outcome.heats is not None:
         placed, chance = place_statistics(cases, outcome.heats)
-        boxed = np.array([len(case.boxes) > 0 for case in cases])
-        films = boxed | (kinds == "read-normal")
         judged = [heat for heat, wanted in zip(outcome.heats, films, strict=True) if wanted]
         counts = count_boxes(cases, outcome.heats, heat_thresholds(judged), films=films)
         statistics |= placed | froc_statistics(counts, films)
-    return Judgement(outcome=outcome, statistics=statistics, chance=chance, counts=counts)
+    return Judgement(
+        outcome=outcome, statistics=statistics, chance=chance, counts=counts, froc_films=films
+    )
 
 
 def groups_of(cases: Sequence[Case]) -> dict[str, NDArray[np.bool_]]:

@@ -13,6 +13,7 @@ from lungpatch import __version__
 from lungpatch.evaluation.bootstrap import Estimate
 from lungpatch.evaluation.cases import KINDS
 from lungpatch.evaluation.protocol import LARGE, N_RESAMPLES, SMALL, Evaluation
+from lungpatch.evaluation.sheets import draw_sheet
 from lungpatch.files import atomic_write, write_json
 
 Table = Mapping[str, Mapping[str, Estimate]]
@@ -69,6 +70,35 @@ def write_report(evaluation: Evaluation, out: str | os.PathLike[str]) -> None:
     write_json(out / "results.json", record(evaluation, tables, comparisons))
     with atomic_write(out / "table.md") as temporary:
         temporary.write_text(markdown(evaluation, tables, comparisons), encoding="utf-8")
+    _write_sheets(evaluation, out)
+    _write_figures(evaluation, out)
+
+
+def _write_sheets(evaluation: Evaluation, out: Path) -> None:
+    for judgement in evaluation.judgements[: evaluation.n_pipelines]:
+        outcome = judgement.outcome
+        assert outcome.heats is not None
+        assert outcome.colour_scale is not None
+        sheet = draw_sheet(evaluation.cases, outcome.heats, outcome.colour_scale)
+        if sheet is not None:
+            with atomic_write(out / f"best-and-worst-{Path(outcome.name).stem}.png") as temporary:
+                sheet.save(temporary)
+
+
+def _write_figures(evaluation: Evaluation, out: Path) -> None:
+    from lungpatch.plotting._canvas import load_pyplot
+    from lungpatch.plotting.evaluation_figures import plot_froc, plot_roc, plot_scores_by_kind
+
+    figures = {"roc": plot_roc(evaluation), "froc": plot_froc(evaluation)}
+    for number in range(evaluation.n_pipelines):
+        name = Path(evaluation.judgements[number].outcome.name).stem
+        figures[f"scores-{name}"] = plot_scores_by_kind(evaluation, number=number)
+    for name, axes in figures.items():
+        figure = axes.get_figure(root=True)
+        assert figure is not None
+        with atomic_write(out / f"{name}.png") as temporary:
+            figure.savefig(temporary, dpi=120)
+        load_pyplot().close(figure)
 
 
 def record(
