@@ -52,7 +52,7 @@ def plot_roc(evaluation: Evaluation, *, axes: Axes | None = None) -> Axes:
             label=judgement.outcome.name,
             linewidth=_width(evaluation, number),
         )
-    axes.plot([0, 1], [0, 1], color="0.7", linestyle=":")
+    axes.plot([0, 1], [0, 1], color="0.7", linestyle=":", label="chance")
     axes.set(xlabel="films read as normal called ill", ylabel="opaque films called ill")
     axes.legend()
     return axes
