@@ -66,14 +66,14 @@ def prepared(cohort, saved, tmp_path_factory):
     shutil.copytree(cohort / "opacity", folder / "more")
     films = folder / "films"
     films.mkdir()
-    rows = ["file,label,patient,view"]
-    for group, label in (("healthy", "normal"), ("opacity", "pneumonia")):
+    rows = ["file,label,patient,view,rsna_class"]
+    for group, label, read in (("healthy", "normal", ""), ("opacity", "pneumonia", "Lung Opacity")):
         for path in sorted((cohort / group).iterdir()):
             shutil.copy(path, films / path.name)
-            rows.append(f"{path.name},{label},{path.stem},PA")
+            rows.append(f"{path.name},{label},{path.stem},PA,{read}")
     (films / "metadata.csv").write_text("\n".join(rows), encoding="utf-8")
     (films / "boxes.csv").write_text("file,x,y,w,h\nopacity-000.png,0.2,0.3,0.2,0.2\n")
-    rows += [f"{path.name},normal,{path.stem},PA" for path in (folder / "healthy").glob("again-*")]
+    rows += [f"{path.name},normal,{path.stem},PA," for path in (folder / "healthy").glob("again-*")]
     (folder / "table.csv").write_text("\n".join(rows), encoding="utf-8")
     shutil.copy(cohort / "opacity" / "opacity-000.png", folder / "patient.png")
     _write_dicom(folder / "film.dcm", lungpatch.read_image(folder / "patient.png"))

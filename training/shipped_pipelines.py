@@ -4,8 +4,8 @@
         --patients ../shared/data/cxr/metadata.csv --out src/lungpatch/weights
 
 Nothing but films of healthy lungs is read: the networks learn from lesions painted into some of
-them, others set the thresholds. `--half` keeps every second patient out, for
-`benchmarks/detectors.py`, which judges what was not learnt from.
+them, others set the thresholds. `--half` keeps every second patient out, as the split `cxr-half`
+has it, so that `lungpatch evaluate` can judge on what was not learnt from.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from pathlib import Path
 
 import lungpatch
 from lungpatch.datasets.folders import find_images, read_patients
+from lungpatch.datasets.splits import every_second_patient
 
 NAMES = ("default", "paper")
 
@@ -24,7 +25,7 @@ def main() -> None:
     patients = read_patients(arguments.patients)
     films = find_images(arguments.normal)
     if arguments.half:
-        films = films_of_every_second_patient(films, patients)
+        films = every_second_patient(films, patients)
     for name in arguments.names:
         pipeline = lungpatch.load_preset(name)
         with lungpatch.progress_bar() as progress:
@@ -44,12 +45,6 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--names", nargs="+", default=NAMES, help="presets to fit")
     parser.add_argument("--half", action="store_true", help="learn from every second patient")
     return parser.parse_args()
-
-
-def films_of_every_second_patient(films: list[Path], patients: dict[str, str]) -> list[Path]:
-    known = sorted({patients[film.name] for film in films})
-    kept = set(known[::2])
-    return [film for film in films if patients[film.name] in kept]
 
 
 if __name__ == "__main__":

@@ -248,6 +248,57 @@ def segment(
 
 
 @app.command()
+def evaluate(
+    pipeline: Annotated[str, typer.Option(help="A pipeline saved by `lungpatch fit`.")],
+    images: Annotated[Path, typer.Option(help="Folder of images; subfolders count.")],
+    metadata: Annotated[
+        Path, typer.Option(help="CSV: file, label, patient, view and rsna_class of each image.")
+    ],
+    boxes: Annotated[Path, typer.Option(help="CSV: file, x, y, w, h in units of the side.")],
+    out: Annotated[Path, typer.Option(help="Folder for the results; made if it is missing.")],
+    compare: Annotated[
+        str | None, typer.Option(help="A second pipeline, compared with the first.")
+    ] = None,
+    split: Annotated[
+        str, typer.Option(help="Manifest of what was learnt from: a name or a file.")
+    ] = "cxr-half",
+    seed: Annotated[int, typer.Option(help="Seed of the resamples.", min=0)] = 0,
+) -> None:
+    """Judge a pipeline against what readers found, with intervals, chance levels and controls.
+
+    Patients of the training part of the split are left out. Writes results.json, table.md,
+    pictures of the curves and sheets of the best and worst films.
+    """
+    from lungpatch.datasets import load_folder
+    from lungpatch.datasets.splits import load_split
+    from lungpatch.evaluation.protocol import evaluate as judge_all
+    from lungpatch.evaluation.report import write_report
+    from lungpatch.persistence import load_pipeline
+    from lungpatch.plugins.registry import default_registry
+    from lungpatch.progress import progress_bar
+
+    given = [pipeline] if compare is None else [pipeline, compare]
+    names = [Path(path).stem for path in given]
+    if len(set(names)) < len(names):
+        names = given
+    with progress_bar() as progress:
+        evaluation = judge_all(
+            {name: load_pipeline(path) for name, path in zip(names, given, strict=True)},
+            load_folder(images, metadata=metadata, boxes=boxes),
+            load_split(split),
+            segmenter=default_registry().create("segmenter", "unet", {}),
+            seed=seed,
+            progress=progress,
+        )
+    write_report(evaluation, out)
+    for name, row in evaluation.table("all").items():
+        figures = ("image auroc", "patch auroc", "pixel auroc", "pointing", "folder test")
+        shown = ", ".join(f"{figure} {row[figure]}" for figure in figures if figure in row)
+        typer.echo(f"{name}: {shown}")
+    typer.echo(f"{sum(evaluation.left_out.values())} films of learnt patients left out: {out}")
+
+
+@app.command()
 def plugins(
     kind: Annotated[
         str | None,

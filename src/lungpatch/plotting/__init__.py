@@ -5,6 +5,7 @@ it is given, and opens no window. Whoever draws many closes them: ``pyplot.close
 """
 
 from lungpatch.plotting.detections import plot_detection, plot_history
+from lungpatch.plotting.evaluation_figures import plot_froc, plot_roc, plot_scores_by_kind
 from lungpatch.plotting.network_figure import plot_network
 from lungpatch.plotting.paper_figures import (
     plot_examples,
@@ -26,6 +27,7 @@ __all__ = [
     "plot_confusion",
     "plot_detection",
     "plot_examples",
+    "plot_froc",
     "plot_gradcam",
     "plot_history",
     "plot_kind_table",
@@ -33,6 +35,8 @@ __all__ = [
     "plot_patch_frames",
     "plot_patches",
     "plot_reconstructions",
+    "plot_roc",
     "plot_score_histogram",
+    "plot_scores_by_kind",
     "plot_segmentation",
 ]

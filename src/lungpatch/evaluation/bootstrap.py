@@ -1,0 +1,182 @@
+"""Intervals over patients: every figure is a function of how often each film was drawn."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import attrs
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+Statistic = Callable[[Floats], Floats]
+"""From weights (R, N), how often each of N films counts, to R values; NaN where undefined."""
+
+
+def patient_weights(
+    patients: Sequence[str], n_resamples: int, rng: np.random.Generator
+) -> NDArray[np.float64]:
+    """How often each film counts when patients are drawn with replacement.
+
+    Parameters
+    ----------
+    patients : sequence of str
+        Patient of each of N films.
+    n_resamples : int
+    rng : numpy.random.Generator
+
+    Returns
+    -------
+    ndarray of float64, shape (n_resamples, N)
+        Equal for all films of a patient.
+
+    Examples
+    --------
+    >>> weights = patient_weights(["a", "a", "b"], 5, np.random.default_rng(0))
+    >>> bool((weights[:, 0] == weights[:, 1]).all()), (weights[:, 1:].sum(axis=1)).tolist()
+    (True, [2.0, 2.0, 2.0, 2.0, 2.0])
+    """
+    _, owner = np.unique(np.asarray(patients), return_inverse=True)
+    count = int(owner.max()) + 1
+    drawn = rng.multinomial(count, np.full(count, 1 / count), size=n_resamples)
+    return drawn[:, owner].astype(np.float64)
+
+
+@attrs.frozen(kw_only=True)
+class Estimate:
+    """A figure with its percentile bootstrap interval of 95 %.
+
+    Parameters
+    ----------
+    value, low, high : float
+        NaN where there is nothing to compute it from.
+
+    Examples
+    --------
+    >>> print(Estimate(value=0.5, low=0.25, high=0.75))
+    0.50 [0.25, 0.75]
+    """
+
+    value: float
+    low: float
+    high: float
+
+    def __str__(self) -> str:
+        if np.isnan(self.value):
+            return "-"
+        return f"{self.value:.2f} [{self.low:.2f}, {self.high:.2f}]"
+
+
+def estimate(statistic: Statistic, weights: Floats) -> Estimate:
+    """Compute a figure on all films, and its interval.
+
+    Parameters
+    ----------
+    statistic : callable
+        From weights (R, N) to R values.
+    weights : ndarray of float64, shape (R, N)
+        Of `patient_weights`. Resamples on which the statistic is NaN are left out.
+
+    Returns
+    -------
+    Estimate
+
+    Examples
+    --------
+    >>> values = np.array([0.0, 1.0])
+    >>> weights = patient_weights(["a", "b"], 1000, np.random.default_rng(0))
+    >>> print(estimate(lambda w: w @ values / w.sum(axis=1), weights))
+    0.50 [0.00, 1.00]
+    """
+    value = float(statistic(np.ones((1, weights.shape[1])))[0])
+    found = statistic(weights)
+    found = found[~np.isnan(found)]
+    if np.isnan(value) or not found.size:
+        return Estimate(value=np.nan, low=np.nan, high=np.nan)
+    low, high = np.quantile(found, [0.025, 0.975])
+    return Estimate(value=value, low=float(low), high=float(high))
+
+
+def difference(one: Statistic, other: Statistic) -> Statistic:
+    """First figure minus second, on the same resamples: a paired comparison.
+
+    Parameters
+    ----------
+    one, other : callable
+
+    Returns
+    -------
+    callable
+
+    Examples
+    --------
+    >>> difference(lambda w: w[:, 0], lambda w: w[:, 1])(np.array([[3.0, 1.0]])).tolist()
+    [2.0]
+    """
+    return lambda weights: one(weights) - other(weights)
+
+
+def within(statistic: Statistic, films: NDArray[np.bool_]) -> Statistic:
+    """Compute a figure on some of the films.
+
+    Parameters
+    ----------
+    statistic : callable
+    films : ndarray of bool, shape (N,)
+
+    Returns
+    -------
+    callable
+
+    Examples
+    --------
+    >>> total = within(lambda w: w.sum(axis=1), np.array([True, False]))
+    >>> total(np.array([[3.0, 1.0]])).tolist()
+    [3.0]
+    """
+    return lambda weights: statistic(weights * films)
+
+
+def weighted_mean(values: Floats) -> Statistic:
+    """Mean over films; those whose value is NaN don't count.
+
+    Parameters
+    ----------
+    values : ndarray of float64, shape (N,)
+
+    Returns
+    -------
+    callable
+
+    Examples
+    --------
+    >>> weighted_mean(np.array([1.0, 4.0, np.nan]))(np.array([[2.0, 1.0, 9.0]])).tolist()
+    [2.0]
+    """
+    known = ~np.isnan(values)
+    filled = np.where(known, values, 0.0)
+
+    def statistic(weights: Floats) -> Floats:
+        return ratio(weights @ filled, weights @ known)
+
+    return statistic
+
+
+def ratio(part: Floats, whole: Floats) -> Floats:
+    """Divide; NaN where the divisor is 0.
+
+    Parameters
+    ----------
+    part, whole : ndarray of float64
+
+    Returns
+    -------
+    ndarray of float64
+
+    Examples
+    --------
+    >>> ratio(np.array([1.0, 1.0]), np.array([2.0, 0.0])).tolist()
+    [0.5, nan]
+    """
+    quotient: Floats = np.full(np.shape(part), np.nan)
+    return np.divide(part, whole, out=quotient, where=np.asarray(whole) > 0)

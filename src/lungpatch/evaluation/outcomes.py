@@ -1,0 +1,192 @@
+"""What a detector says about the films, and what the controls say that detect nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import attrs
+import numpy as np
+from numpy.typing import NDArray
+
+from lungpatch.colours import ColourScale
+from lungpatch.containers import Failure, FloatImage
+from lungpatch.datasets.dataset import Dataset
+from lungpatch.evaluation.cases import FRAME, Case, in_frame
+from lungpatch.pipeline import Pipeline
+from lungpatch.progress import ProgressCallback, silent
+
+
+@attrs.frozen(eq=False, kw_only=True)
+class Outcome:
+    """One score and one map a film.
+
+    Parameters
+    ----------
+    name : str
+    scores : ndarray of float64, shape (N,)
+        Higher is more anomalous; NaN where the detector gave none.
+    heats : tuple of ndarray of float32, shape (FRAME, FRAME), or None
+        NaN where nothing was scored; None for what says nothing about places.
+    milliseconds : float
+        Median time a film; NaN for a control.
+    colour_scale : ColourScale or None
+        One for all maps; None for a control.
+
+    Examples
+    --------
+    >>> outcome = Outcome(name="a", scores=np.array([1.0, np.nan]), heats=None)
+    >>> outcome.unscored
+    1
+    """
+
+    name: str
+    scores: NDArray[np.float64]
+    heats: tuple[FloatImage, ...] | None
+    milliseconds: float = float("nan")
+    colour_scale: ColourScale | None = None
+
+    @property
+    def unscored(self) -> int:
+        """Films without a score; they count as the least anomalous."""
+        return int(np.isnan(self.scores).sum())
+
+
+def run_pipeline(
+    name: str, pipeline: Pipeline, dataset: Dataset, *, progress: ProgressCallback | None = None
+) -> Outcome:
+    """Run a fitted pipeline over films.
+
+    Parameters
+    ----------
+    name : str
+    pipeline : Pipeline
+    dataset : Dataset
+    progress : callable, optional
+
+    Returns
+    -------
+    Outcome
+
+    Raises
+    ------
+    InvalidImageError, MissingInputError
+        If a film cannot be used: what is judged must be whole.
+
+    Examples
+    --------
+    >>> run_pipeline("default", pipeline, films).scores.shape          # doctest: +SKIP
+    (347,)
+    """
+    notify = progress or silent
+    scores, seconds = [], []
+    heats: list[FloatImage] = []
+    for count, found in enumerate(pipeline.detect_many(dataset), start=1):
+        if isinstance(found, Failure):
+            raise found.error
+        scores.append(np.nan if found.decision is None else found.decision.pred_score)
+        heats.append(in_frame(found.anomaly_map.heatmap))
+        seconds.append(found.seconds)
+        notify(name, count, len(dataset), {})
+    return Outcome(
+        name=name,
+        scores=np.array(scores, dtype=np.float64),
+        heats=tuple(heats),
+        milliseconds=1000 * float(np.median(seconds)),
+        colour_scale=pipeline.calibration.colour_scale,
+    )
+
+
+def simple_controls(cases: Sequence[Case]) -> list[Outcome]:
+    """Tell ill from well by what has nothing to do with lesions.
+
+    Parameters
+    ----------
+    cases : sequence of Case
+
+    Returns
+    -------
+    list of Outcome
+        ``mean lung grey``: the mean grey level in the lungs, and grey as heat. ``vertical
+        position``: how low the lungs' centre lies in the film, and how low a pixel lies between
+        their top and bottom. ``mask area``: how small the lungs are. ``view AP``: whether the film
+        was taken from the front.
+
+    Examples
+    --------
+    >>> [control.name for control in simple_controls([])]
+    ['mean lung grey', 'vertical position', 'mask area', 'view AP']
+    """
+    height = np.repeat(np.linspace(0, 1, FRAME, dtype=np.float32)[:, None], FRAME, axis=1)
+
+    def means(of: Iterable[FloatImage]) -> NDArray[np.float64]:
+        pairs = zip(of, cases, strict=True)
+        return np.array(
+            [values[case.lungs].mean() if case.lungs.any() else np.nan for values, case in pairs],
+            dtype=np.float64,
+        )
+
+    grey = tuple(case.pixels for case in cases)
+    areas = np.array([case.lungs.mean() for case in cases], dtype=np.float64)
+    taken = np.array([case.view == "AP" for case in cases], dtype=np.float64)
+    return [
+        Outcome(name="mean lung grey", scores=means(grey), heats=grey),
+        Outcome(
+            name="vertical position",
+            scores=means([height] * len(cases)),
+            heats=(height,) * len(cases),
+        ),
+        Outcome(name="mask area", scores=-areas, heats=None),
+        Outcome(name="view AP", scores=taken, heats=None),
+    ]
+
+
+def atlas_pipeline(seed: int) -> Pipeline:
+    """Build the control that any detector must beat: smoothed grey against a healthy atlas.
+
+    Parameters
+    ----------
+    seed : int
+
+    Returns
+    -------
+    Pipeline
+        Not fitted.
+
+    Examples
+    --------
+    >>> atlas_pipeline(0).model.patch_size
+    64
+    """
+    from lungpatch.config import build_pipeline, load_preset, pipeline_settings
+
+    tables = pipeline_settings(load_preset("paper"))
+    crop = {"name": "lung-crop", "patch_size": 64}
+    tables["pipeline"] |= {"image_score": "mean", "map_detail": "pixel", "seed": seed}
+    tables |= {"fit_sampler": crop, "sampler": crop}
+    tables["model"] = {"name": "atlas", "patch_size": 64}
+    tables["scorer"] = {"name": "feature", "difference": "excess"}
+    return build_pipeline(tables, origin="evaluation")
+
+
+def training_films(dataset: Dataset, names: Iterable[str]) -> list[Path]:
+    """Find the films of a split's training part in a data set.
+
+    Parameters
+    ----------
+    dataset : Dataset
+    names : iterable of str
+        File names.
+
+    Returns
+    -------
+    list of pathlib.Path
+
+    Examples
+    --------
+    >>> films = Dataset(name="two", images=[Path("a.png"), Path("b.png")])
+    >>> [film.name for film in training_films(films, ["b.png"])]
+    ['b.png']
+    """
+    wanted = set(names)
+    return [image for image in dataset.images if isinstance(image, Path) and image.name in wanted]

@@ -1,0 +1,110 @@
+"""AUROC and average precision of weighted scores and of histograms, many resamples at once."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lungpatch.evaluation.bootstrap import Floats, Statistic, ratio
+
+
+def histogram_auroc(positive: Floats, negative: Floats) -> Floats:
+    """AUROC from counts per score, ascending; scores of one bin count as ties.
+
+    Parameters
+    ----------
+    positive, negative : ndarray of float64, shape (R, B)
+
+    Returns
+    -------
+    ndarray of float64, shape (R,)
+
+    Examples
+    --------
+    >>> histogram_auroc(np.array([[0.0, 1.0, 1.0]]), np.array([[1.0, 1.0, 0.0]])).tolist()
+    [0.875]
+    """
+    below = np.cumsum(negative, axis=1) - negative
+    wins = (positive * (below + negative / 2)).sum(axis=1)
+    return ratio(wins, positive.sum(axis=1) * negative.sum(axis=1))
+
+
+def histogram_average_precision(positive: Floats, negative: Floats) -> Floats:
+    """Average precision from counts per score, ascending: precision at each score by its recall.
+
+    ``sum_b (R_b - R_(b+1)) P_b`` over the bins from the highest down, as scikit-learn has it.
+
+    Parameters
+    ----------
+    positive, negative : ndarray of float64, shape (R, B)
+
+    Returns
+    -------
+    ndarray of float64, shape (R,)
+
+    Examples
+    --------
+    >>> histogram_average_precision(np.array([[0.0, 1.0]]), np.array([[1.0, 1.0]])).tolist()
+    [0.5]
+    """
+    hits = np.cumsum(positive[:, ::-1], axis=1)
+    called = hits + np.cumsum(negative[:, ::-1], axis=1)
+    precision = np.divide(hits, called, out=np.zeros_like(hits), where=called > 0)
+    total = positive.sum(axis=1)
+    return ratio((positive[:, ::-1] * precision).sum(axis=1), total)
+
+
+def score_statistics(
+    scores: Floats, positive: NDArray[np.bool_], negative: NDArray[np.bool_]
+) -> tuple[Statistic, Statistic]:
+    """AUROC and average precision of one score a film.
+
+    Parameters
+    ----------
+    scores : ndarray of float64, shape (N,)
+        NaN where there is none; such a film counts as the least anomalous.
+    positive, negative : ndarray of bool, shape (N,)
+        Films that are neither play no part.
+
+    Returns
+    -------
+    auroc, average_precision : callable
+        From weights (R, N).
+
+    Examples
+    --------
+    >>> scores, ill = np.array([1.0, 3.0, 2.0]), np.array([False, True, True])
+    >>> auroc, _ = score_statistics(scores, ill, ~ill)
+    >>> auroc(np.ones((1, 3))).tolist()
+    [1.0]
+    """
+    places = ranks(scores)
+    one_hot = np.eye(places.max(initial=0) + 1)[places]
+
+    def counts(weights: Floats) -> tuple[Floats, Floats]:
+        return (weights * positive) @ one_hot, (weights * negative) @ one_hot
+
+    return (
+        lambda weights: histogram_auroc(*counts(weights)),
+        lambda weights: histogram_average_precision(*counts(weights)),
+    )
+
+
+def ranks(scores: Floats) -> NDArray[np.int64]:
+    """Rank from 0, ties sharing one; NaN, no score, ranks lowest.
+
+    Parameters
+    ----------
+    scores : ndarray of float64, shape (N,)
+
+    Returns
+    -------
+    ndarray of int64, shape (N,)
+
+    Examples
+    --------
+    >>> ranks(np.array([2.0, np.nan, 7.0, 2.0])).tolist()
+    [1, 0, 2, 1]
+    """
+    filled = np.where(np.isnan(scores), -np.inf, scores)
+    return np.unique(filled, return_inverse=True)[1].astype(np.int64)

@@ -1,0 +1,112 @@
+"""Pictures of the films on which a detector did best and worst."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from lungpatch.colours import ColourScale
+from lungpatch.containers import FloatImage
+from lungpatch.evaluation.cases import Case, boxes_mask
+from lungpatch.evaluation.places import heat_in_lungs, within_films
+from lungpatch.reports import contact_sheet, outline
+
+N_SHOWN = 6
+ZOOM = 2
+_BOXES = (80, 220, 100)
+_LUNGS = (90, 160, 230)
+
+
+def best_and_worst(cases: Sequence[Case], heats: Sequence[FloatImage]) -> list[tuple[int, float]]:
+    """Choose films by the pixel AUROC within them: the best `N_SHOWN`, then the worst.
+
+    Parameters
+    ----------
+    cases : sequence of Case
+    heats : sequence of ndarray of float32, shape (FRAME, FRAME)
+
+    Returns
+    -------
+    list of (int, float)
+        Index and AUROC, best first; no film twice.
+
+    Examples
+    --------
+    >>> best_and_worst([], [])
+    []
+    """
+    samples = [
+        (heat_in_lungs(heat, case), case.lesion[case.lungs]) if case.localised else None
+        for case, heat in zip(cases, heats, strict=True)
+    ]
+    auroc = within_films(samples)[0]
+    known = np.flatnonzero(~np.isnan(auroc))
+    ranked = known[np.argsort(-auroc[known], kind="stable")].tolist()
+    chosen = ranked if len(ranked) <= 2 * N_SHOWN else ranked[:N_SHOWN] + ranked[-N_SHOWN:]
+    return [(index, float(auroc[index])) for index in chosen]
+
+
+def draw_case(case: Case, heat: FloatImage, scale: ColourScale) -> NDArray[np.uint8]:
+    """Draw a film beside itself with heat, the true boxes in green and the lungs in blue.
+
+    Parameters
+    ----------
+    case : Case
+    heat : ndarray of float32, shape (FRAME, FRAME)
+    scale : ColourScale
+
+    Returns
+    -------
+    ndarray of uint8, shape (2 FRAME, 4 FRAME, 3)
+
+    Examples
+    --------
+    >>> draw_case(case, heat, scale).shape                             # doctest: +SKIP
+    (512, 1024, 3)
+    """
+    grey: NDArray[np.uint8] = np.rint(case.pixels * 255).astype(np.uint8)
+    painted = scale.paint(grey, heat)
+    plain = np.repeat(grey[..., None], 3, axis=2)
+    shape = (grey.shape[0], grey.shape[1])
+    for picture in (painted, plain):
+        for box in case.boxes:
+            picture[outline(boxes_mask(box[None], shape), 1)] = _BOXES
+    painted[outline(case.lungs, 1)] = _LUNGS
+    both = np.concatenate([plain, painted], axis=1)
+    return np.asarray(both.repeat(ZOOM, axis=0).repeat(ZOOM, axis=1))
+
+
+def draw_sheet(
+    cases: Sequence[Case], heats: Sequence[FloatImage], scale: ColourScale
+) -> Image.Image | None:
+    """Lay out the films of `best_and_worst`.
+
+    Parameters
+    ----------
+    cases : sequence of Case
+    heats : sequence of ndarray of float32, shape (FRAME, FRAME)
+    scale : ColourScale
+        The same for all films.
+
+    Returns
+    -------
+    PIL.Image.Image or None
+        None if no film has places to tell right from wrong.
+
+    Examples
+    --------
+    >>> draw_sheet(cases, heats, scale).save("sheet.png")              # doctest: +SKIP
+    """
+    chosen = best_and_worst(cases, heats)
+    if not chosen:
+        return None
+    return Image.fromarray(
+        contact_sheet(
+            [draw_case(cases[index], heats[index], scale) for index, _ in chosen],
+            columns=2,
+            labels=[f"{cases[index].image_id}: pixel AUROC {auroc:.2f}" for index, auroc in chosen],
+        )
+    )

@@ -1,0 +1,98 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from lungpatch.datasets.dataset import Dataset
+from lungpatch.datasets.splits import Split
+from lungpatch.errors import ConfigurationError, InvalidImageError
+from lungpatch.evaluation.cases import (
+    FRAME,
+    boxes_mask,
+    distinct_boxes,
+    in_frame,
+    intersection,
+    kinds_of,
+    leave_out_training,
+    read_cases,
+)
+from lungpatch.segmenters.whole_image import WholeImageSegmenter
+
+
+def _films(**columns):
+    return Dataset(name="films", images=[Path(f"{i}.png") for i in range(4)], **columns)
+
+
+def test_kinds_by_folder_and_reading():
+    films = _films(
+        labels=["normal", "pneumonia", "pneumonia", "pneumonia"],
+        # A film of the healthy folder stays one, whatever readers said.
+        columns={"rsna_class": ["Lung Opacity", "Lung Opacity", "Normal", "No Lung Opacity"]},
+    )
+    assert kinds_of(films).tolist() == ["healthy", "opacity", "read-normal", "other"]
+
+
+def test_kinds_need_the_readings():
+    with pytest.raises(ConfigurationError, match="no column 'rsna_class'"):
+        kinds_of(_films())
+
+
+def test_no_film_of_a_learnt_patient_is_judged():
+    films = _films(
+        labels=["normal", "normal", "pneumonia", "pneumonia"],
+        patients=["1", "2", "1", "3"],
+        columns={"rsna_class": ["", "", "Lung Opacity", "Normal"]},
+    )
+    split = Split(name="s", training={"0.png": "1"}, held={"1.png": "2"}, pixels_sha256="")
+    kept, left_out = leave_out_training(films, split)
+    assert kept.image_ids.tolist() == ["1", "3"]
+    assert left_out == {"healthy": 1, "opacity": 1}
+
+
+def test_boxes_of_two_readers_are_one_lesion():
+    first, second, elsewhere = (0, 0, 20, 20), (1, 1, 19, 21), (15, 15, 30, 30)
+    boxes = distinct_boxes(np.array([first, second, elsewhere]))
+    assert boxes.tolist() == [list(first), list(elsewhere)]
+    assert distinct_boxes(np.empty((0, 4), np.int64)).shape == (0, 4)
+
+
+def test_overlap_and_mask_agree():
+    one, other = np.array([2, 3, 9, 8]), np.array([5, 1, 20, 6])
+    both = boxes_mask(one[None], (24, 24)) & boxes_mask(other[None], (24, 24))
+    assert intersection(one, other) == both.sum() == 4 * 3
+
+
+@pytest.mark.parametrize("side", [64, 256, 512])
+def test_maps_of_any_size_come_to_one_frame(side):
+    heat = np.zeros((side, side), dtype=np.float32)
+    heat[: side // 2] = np.nan
+    framed = in_frame(heat)
+    assert framed.shape == (FRAME, FRAME)
+    assert np.isnan(framed[: FRAME // 2]).all()
+    assert (framed[FRAME // 2 :] == 0).all()
+
+
+def test_cases_are_read_in_one_frame(tmp_path):
+    Image.fromarray(np.tile(np.arange(128, dtype=np.uint8), (64, 1))).save(tmp_path / "a.png")
+    films = Dataset(
+        name="one",
+        images=[tmp_path / "a.png"],
+        labels=["pneumonia"],
+        patients=["7"],
+        columns={"rsna_class": ["Lung Opacity"]},
+        relative_boxes=[[(0.25, 0.5, 0.5, 1.0)]],
+    )
+    (case,) = read_cases(films, WholeImageSegmenter())
+    assert case.pixels.shape == case.lungs.shape == (FRAME, FRAME)
+    assert case.boxes.tolist() == [[64, 128, 128, 256]]
+    assert case.relative_area == pytest.approx(1 / 8)
+    assert case.localised
+    assert (case.patient, case.kind) == ("7", "opacity")
+
+
+def test_a_film_that_cannot_be_read_stops_the_judgement(tmp_path):
+    (tmp_path / "a.png").write_bytes(b"no image")
+    films = Dataset(name="one", images=[tmp_path / "a.png"], columns={"rsna_class": [""]})
+    with pytest.raises(InvalidImageError, match=r"a\.png"):
+        read_cases(films, WholeImageSegmenter())

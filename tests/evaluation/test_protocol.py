@@ -1,0 +1,227 @@
+"""The whole judgement, on phantoms whose opacities are known."""
+
+import json
+import shutil
+import sys
+
+import attrs
+import numpy as np
+import pytest
+from sklearn.metrics import auc
+
+from lungpatch import cli
+from lungpatch.datasets.labelled_folder import load_folder
+from lungpatch.datasets.phantom import phantom_cohort, save_cohort
+from lungpatch.datasets.splits import Split
+from lungpatch.errors import InsufficientDataError
+from lungpatch.evaluation.cases import FRAME, KINDS
+from lungpatch.evaluation.outcomes import (
+    Outcome,
+    atlas_pipeline,
+    run_pipeline,
+    simple_controls,
+    training_films,
+)
+from lungpatch.evaluation.protocol import evaluate, groups_of, judge
+from lungpatch.evaluation.report import markdown, record
+from lungpatch.evaluation.sheets import N_SHOWN, best_and_worst, draw_case, draw_sheet
+from lungpatch.plotting import plot_froc, plot_roc, plot_scores_by_kind
+from lungpatch.segmenters.threshold import ThresholdSegmenter
+
+
+@pytest.fixture(scope="module")
+def films(tmp_path_factory):
+    """Folder of 8 healthy films to learn from, 3 held, 4 read as normal and 4 with an opacity."""
+    folder = tmp_path_factory.mktemp("judged")
+    cases = list(phantom_cohort(15, 4, seed=5, size=256))
+    save_cohort(cases, folder)
+    shutil.rmtree(folder / "masks")
+    rows, boxes = ["file,label,patient,view,rsna_class"], ["file,x,y,w,h"]
+    for number, case in enumerate(cases):
+        healthy = case.kind == "healthy"
+        label = "normal" if number < 11 else "pneumonia"
+        read = "" if number < 11 else "Normal" if healthy else "Lung Opacity"
+        view = "PA" if number % 2 else "AP"
+        rows.append(f"{case.patient}.png,{label},{case.patient},{view},{read}")
+        if not healthy:
+            where = np.argwhere(case.opacity)
+            top, left = where.min(axis=0) / 256
+            height, width = (np.ptp(where, axis=0) + 1) / 256
+            boxes.append(f"{case.patient}.png,{left},{top},{width},{height}")
+    (folder / "metadata.csv").write_text("\n".join(rows))
+    (folder / "boxes.csv").write_text("\n".join(boxes))
+    training = {f"{case.patient}.png": case.patient for case in cases[:8]}
+    Split(name="phantoms", training=training, held={}, pixels_sha256="").save(folder / "s.json")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def dataset(films):
+    return load_folder(films, metadata=films / "metadata.csv", boxes=films / "boxes.csv")
+
+
+@pytest.fixture(scope="module")
+def split(films):
+    from lungpatch.datasets.splits import load_split
+
+    return load_split(films / "s.json")
+
+
+@pytest.fixture(scope="module")
+def evaluation(fitted, dataset, split):
+    return evaluate(
+        {"fast": fitted, "again": fitted}, dataset, split, segmenter=ThresholdSegmenter()
+    )
+
+
+def test_learnt_patients_are_not_judged(evaluation, split):
+    assert evaluation.left_out == {"healthy": 8}
+    counts = evaluation.counts()
+    assert [counts[kind] for kind in KINDS] == [4, 4, 3, 0]
+    assert counts["boxed"] == counts["localised"] == 4
+    assert not {case.patient for case in evaluation.cases} & set(split.training.values())
+
+
+def test_every_table_has_the_controls(evaluation):
+    names = {"lung atlas", "mean lung grey", "vertical position", "mask area", "view AP"}
+    for group in evaluation.groups:
+        table = evaluation.table(group)
+        assert names | {"fast", "again", "chance"} == table.keys()
+    whole = evaluation.table("all")
+    for row in whole.values():
+        for value in row.values():
+            assert value.low <= value.value + 1e-9
+            assert value.value <= value.high + 1e-9
+
+
+def test_a_pipeline_compared_with_itself_is_no_better(evaluation):
+    compared = evaluation.comparison("all")
+    assert {"image auroc", "pointing", "mean sensitivity"} <= compared.keys()
+    assert all((value.value, value.low, value.high) == (0, 0, 0) for value in compared.values())
+    alone = attrs.evolve(evaluation, n_pipelines=1)
+    assert alone.comparison("all") == {}
+
+
+def test_the_same_seed_gives_the_same_figures(fitted, dataset, split, evaluation):
+    again = evaluate({"fast": fitted}, dataset, split, segmenter=ThresholdSegmenter())
+    assert again.table("all")["fast"] == evaluation.table("all")["fast"]
+
+
+def test_a_detector_that_knows_the_truth_is_perfect(evaluation):
+    cases = evaluation.cases
+    kinds = np.array([case.kind for case in cases])
+    oracle = Outcome(
+        name="oracle",
+        scores=(kinds == "opacity").astype(float),
+        heats=tuple(case.lesion.astype(np.float32) for case in cases),
+    )
+    figures = judge(oracle, cases).statistics
+    ones = np.ones((1, len(cases)))
+    for name in ("image auroc", "image ap", "pixel auroc", "pixel ap", "pointing"):
+        assert figures[name](ones)[0] == 1.0
+    assert figures["aupro"](ones)[0] == pytest.approx(1.0)
+    assert figures["folder test"](ones)[0] == 0.5
+
+
+def test_nothing_left_to_judge_is_an_error(fitted, dataset, split):
+    learnt = dataset.select(np.isin(dataset.patients, list(split.training.values())))
+    with pytest.raises(InsufficientDataError, match="every film is of a patient"):
+        evaluate({"fast": fitted}, learnt, split, segmenter=ThresholdSegmenter())
+
+
+def test_controls_say_what_they_are_named_for(make_case):
+    top = np.zeros((FRAME, FRAME), dtype=bool)
+    top[:10] = True
+    cases = [make_case(0, view="AP", lungs=top), make_case(1)]
+    by_name = {control.name: control for control in simple_controls(cases)}
+    assert by_name["view AP"].scores.tolist() == [1, 0]
+    assert by_name["mask area"].scores.tolist() == [-10 / FRAME, -1]
+    assert by_name["vertical position"].scores == pytest.approx([4.5 / 255, 0.5])
+    assert by_name["mean lung grey"].scores.tolist() == [0, 0]
+    assert by_name["mask area"].heats is None
+
+
+def test_groups_by_view_and_size(make_case):
+    small = make_case(0, boxes=[(0, 0, 30, 30)], view="AP")
+    large = make_case(1, boxes=[(0, 0, 128, 128)])
+    normal = make_case(2, kind="read-normal")
+    groups = groups_of([small, large, normal])
+    assert groups["AP"].tolist() == [True, False, False]
+    assert groups["small boxes"].tolist() == [True, False, True]
+    assert groups["large boxes"].tolist() == [False, True, True]
+
+
+def test_a_pipeline_says_one_score_and_one_map_a_film(fitted, dataset, split):
+    few = dataset.select([0, 12])
+    outcome = run_pipeline("fast", fitted, few)
+    assert outcome.scores.shape == (2,)
+    assert [heat.shape for heat in outcome.heats] == [(FRAME, FRAME)] * 2
+    assert outcome.unscored == 0
+    assert outcome.milliseconds > 0
+    assert len(training_films(dataset, split.training)) == 8
+    assert not atlas_pipeline(3).is_fitted
+
+
+def test_sheets_show_the_best_first(evaluation):
+    outcome = evaluation.judgements[0].outcome
+    chosen = best_and_worst(evaluation.cases, outcome.heats)
+    aurocs = [auroc for _, auroc in chosen]
+    assert aurocs == sorted(aurocs, reverse=True)
+    assert len(chosen) == 4 <= 2 * N_SHOWN
+    case = evaluation.cases[chosen[0][0]]
+    picture = draw_case(case, outcome.heats[chosen[0][0]], outcome.colour_scale)
+    assert picture.shape == (2 * FRAME, 4 * FRAME, 3)
+    row, column = case.boxes[0][:2]
+    assert picture[2 * row, 2 * column].tolist() == [80, 220, 100]
+    assert draw_sheet(evaluation.cases[:1], outcome.heats[:1], outcome.colour_scale) is None
+
+
+def test_figures_start_and_end_where_they_should(evaluation):
+    from matplotlib import pyplot
+
+    roc, froc = plot_roc(evaluation), plot_froc(evaluation)
+    curve = roc.lines[0].get_xydata()
+    assert curve[0].tolist() == [0, 0]
+    assert curve[-1].tolist() == [1, 1]
+    found = evaluation.table("all")["fast"]["image auroc"].value
+    assert auc(curve[:, 0], curve[:, 1]) == pytest.approx(found)
+    assert (np.diff(froc.lines[0].get_ydata()) >= 0).all()
+    kinds = plot_scores_by_kind(evaluation)
+    labels = [text.get_text() for text in kinds.get_legend().get_texts()]
+    assert labels == ["opacity (4)", "read-normal (4)", "healthy (3)"]
+    for axes in (roc, froc, kinds):
+        pyplot.close(axes.figure)
+
+
+def test_reports_agree(evaluation):
+    tables = {"all": evaluation.table("all")}
+    comparisons = {"all": evaluation.comparison("all")}
+    data = record(evaluation, tables, comparisons)
+    text = markdown(evaluation, tables, comparisons)
+    assert (
+        data["tables"]["all"]["fast"]["pointing"]["value"]
+        == tables["all"]["fast"]["pointing"].value
+    )
+    assert f"| fast | {tables['all']['fast']['image auroc']} |" in text
+    assert "8 healthy" in text
+    assert "## fast minus again, paired" in text
+
+
+def test_command(films, dataset, saved, tmp_path, monkeypatch, capsys):
+    out = tmp_path / "judged"
+    arguments = ["evaluate", "--pipeline", saved, "--images", films, "--out", out, "--split"]
+    arguments += [films / "s.json", "--metadata", films / "metadata.csv"]
+    arguments += ["--boxes", films / "boxes.csv", "--seed", 3]
+    monkeypatch.setattr(sys, "argv", ["lungpatch", *map(str, arguments)])
+    with pytest.raises(SystemExit) as caught:
+        cli.main()
+    assert not caught.value.code
+    assert "8 films of learnt patients left out" in capsys.readouterr().out
+    assert {file.name for file in out.iterdir()} == {
+        "results.json", "table.md", "roc.png", "froc.png", "scores-fast.png",
+        "best-and-worst-fast.png",
+    }  # fmt: skip
+    results = json.loads((out / "results.json").read_text())
+    assert results["films"]["films"] == 11
+    assert results["seed"] == 3
+    assert results["split"]["name"] == "phantoms"

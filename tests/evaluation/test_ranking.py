@@ -1,0 +1,58 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sklearn.metrics import average_precision_score, roc_auc_score
+
+from lungpatch.evaluation.ranking import (
+    histogram_auroc,
+    histogram_average_precision,
+    ranks,
+    score_statistics,
+)
+
+ROWS = st.lists(
+    st.tuples(st.integers(-5, 5), st.booleans(), st.integers(0, 3)), min_size=2, max_size=30
+).filter(lambda rows: {label for _, label, weight in rows if weight} == {True, False})
+
+
+@given(ROWS)
+def test_weighted_figures_equal_scikit_learn(rows):
+    scores, labels, weights = (np.array(column) for column in zip(*rows, strict=True))
+    auroc, precision = score_statistics(scores.astype(float), labels, ~labels)
+    drawn = weights[None].astype(float)
+    assert auroc(drawn)[0] == pytest.approx(roc_auc_score(labels, scores, sample_weight=weights))
+    assert precision(drawn)[0] == pytest.approx(
+        average_precision_score(labels, scores, sample_weight=weights)
+    )
+
+
+@given(ROWS)
+def test_a_monotone_change_of_scores_changes_nothing(rows):
+    scores, labels, weights = (np.array(column) for column in zip(*rows, strict=True))
+    drawn = weights[None].astype(float)
+    for before, after in zip(
+        score_statistics(scores.astype(float), labels, ~labels),
+        score_statistics(np.exp(scores), labels, ~labels),
+        strict=True,
+    ):
+        assert before(drawn) == pytest.approx(after(drawn))
+
+
+def test_many_resamples_at_once_are_each_their_own():
+    rng = np.random.default_rng(0)
+    positive = rng.integers(0, 5, (6, 9)).astype(float)
+    negative = rng.integers(1, 5, (6, 9)).astype(float)
+    for figure in (histogram_auroc, histogram_average_precision):
+        together = figure(positive, negative)
+        alone = [figure(positive[i : i + 1], negative[i : i + 1])[0] for i in range(6)]
+        assert together == pytest.approx(alone)
+
+
+def test_without_a_class_there_is_no_figure():
+    auroc, _ = score_statistics(np.array([1.0, 2.0]), np.array([True, False]), np.zeros(2, bool))
+    assert np.isnan(auroc(np.ones((1, 2)))[0])
+
+
+def test_a_film_without_a_score_is_the_least_anomalous():
+    assert ranks(np.array([-3.0, np.nan])).tolist() == [1, 0]
