@@ -41,4 +41,4 @@ $(VENV)/.dev: $(VENV)/.package
 	touch $@
 
 clean:
-	rm -rf $(VENV) demo-out docs/_build docs/api/generated
+	rm -rf $(VENV) demo-out docs/_build docs/api/generated docs/gallery

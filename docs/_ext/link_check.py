@@ -55,10 +55,10 @@ def broken_links(site: Path) -> list[str]:
             wanted = name if not path else wanted
             if wanted.startswith("../") or not (site / wanted).is_file():
                 broken.append(f"{name}: {target}")
+            # Sphinx writes "#" alone for a link to the top.
             elif parts.fragment and wanted in pages:
-                # Sphinx writes "#" alone for a link to the top.
-                if unquote(parts.fragment) not in pages[wanted].anchors:
-                    broken.append(f"{name}: {target}")
+                gone = unquote(parts.fragment) not in pages[wanted].anchors
+                broken += [f"{name}: {target}"] if gone else []
     return broken
 
 

@@ -33,12 +33,19 @@ app = typer.Typer(
     help=(
         "Find where a chest radiograph departs from healthy lung, without training on a single "
         "lesion.\n\n"
-        "Start with **lungpatch demo**. On your own films: **lungpatch fit** healthy/ --out "
-        "mine.lungpatch, then **lungpatch detect** others/ --pipeline mine.lungpatch --out "
-        "found.\n\n"
+        "1. **lungpatch demo**: no films needed; writes a page about what it found\n\n"
+        "2. **lungpatch segment** healthy/ --out masks: are the lungs found in your films?\n\n"
+        "3. **lungpatch fit** healthy/ --out mine.lungpatch: learn from healthy films only\n\n"
+        "4. **lungpatch detect** others/ --pipeline mine.lungpatch --out found: overlays, "
+        "heat-maps, a record a film\n\n"
+        "**lungpatch plugins** lists the components that a TOML file for --config can name. "
+        "**lungpatch COMMAND --help** says more.\n\n"
         "A research tool, not a medical device."
     ),
 )
+
+plugins_app = typer.Typer(invoke_without_command=True)
+app.add_typer(plugins_app, name="plugins")
 
 Images = Annotated[
     list[Path],
@@ -298,8 +305,9 @@ def evaluate(
     typer.echo(f"{sum(evaluation.left_out.values())} films of learnt patients left out: {out}")
 
 
-@app.command()
+@plugins_app.callback()
 def plugins(
+    context: typer.Context,
     kind: Annotated[
         str | None,
         typer.Option(help="Only segmenter, sampler, model, scorer or thresholder."),
@@ -310,7 +318,10 @@ def plugins(
     """List the components that are installed, and the plugins that bring them.
 
     With --check the exit status is 3 if a component or plugin is broken.
+    **lungpatch plugins new** NAME --kind scorer writes the package of a new one.
     """
+    if context.invoked_subcommand is not None:
+        return
     from lungpatch.plugins.registry import default_registry, plugin_report
 
     rows = plugin_report(default_registry(), kind=kind, check=check)
@@ -320,6 +331,28 @@ def plugins(
         _print_plugins(rows)
     if check and any(row["status"] != "ok" for row in rows):
         raise typer.Exit(SOME_FAILED)
+
+
+@plugins_app.command()
+def new(
+    name: Annotated[str, typer.Argument(help="Of the component, such as soft-edges.")],
+    kind: Annotated[
+        str,
+        typer.Option(help="segmenter, sampler, extractor, model, scorer or thresholder."),
+    ],
+    into: Annotated[Path, typer.Option(help="Folder to make lungpatch-NAME in.")] = Path(),
+) -> None:
+    """Write the package of a new plugin: it installs, passes its checks and is found as it is."""
+    from lungpatch.plugins.new_plugin import new_plugin
+
+    folder = new_plugin(name, kind=kind, into=into)  # type: ignore[arg-type]  # checked there
+    typer.echo(
+        f"Wrote {folder}. Next:\n"
+        f'  pip install --editable "{folder}[test]"\n'
+        f"  pytest {folder}\n"
+        f"  lungpatch plugins --kind {kind}\n"
+        f"Then make src/*/{kind}.py your own."
+    )
 
 
 @app.command()

@@ -27,7 +27,7 @@ def mean_over_places(maps: NDArray[Any], shape: tuple[int, int]) -> NDArray[np.f
 
     Returns
     -------
-    ndarray of float64, shape (..., *shape)
+    ndarray of float64, shape (..., rows, columns)
 
     Examples
     --------
