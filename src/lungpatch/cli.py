@@ -371,6 +371,60 @@ def demo(
     typer.echo(f"Open {page} in a browser.")
 
 
+@app.command()
+def reproduce(
+    out: Annotated[Path, typer.Option(help="Folder for the report; made if it is missing.")],
+    normal: Annotated[Path | None, typer.Option(help="Folder of normal films.")] = None,
+    pneumonia: Annotated[Path | None, typer.Option(help="Folder of pneumonia films.")] = None,
+    data: Annotated[
+        Path | None, typer.Option(help="chest_xray/, as Kaggle's {train,val,test}/{NORMAL,...}.")
+    ] = None,
+    phantom: Annotated[bool, typer.Option("--phantom", help="Synthetic films instead.")] = False,
+    metadata: Annotated[
+        Path | None,
+        typer.Option(help="CSV of both folders: file, patient, view, rsna_class."),
+    ] = None,
+    boxes: Annotated[
+        Path | None, typer.Option(help="CSV of boxes around opacities: file, x, y, w, h.")
+    ] = None,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Try everything out; the results mean nothing.")
+    ] = False,
+    seed: Annotated[int, typer.Option(help="Seed of all randomness.", min=0)] = 0,
+) -> None:
+    """Reproduce the paper on your films, figure by figure; write a report about it.
+
+    Writes report.html, results.json and figures/ (PNG and SVG). Stages that were finished in the
+    same folder before are not computed again.
+    """
+    from lungpatch.datasets.chest_xray import load_chest_xray
+    from lungpatch.progress import progress_bar
+    from lungpatch.reference.cohort import join_folders, phantom_films
+    from lungpatch.reference.reproduction import reproduce as reproduce_paper
+    from lungpatch.reference.settings import WORKING_SIZE, ReproductionSettings
+
+    settings = ReproductionSettings.quick(seed=seed) if quick else ReproductionSettings(seed=seed)
+    folders = normal is not None and pneumonia is not None
+    if [folders, data is not None, phantom].count(True) != 1 or (
+        not folders and any(option is not None for option in (normal, pneumonia, metadata, boxes))
+    ):
+        raise ConfigurationError(
+            "give --normal and --pneumonia (with --metadata and --boxes if you have them), or "
+            "--data, or --phantom"
+        )
+    if normal is not None and pneumonia is not None:
+        films = join_folders(normal, pneumonia, metadata=metadata, boxes=boxes)
+    elif data is not None:
+        films = load_chest_xray(data)
+    else:
+        films = phantom_films(
+            settings.phantom_normal, settings.phantom_pneumonia, seed=seed, size=WORKING_SIZE
+        )
+    with progress_bar() as progress:
+        page = reproduce_paper(films, out, settings=settings, progress=progress)
+    typer.echo(f"Open {page} in a browser.")
+
+
 def main() -> None:
     """Run the command line; errors of ours become one line and an exit status."""
     # Threads that spin while they wait make small networks several times slower as soon as

@@ -242,9 +242,7 @@ def choose_roles(
         wanted = share * NORMAL_PATCHES[role]
         films = waiting.pop(0)
         others = 1 if role == "test" else 0  # validation needs a patient too
-        while len(waiting) > 1 + others and (
-            counts[films].sum() < wanted or len(films) < least
-        ):
+        while len(waiting) > 1 + others and (counts[films].sum() < wanted or len(films) < least):
             films = np.concatenate([films, waiting.pop(0)])
         roles[films] = role
     roles[np.concatenate(waiting)] = "training"

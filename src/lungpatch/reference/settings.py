@@ -62,6 +62,8 @@ class ReproductionSettings:
         The same of each network of the loss study and of the proposals.
     n_pneumonia, n_held_normal : int
         At most so many pneumonia images, and normal images kept out of training, are scored.
+    n_judged, n_study_patches : int
+        At most so many films judge the proposals, and so many of their patches the losses.
     classifier_epochs : int
         Most passes of the two-class CNN over its training images.
     n_gradcam : int
@@ -74,16 +76,18 @@ class ReproductionSettings:
     Examples
     --------
     >>> ReproductionSettings(seed=3).training_steps
-    1000
+    600
     >>> ReproductionSettings.quick().training_steps
     10
     """
 
     seed: int = attrs.field(default=0, validator=[validators.instance_of(int), validators.ge(0)])
-    training_steps: int = _count(1000)
-    study_steps: int = _count(300)
+    training_steps: int = _count(600)
+    study_steps: int = _count(120)
     n_pneumonia: int = _count(225)
     n_held_normal: int = _count(150)
+    n_judged: int = _count(40)
+    n_study_patches: int = _count(2000)
     classifier_epochs: int = _count(20)
     n_gradcam: int = _count(100)
     n_resamples: int = _count(300)
@@ -99,6 +103,8 @@ class ReproductionSettings:
             study_steps=2,
             n_pneumonia=6,
             n_held_normal=4,
+            n_judged=3,
+            n_study_patches=200,
             classifier_epochs=1,
             n_gradcam=4,
             n_resamples=20,
