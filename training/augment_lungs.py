@@ -40,7 +40,8 @@ def augment(images: Tensor, masks: Tensor, rng: torch.Generator) -> tuple[Tensor
     images, masks = _remove_patient(images, masks, draw)
     # Films as they come are what borders are learnt from; all else is there for robustness.
     varied = draw.happens(0.5) > 0
-    images, masks = (torch.where(varied, *pair) for pair in zip((images, masks), plain, strict=True))
+    images = torch.where(varied, images, plain[0])
+    masks = torch.where(varied, masks, plain[1])
     grain = draw.uniform(0.0, 0.03) * draw.happens(0.9)
     images = images + draw.normal(1, *images.shape[2:]) * grain
     return images.clamp(0.0, 1.0), masks

@@ -85,7 +85,13 @@ def read_pairs(folder: Path) -> tuple[list[str], Tensor, Tensor]:
 
 
 def cross_validate(
-    names: list[str], images: Tensor, masks: Tensor, folds: int, seed: int, device: torch.device, only_fold: int | None
+    names: list[str],
+    images: Tensor,
+    masks: Tensor,
+    folds: int,
+    seed: int,
+    device: torch.device,
+    only_fold: int | None,
 ) -> list[dict[str, object]]:
     """Train on all folds but one, and measure on that one."""
     # Films of one patient or report follow each other, so a fold is a run of names: none of its

@@ -98,7 +98,7 @@ def test_whitened_healthy_features_are_uncorrelated():
     healthy = batch_of(2000, 1)
     model, _ = fitted(healthy, max_patches=2000)
     white = model.reconstruct(healthy).target[:, :, 1, 2]
-    # Independent channels are shrunk to the identity, so what chance correlates stays: 1/sqrt(2000).
+    # Shrunk to the identity as they are independent, so chance correlation stays: 1/sqrt(2000).
     np.testing.assert_allclose(np.cov(white.T), np.eye(4), atol=0.05)
 
 
