@@ -10,17 +10,10 @@ import attrs
 import numpy as np
 from attrs import validators
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from lungpatch.containers import FloatImage, PatchBatch, Reconstruction, TrainingHistory
 from lungpatch.errors import ConfigurationError, InsufficientDataError, NotFittedError
 from lungpatch.protocols import EpochCallback, PatchSource, ReconstructionModel, Scorer
-
-FINEST_GRID = 32
-"""Most places a side at which healthy errors are summed up: few films tell no finer detail."""
-
-PLACE_SMOOTHING = 2.0
-"""Standard deviation, in places of the grid, over which neighbours share what they know."""
 
 LEAST_SPREAD = 1e-6
 """Standard deviation below which an error that never varies counts as varying by this."""
@@ -60,10 +53,9 @@ class EnsembleModel:
     """The weighted mean of several detectors' errors, each a z-score among healthy lungs.
 
     Every member learns from the same patches. Its errors on healthy patches that it did not learn
-    from then give, for every place of a patch, a mean and a standard deviation; with the sampler
-    ``lung-crop`` a place in the patch is a place in the lungs. What the ensemble returns is how
-    many standard deviations above the mean its members' errors are; score it with ``feature``,
-    ``difference="excess"``.
+    from then give a mean and a standard deviation over all lung pixels. What the ensemble returns
+    is how many standard deviations above the mean its members' errors are; score it with
+    ``feature``, ``difference="excess"``.
 
     Parameters
     ----------
@@ -183,8 +175,7 @@ class EnsembleModel:
             )
         total = np.zeros(patches.pixels.shape, np.float32)
         for member, (mean, spread) in zip(self.members, self.calibration_, strict=True):
-            z = (_errors(member, patches) - _enlarge(mean, total)) / _enlarge(spread, total)
-            total += np.float32(member.weight) * z
+            total += np.float32(member.weight) * (_errors(member, patches) - mean) / spread
         total /= np.float32(sum(member.weight for member in self.members))
         return Reconstruction(target=total[:, None], expected=np.zeros_like(total[:, None]))
 
@@ -225,10 +216,9 @@ class EnsembleModel:
         calibration = []
         for index in range(count):
             healthy = np.array(state[f"{index}.healthy"])
-            if healthy.shape != (2, self._grid, self._grid) or healthy.dtype != np.float32:
+            if healthy.shape != (2,) or healthy.dtype != np.float32:
                 raise ConfigurationError(
-                    f"{index}.healthy must be float32 (2, {self._grid}, {self._grid}), got "
-                    f"{healthy.dtype} {healthy.shape}"
+                    f"{index}.healthy must be float32 (2,), got {healthy.dtype} {healthy.shape}"
                 )
             calibration.append(healthy)
         # Into copies, so that nothing is taken over if one of them refuses.
@@ -240,31 +230,21 @@ class EnsembleModel:
             )
         self.members, self.calibration_ = members, tuple(calibration)
 
-    @property
-    def _grid(self) -> int:
-        return min(FINEST_GRID, self.patch_size)
-
     def _calibrate(self, member: Member, healthy: PatchSource) -> NDArray[np.float32]:
-        """Return mean and standard deviation of healthy errors by place, (2, grid, grid)."""
-        weight = np.zeros((self._grid, self._grid))
-        total, squares = np.zeros_like(weight), np.zeros_like(weight)
+        """Return mean and standard deviation of healthy errors in the lungs, (2,)."""
+        # One pair for all places: the films of a validation set are too few to tell places apart,
+        # and an error that hardly ever leaves 0 somewhere would outweigh all else there.
+        count, total, squares = 0, 0.0, 0.0
         for batch in healthy.batches(BATCH_SIZE):
-            errors = _errors(member, batch).astype(np.float64)
-            weight += _reduce(batch.lung.astype(np.float64), self._grid).sum(axis=0)
-            total += _reduce(errors * batch.lung, self._grid).sum(axis=0)
-            squares += _reduce(errors**2 * batch.lung, self._grid).sum(axis=0)
-        if not weight.any():
+            errors = _errors(member, batch)[batch.lung].astype(np.float64)
+            count += len(errors)
+            total += errors.sum()
+            squares += (errors**2).sum()
+        if not count:
             raise InsufficientDataError("there is no healthy lung to calibrate an ensemble on")
-        # Places that are never lung get what their nearest neighbours know, by a faint share of
-        # the whole.
-        share = 1e-3 / weight.size
-        weight, total, squares = (
-            ndimage.gaussian_filter(sums, PLACE_SMOOTHING, mode="constant") + share * sums.sum()
-            for sums in (weight, total, squares)
-        )
-        mean = total / weight
-        spread = np.sqrt(np.maximum(squares / weight - mean**2, LEAST_SPREAD**2))
-        return np.stack([mean, spread]).astype(np.float32)
+        mean = total / count
+        spread = np.sqrt(max(squares / count - mean**2, LEAST_SPREAD**2))
+        return np.array([mean, spread], np.float32)
 
 
 def _errors(member: Member, patches: PatchBatch) -> FloatImage:
@@ -276,20 +256,3 @@ def _errors(member: Member, patches: PatchBatch) -> FloatImage:
             "does, such as 'feature' or 'sad'"
         )
     return scores.error_maps
-
-
-def _reduce(maps: NDArray[np.float64], grid: int) -> NDArray[np.float64]:
-    """Sum (N, P, P) over the places of the grid that their pixels lie in; (N, grid, grid)."""
-    for axis in (1, 2):
-        starts = np.arange(grid) * maps.shape[axis] // grid
-        maps = np.add.reduceat(maps, starts, axis=axis)
-    return maps
-
-
-def _enlarge(grid: FloatImage, like: FloatImage) -> FloatImage:
-    """Interpolate a grid bilinearly to the side of patches."""
-    side, places = like.shape[-1], len(grid)
-    place = np.clip((np.arange(side) + 0.5) * places / side - 0.5, 0, places - 1)
-    rows, columns = np.meshgrid(place, place, indexing="ij")
-    enlarged: FloatImage = ndimage.map_coordinates(grid, [rows, columns], order=1)
-    return enlarged
