@@ -14,10 +14,10 @@ from lungpatch.evaluation.froc import (
 
 
 def test_iou_by_hand():
-    box = np.array([0, 0, 10, 10])
-    assert iou(box, box) == 1.0
-    assert iou(box, np.array([0, 5, 10, 15])) == pytest.approx(1 / 3)
-    assert iou(box, np.array([10, 0, 20, 10])) == 0.0
+    box = np.array([[0, 0, 10, 10]])
+    others = np.array([[0, 0, 10, 10], [0, 5, 10, 15], [10, 0, 20, 10], [20, 20, 30, 30]])
+    assert iou(box, others) == pytest.approx(np.array([[1, 1 / 3, 0, 0]]))
+    assert iou(box, others[:0]).shape == (1, 0)
 
 
 def test_specks_are_no_finding(no_heat):

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from lungpatch.containers import FloatImage
 from lungpatch.evaluation.bootstrap import Floats, Statistic, ratio
-from lungpatch.evaluation.cases import Case, intersection
+from lungpatch.evaluation.cases import Case
 from lungpatch.localisation import label_regions
 
 FALSE_BOXES = (0.25, 0.5, 1.0, 2.0, 4.0)
@@ -106,9 +106,7 @@ def count_boxes(
             inside = _holds(case.boxes, peaks)
             hits[i, t] = inside.any(axis=1).sum()
             false[i, t] = (~inside.any(axis=0)).sum()
-            overlap[i, t] = sum(
-                max((iou(lesion, box) for box in boxes), default=0.0) for lesion in case.boxes
-            )
+            overlap[i, t] = iou(case.boxes, boxes).max(axis=1, initial=0.0).sum()
     lesions = np.array([len(case.boxes) for case in cases], dtype=np.float64) * films
     return BoxCounts(lesions=lesions, hits=hits, false=false, overlap=overlap)
 
@@ -159,26 +157,31 @@ def _holds(boxes: NDArray[np.int64], points: NDArray[np.int64]) -> NDArray[np.bo
     return inside
 
 
-def iou(one: NDArray[np.int64], other: NDArray[np.int64]) -> float:
-    """Intersection of two boxes over their union.
+def iou(boxes: NDArray[np.int64], others: NDArray[np.int64]) -> Floats:
+    """Intersection over union of each box with each other one.
 
     Parameters
     ----------
-    one, other : ndarray of int64, shape (4,)
+    boxes : ndarray of int64, shape (K, 4)
+    others : ndarray of int64, shape (L, 4)
 
     Returns
     -------
-    float
+    ndarray of float64, shape (K, L)
         In [0, 1].
 
     Examples
     --------
-    >>> iou(np.array([0, 0, 2, 2]), np.array([0, 1, 2, 3]))
-    0.3333333333333333
+    >>> iou(np.array([[0, 0, 2, 2]]), np.array([[0, 1, 2, 3], [5, 5, 6, 6]])).round(2)
+    array([[0.33, 0.  ]])
     """
-    shared = intersection(one, other)
-    areas = np.prod(one[2:] - one[:2]) + np.prod(other[2:] - other[:2])
-    return float(shared / (areas - shared))
+    start = np.maximum(boxes[:, None, :2], others[None, :, :2])
+    stop = np.minimum(boxes[:, None, 2:], others[None, :, 2:])
+    shared = np.maximum(stop - start, 0).prod(axis=2)
+    areas, other_areas = (np.prod(each[:, 2:] - each[:, :2], axis=1) for each in (boxes, others))
+    union: Floats = (areas[:, None] + other_areas[None] - shared).astype(np.float64)
+    ratios: Floats = shared / union
+    return ratios
 
 
 def froc_statistics(counts: BoxCounts, films: NDArray[np.bool_]) -> dict[str, Statistic]:

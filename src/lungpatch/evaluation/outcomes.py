@@ -108,37 +108,36 @@ def simple_controls(cases: Sequence[Case]) -> list[Outcome]:
     -------
     list of Outcome
         ``mean lung grey``: the mean grey level in the lungs, and grey as heat. ``vertical
-        position``: how low the lungs' centre lies in the film, and how low a pixel lies between
-        their top and bottom. ``mask area``: how small the lungs are. ``view AP``: whether the film
-        was taken from the front.
+        position``: how low the lungs' centre lies in the film, and how low a pixel lies in it.
+        ``mask area``: how small the lungs are. ``view AP``: whether the film was taken from the
+        front.
 
     Examples
     --------
     >>> [control.name for control in simple_controls([])]
     ['mean lung grey', 'vertical position', 'mask area', 'view AP']
     """
-    height = np.repeat(np.linspace(0, 1, FRAME, dtype=np.float32)[:, None], FRAME, axis=1)
-
-    def means(of: Iterable[FloatImage]) -> NDArray[np.float64]:
-        pairs = zip(of, cases, strict=True)
-        return np.array(
-            [values[case.lungs].mean() if case.lungs.any() else np.nan for values, case in pairs],
-            dtype=np.float64,
-        )
-
-    grey = tuple(case.pixels for case in cases)
+    row = np.repeat(np.linspace(0, 1, FRAME, dtype=np.float32)[:, None], FRAME, axis=1)
+    grey = tuple(_in_lungs(case.pixels, case) for case in cases)
+    height = tuple(_in_lungs(row, case) for case in cases)
     areas = np.array([case.lungs.mean() for case in cases], dtype=np.float64)
     taken = np.array([case.view == "AP" for case in cases], dtype=np.float64)
     return [
-        Outcome(name="mean lung grey", scores=means(grey), heats=grey),
-        Outcome(
-            name="vertical position",
-            scores=means([height] * len(cases)),
-            heats=(height,) * len(cases),
-        ),
+        Outcome(name="mean lung grey", scores=_means(grey), heats=grey),
+        Outcome(name="vertical position", scores=_means(height), heats=height),
         Outcome(name="mask area", scores=-areas, heats=None),
         Outcome(name="view AP", scores=taken, heats=None),
     ]
+
+
+def _in_lungs(values: FloatImage, case: Case) -> FloatImage:
+    return np.where(case.lungs, values, np.float32(np.nan))
+
+
+def _means(heats: Sequence[FloatImage]) -> NDArray[np.float64]:
+    known = [heat[~np.isnan(heat)] for heat in heats]
+    means = [values.mean() if values.size else np.nan for values in known]
+    return np.array(means, dtype=np.float64)
 
 
 def atlas_pipeline(seed: int) -> Pipeline:
