@@ -109,14 +109,13 @@ def verdict_sentences(results: Mapping[str, Any]) -> list[str]:
     verdict, sentences = found["verdict"], []
     dip = verdict["dip_as_many_as_the_paper"]
     everything = verdict["dip_all"]
+    peaks = "1 peak" if everything["modes"] == 1 else f"{everything['modes']} peaks"
     sentences.append(
         f"One peak: with {dip['n_scores']:,} patches of pneumonia films Hartigan's dip is "
-        f"{dip['dip']:.4f}, p = {dip['p_value']:.2g}, so one mode "
-        f"{'stands' if dip['one_mode'] else 'is rejected'}; with all {everything['n_scores']:,}, "
-        f"p = {everything['p_value']:.2g}, it {'stands' if everything['one_mode'] else 'is rejected'}"
-        f" (a smoothed density has {everything['modes']} peak"
-        f"{'' if everything['modes'] == 1 else 's'}). Overlapping patches are not independent, "
-        "which favours rejection."
+        f"{dip['dip']:.4f}, p = {dip['p_value']:.2g}, so one mode {_stands(dip)}; with all "
+        f"{everything['n_scores']:,}, p = {everything['p_value']:.2g}, it {_stands(everything)} (a "
+        f"smoothed density has {peaks}). Overlapping patches are not independent, which favours "
+        "rejection."
     )
     rule = verdict["table_1"]
     if "skipped" in rule:
@@ -390,3 +389,7 @@ def _proposals(page: HtmlPage, figures: Mapping[str, Any], kinds: list[str]) -> 
 def _with_interval(row: Mapping[str, Any]) -> str:
     low, high = row["interval"]
     return f"{row['auroc']:.2f} [{low:.2f}, {high:.2f}]"
+
+
+def _stands(dip: Mapping[str, Any]) -> str:
+    return "stands" if dip["one_mode"] else "is rejected"
