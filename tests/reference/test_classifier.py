@@ -84,3 +84,11 @@ def test_films_of_another_size_are_refused():
         TwoClassCNN(image_size=16).fit(
             np.zeros((4, 8, 8), np.float32), [0, 1, 0, 1], rng=np.random.default_rng(0)
         )
+
+
+def test_films_come_in_pieces_that_hold_each_once():
+    films, labels = _films(np.random.default_rng(6))
+    model = TwoClassCNN(image_size=16, epochs=1, device="cpu")
+    model.fit(films, labels, rng=np.random.default_rng(0))
+    pieces = [piece[:, 0].numpy() for _, piece in model.in_pieces(films)]
+    np.testing.assert_array_equal(np.concatenate(pieces), films)

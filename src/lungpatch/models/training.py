@@ -26,16 +26,8 @@ Batch = TypeVar("Batch", bound=Sized)
 _Yielded = TypeVar("_Yielded", covariant=True)
 
 
-class BatchSource(Protocol[_Yielded]):
-    """What is learnt from, batch by batch: of a `PatchSource`, as much as training needs.
-
-    Examples
-    --------
-    >>> from lungpatch.patch_store import PatchStore
-    >>> with PatchStore(32) as source:
-    ...     len(source), list(source.batches(8))
-    (0, [])
-    """
+class _BatchSource(Protocol[_Yielded]):
+    """What is learnt from, batch by batch: of a `PatchSource`, as much as training needs."""
 
     def __len__(self) -> int:
         """Return the number of examples."""
@@ -48,10 +40,10 @@ class BatchSource(Protocol[_Yielded]):
 
 def train(
     network: nn.Module,
-    source: BatchSource[Batch],
+    source: _BatchSource[Batch],
     *,
     loss_of: Callable[[Batch], Tensor],
-    validation: BatchSource[Batch] | None = None,
+    validation: _BatchSource[Batch] | None = None,
     epochs: int,
     patience: int,
     batch_size: int,
@@ -72,12 +64,12 @@ def train(
     ----------
     network : torch.nn.Module
         Changed in place; moved to ``device`` and left there in evaluation mode.
-    source : BatchSource
+    source : PatchSource
         Healthy patches, shuffled anew for every epoch.
     loss_of : callable
         From a batch, such as a `PatchBatch` of healthy patches, to the mean loss over it, a scalar
         on ``device``. The network is in training mode while it learns.
-    validation : BatchSource, optional
+    validation : PatchSource, optional
         Healthy patches of other images.
     epochs : int
         At most so many passes over ``source``.
@@ -157,7 +149,7 @@ def train(
     best_weights: dict[str, Tensor] | None = None
     stopped: Literal["finished", "early", "interrupted"] = "finished"
 
-    def mean_loss(patches: BatchSource[Batch], *, learn: bool) -> float:
+    def mean_loss(patches: _BatchSource[Batch], *, learn: bool) -> float:
         network.train(learn)
         # Summed on the device: asking for each batch's loss would make a GPU wait for us.
         total = torch.zeros((), device=device)
