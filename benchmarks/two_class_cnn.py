@@ -24,7 +24,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("data", type=Path, help="pneumoniamnist_SIZE.npz")
     parser.add_argument("--out", type=Path, required=True, help="JSON file to write")
-    parser.add_argument("--epochs", type=int, default=30)
+    parser.add_argument("--steps", type=int, default=3000)
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     films = load_pneumoniamnist(options.data)
@@ -34,7 +34,7 @@ def main() -> None:
             films.labels,
             films.splits,
             lungs=None,
-            epochs=options.epochs,
+            steps=options.steps,
             n_gradcam=1,
             seed=options.seed,
             progress=progress,
@@ -44,7 +44,7 @@ def main() -> None:
         {
             "lungpatch": lungpatch.__version__,
             "data": options.data.name,
-            "epochs": options.epochs,
+            "steps": options.steps,
             "seed": options.seed,
             "figures": found.figures,
         },

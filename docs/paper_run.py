@@ -188,6 +188,7 @@ def _stages(results: dict[str, Any]) -> str:
 
 
 def main() -> None:
+    """Take over a run, if one is named, and write the tables of all."""
     if len(sys.argv) == 3:
         take_over(Path(sys.argv[1]), sys.argv[2])
     for path in sorted(RUNS.glob("*/results.json")):

@@ -254,7 +254,7 @@ def run_stages(
     )
     preliminary = stages.run(
         "classifier",
-        earlier | {"epochs": settings.classifier_epochs, "gradcam": settings.n_gradcam},
+        earlier | {"steps": settings.classifier_steps, "gradcam": settings.n_gradcam},
         lambda: _preliminary(films, settings, progress),
     )
     results = {
@@ -577,7 +577,7 @@ def _preliminary(
         dataset.labels[indices],
         roles,
         lungs=np.stack([films.lungs(int(index)) for index in indices]),
-        epochs=settings.classifier_epochs,
+        steps=settings.classifier_steps,
         n_gradcam=settings.n_gradcam,
         seed=settings.seed,
         progress=progress,
