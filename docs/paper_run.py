@@ -47,6 +47,25 @@ def tables(results: dict[str, Any]) -> str:
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
+def two_class_table(result: dict[str, Any]) -> str:
+    """Return what benchmarks/two_class_cnn.py found as Markdown."""
+    figures = result["figures"]
+    test = figures["test"]
+    rows = [
+        ("side of the films", "256", figures["image_size"]),
+        ("training films", "5,216", f"{sum(figures['films']['training'].values()):,}"),
+        ("test films", "-", test["n_images"]),
+        ("accuracy", f"{figures['paper_accuracy']:.1%}", f"{test['accuracy']:.1%}"),
+        ("calling all by the more frequent class", "-", f"{test['majority']:.1%}"),
+        ("AUROC", "-", f"{test['auroc']:.3f}"),
+        ("sensitivity, specificity", "-", f"{test['sensitivity']:.2f}, {test['specificity']:.2f}"),
+        ("confusion, rows true", "-", test["confusion"]),
+    ]
+    return (
+        _table(("two-class CNN", "paper", f"{result['data']}, seed {result['seed']}"), rows) + "\n"
+    )
+
+
 def _table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     lines = ["| " + " | ".join(header) + " |", "|" + "---|" * len(header)]
     lines += ["| " + " | ".join(map(str, row)) + " |" for row in rows]
@@ -194,6 +213,9 @@ def main() -> None:
     for path in sorted(RUNS.glob("*/results.json")):
         text = tables(json.loads(path.read_text(encoding="utf-8")))
         path.with_name("tables.inc").write_text(text, encoding="utf-8")
+    for path in sorted(RUNS.glob("*.json")):
+        text = two_class_table(json.loads(path.read_text(encoding="utf-8")))
+        path.with_suffix(".inc").write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":

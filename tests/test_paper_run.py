@@ -35,3 +35,9 @@ def test_every_picture_of_the_page_is_there():
     pictures = re.findall(r"paper-run/\S+?\.png", page)
     assert len(pictures) >= 12
     assert [name for name in pictures if not (DOCS / name).is_file()] == []
+
+
+def test_table_of_the_two_class_cnn_is_that_of_its_result(paper_run):
+    result = json.loads((DOCS / "paper-run" / "pneumoniamnist.json").read_text(encoding="utf-8"))
+    written = (DOCS / "paper-run" / "pneumoniamnist.inc").read_text(encoding="utf-8")
+    assert written == paper_run.two_class_table(result), "run: python docs/paper_run.py"
