@@ -19,6 +19,7 @@ from typing import Any
 from PIL import Image
 
 from lungpatch.reference.paper_report import verdict_sentences
+from lungpatch.reference.settings import CLASSIFIER_IMAGES, WORKING_SIZE
 
 RUNS = Path(__file__).parent / "paper-run"
 WIDEST = 900
@@ -52,8 +53,12 @@ def two_class_table(result: dict[str, Any]) -> str:
     figures = result["figures"]
     test = figures["test"]
     rows = [
-        ("side of the films", "256", figures["image_size"]),
-        ("training films", "5,216", f"{sum(figures['films']['training'].values()):,}"),
+        ("side of the films", WORKING_SIZE, figures["image_size"]),
+        (
+            "training films",
+            f"{sum(CLASSIFIER_IMAGES.values()):,}",
+            f"{sum(figures['films']['training'].values()):,}",
+        ),
         ("test films", "-", test["n_images"]),
         ("accuracy", f"{figures['paper_accuracy']:.1%}", f"{test['accuracy']:.1%}"),
         ("calling all by the more frequent class", "-", f"{test['majority']:.1%}"),
