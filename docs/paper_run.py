@@ -208,7 +208,7 @@ def _stages(results: dict[str, Any]) -> str:
     total = sum(stage["seconds"] for stage in stages.values())
     settings = ", ".join(f"{name} {value}" for name, value in results["settings"].items())
     each = ", ".join(f"{name} {stage['seconds']:.0f}" for name, stage in stages.items())
-    return f"Settings: {settings}. Seconds on one thread: {each}; {total:.0f} in all."
+    return f"Settings: {settings}. Seconds by the clock: {each}; {total:.0f} in all."
 
 
 def main() -> None:

@@ -127,6 +127,11 @@ def verdict_sentences(results: Mapping[str, Any]) -> list[str]:
             f"whatever, chosen with the labels, exceed {rule['best_balanced_accuracy']:.2f}, with "
             f"the kinds in the order {', '.join(rule['best_order'])}."
         )
+    sentences += [
+        f"{row['higher'].capitalize()} against {row['lower']}: AUROC of SAD "
+        f"{_with_interval(row)}, overlap {row['overlap']:.2f}."
+        for row in verdict["pairs"]
+    ]
     apart = verdict["patches_of_normal_and_pneumonia_films"]
     sentences.append(
         f"Patches of lung of normal and of pneumonia films: AUROC {_with_interval(apart)} by SAD, "
@@ -144,6 +149,7 @@ def verdict_sentences(results: Mapping[str, Any]) -> list[str]:
                 f"{row['auroc'][name]:.2f} [{low:.2f}, {high:.2f}] by mean SAD; the best "
                 f"{control} reaches {best:.2f}, whichever way round."
             )
+    sentences += _folder_test(verdict["films"], name)
     tried = [row for row in found["proposals"]["rows"] if "skipped" not in row]
     worked = [row["name"] for row in tried if row["separated"] == "yes"]
     partly = [row["name"] for row in tried if row["separated"] == "partly"]
@@ -151,14 +157,36 @@ def verdict_sentences(results: Mapping[str, Any]) -> list[str]:
         f"Of {len(tried)} proposals tried, these separate the three kinds: "
         f"{'; '.join(worked) or 'none'}. Partly: {'; '.join(partly) or 'none'}."
     )
+    if "test" in found["classifier"]:
+        test = found["classifier"]["test"]
+        sentences.append(
+            f"The two-class CNN: accuracy {test['accuracy']:.1%} on {test['n_images']} test films "
+            f"(the paper: {found['classifier']['paper_accuracy']:.1%}; calling all by the more "
+            f"frequent class: {test['majority']:.1%}), AUROC {test['auroc']:.2f}."
+        )
     attention = found["classifier"].get("attention_pneumonia")
     if attention and attention["share"] is not None:
         sentences.append(
-            f"The two-class CNN: {attention['share']:.0%} of Grad-CAM's mass on films of pneumonia "
+            f"Where it looks: {attention['share']:.0%} of Grad-CAM's mass on films of pneumonia "
             f"lies within the lungs; spread evenly over the film it would be "
             f"{attention['chance']:.0%}."
         )
     return sentences
+
+
+def _folder_test(rows: list[Mapping[str, Any]], name: str) -> list[str]:
+    """Say whether what tells the folders apart is disease."""
+    tests = [row for row in rows if row["comparison"].startswith("folder test")]
+    if not tests or name not in tests[0]["auroc"]:
+        return []
+    low, high = tests[0]["intervals"][name]
+    if low <= 0.5 <= high:
+        return ["The folder test does not show that SAD tells the folders apart without disease."]
+    return [
+        "So the difference between the folders does not survive the folder test: SAD tells the "
+        "normal folder from films of the pneumonia folder that readers called Normal. What it "
+        "sees there is how the films were made."
+    ]
 
 
 def _claim(page: HtmlPage, results: Mapping[str, Any], found: Mapping[str, Any]) -> None:
