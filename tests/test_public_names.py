@@ -20,6 +20,7 @@ DOCS = TESTS.parent / "docs"
 
 SHARED = "shared by the components of one kind; no promise to others"
 ONE_CHECK_A_FUNCTION = "its checks are listed by lungpatch.testing.CHECKS, each with its promise"
+A_STAGE = "a step of lungpatch.reference.reproduction"
 INTERNAL = {
     "lungpatch.cli": "docs/command-line.md documents the commands",
     "lungpatch.datasets.tables": "shared by the loaders",
@@ -36,6 +37,16 @@ INTERNAL = {
     "lungpatch.models.torch_adapter": SHARED,
     "lungpatch.plugins.builtins": "our own plugin; lungpatch plugins lists what it registers",
     "lungpatch.plugins.settings": "used by the registry alone",
+    "lungpatch.reference.cohort": A_STAGE,
+    "lungpatch.reference.films": A_STAGE,
+    "lungpatch.reference.learning": A_STAGE,
+    "lungpatch.reference.loss_study": A_STAGE,
+    "lungpatch.reference.paper_pictures": A_STAGE,
+    "lungpatch.reference.paper_report": A_STAGE,
+    "lungpatch.reference.patch_table": A_STAGE,
+    "lungpatch.reference.preliminary": A_STAGE,
+    "lungpatch.reference.proposals": A_STAGE,
+    "lungpatch.reference.stages": A_STAGE,
     "lungpatch.samplers.cutting": SHARED,
     "lungpatch.scorers.region": SHARED,
     "lungpatch.segmenters.lung_network": "the network of the segmenter unet, for training/",

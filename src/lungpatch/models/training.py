@@ -5,29 +5,45 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Callable
-from typing import Literal
+from collections.abc import Callable, Iterator, Sized
+from typing import Literal, Protocol, TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from lungpatch.containers import PatchBatch, TrainingHistory
+from lungpatch.containers import TrainingHistory
 from lungpatch.errors import ConfigurationError, InsufficientDataError
 from lungpatch.models.torch_adapter import place, reproducible
-from lungpatch.protocols import EpochCallback, PatchSource
+from lungpatch.protocols import EpochCallback
 
 logger = logging.getLogger(__name__)
 
 Schedule = Literal["constant", "one-cycle"]
 
 
+Batch = TypeVar("Batch", bound=Sized)
+_Yielded = TypeVar("_Yielded", covariant=True)
+
+
+class _BatchSource(Protocol[_Yielded]):
+    """What is learnt from, batch by batch: of a `PatchSource`, as much as training needs."""
+
+    def __len__(self) -> int:
+        """Return the number of examples."""
+        ...
+
+    def batches(self, size: int, *, rng: np.random.Generator | None = None) -> Iterator[_Yielded]:
+        """Yield every example once, ``size`` at a time; shuffled by ``rng``."""
+        ...
+
+
 def train(
     network: nn.Module,
-    source: PatchSource,
+    source: _BatchSource[Batch],
     *,
-    loss_of: Callable[[PatchBatch], Tensor],
-    validation: PatchSource | None = None,
+    loss_of: Callable[[Batch], Tensor],
+    validation: _BatchSource[Batch] | None = None,
     epochs: int,
     patience: int,
     batch_size: int,
@@ -51,8 +67,8 @@ def train(
     source : PatchSource
         Healthy patches, shuffled anew for every epoch.
     loss_of : callable
-        From a `PatchBatch` of healthy patches to the mean loss over them, a scalar on ``device``.
-        The network is in training mode while it learns.
+        From a batch, such as a `PatchBatch` of healthy patches, to the mean loss over it, a scalar
+        on ``device``. The network is in training mode while it learns.
     validation : PatchSource, optional
         Healthy patches of other images.
     epochs : int
@@ -133,7 +149,7 @@ def train(
     best_weights: dict[str, Tensor] | None = None
     stopped: Literal["finished", "early", "interrupted"] = "finished"
 
-    def mean_loss(patches: PatchSource, *, learn: bool) -> float:
+    def mean_loss(patches: _BatchSource[Batch], *, learn: bool) -> float:
         network.train(learn)
         # Summed on the device: asking for each batch's loss would make a GPU wait for us.
         total = torch.zeros((), device=device)

@@ -150,5 +150,5 @@ def _sklearn(module: str) -> Any:
         return import_module(f"sklearn.{module}")
     except ImportError as error:
         raise MissingExtraError(
-            'clusters need scikit-learn, which is not installed: pip install "lungpatch[reference]"'
+            'clusters need scikit-learn, which is not installed: pip install "lungpatch[reproduce]"'
         ) from error

@@ -60,7 +60,11 @@ def join_folders(
     for folder, table_of_boxes in ((normal, None), (pneumonia, boxes)):
         part = load_folder(folder, metadata=metadata, boxes=table_of_boxes)
         # A table of both folders lists files that are in the other one.
-        parts.append(part.select([path.is_relative_to(folder) and path.exists() for path in part]))
+        own = [
+            isinstance(path, Path) and path.is_relative_to(folder) and path.exists()
+            for path in part
+        ]
+        parts.append(part.select(own))
     one, two = parts
     return Dataset(
         name=f"{one.name} and {two.name}",
@@ -131,6 +135,7 @@ def dataset_digest(dataset: Dataset) -> str:
 
     Examples
     --------
+    >>> import attrs
     >>> one = phantom_films(1, 1, seed=0, size=64)
     >>> two = attrs.evolve(one, labels=["normal", "normal"])
     >>> dataset_digest(one) == dataset_digest(one), dataset_digest(one) == dataset_digest(two)
@@ -165,6 +170,7 @@ def known_patients(dataset: Dataset) -> NDArray[np.str_]:
 
     Examples
     --------
+    >>> import attrs
     >>> films = attrs.evolve(phantom_films(2, 0, seed=0, size=64), patients=["a", ""])
     >>> known_patients(films).tolist()
     ['a', 'film 1']

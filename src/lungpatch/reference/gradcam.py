@@ -222,5 +222,5 @@ def _captum() -> ModuleType:
         return import_module("captum.attr")
     except ImportError as error:
         raise MissingExtraError(
-            'Grad-CAM needs captum, which is not installed: pip install "lungpatch[reference]"'
+            'Grad-CAM needs captum, which is not installed: pip install "lungpatch[reproduce]"'
         ) from error

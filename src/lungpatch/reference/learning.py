@@ -38,7 +38,7 @@ def stage_rng(seed: int, stage: str) -> np.random.Generator:
     --------
     >>> one, same, other = stage_rng(0, "a"), stage_rng(0, "a"), stage_rng(0, "b")
     >>> draw = int(one.integers(1000))
-    >>> draw == same.integers(1000), draw == other.integers(1000)
+    >>> draw == int(same.integers(1000)), draw == int(other.integers(1000))
     (True, False)
     """
     return np.random.default_rng([seed, zlib.crc32(stage.encode())])

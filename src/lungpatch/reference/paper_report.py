@@ -109,14 +109,13 @@ def verdict_sentences(results: Mapping[str, Any]) -> list[str]:
     verdict, sentences = found["verdict"], []
     dip = verdict["dip_as_many_as_the_paper"]
     everything = verdict["dip_all"]
+    peaks = "1 peak" if everything["modes"] == 1 else f"{everything['modes']} peaks"
     sentences.append(
         f"One peak: with {dip['n_scores']:,} patches of pneumonia films Hartigan's dip is "
-        f"{dip['dip']:.4f}, p = {dip['p_value']:.2g}, so one mode "
-        f"{'stands' if dip['one_mode'] else 'is rejected'}; with all {everything['n_scores']:,}, "
-        f"p = {everything['p_value']:.2g}, it {'stands' if everything['one_mode'] else 'is rejected'}"
-        f" (a smoothed density has {everything['modes']} peak"
-        f"{'' if everything['modes'] == 1 else 's'}). Overlapping patches are not independent, "
-        "which favours rejection."
+        f"{dip['dip']:.4f}, p = {dip['p_value']:.2g}, so one mode {_stands(dip)}; with all "
+        f"{everything['n_scores']:,}, p = {everything['p_value']:.2g}, it {_stands(everything)} (a "
+        f"smoothed density has {peaks}). Overlapping patches are not independent, which favours "
+        "rejection."
     )
     rule = verdict["table_1"]
     if "skipped" in rule:
@@ -128,6 +127,11 @@ def verdict_sentences(results: Mapping[str, Any]) -> list[str]:
             f"whatever, chosen with the labels, exceed {rule['best_balanced_accuracy']:.2f}, with "
             f"the kinds in the order {', '.join(rule['best_order'])}."
         )
+    sentences += [
+        f"{row['higher'].capitalize()} against {row['lower']}: AUROC of SAD "
+        f"{_with_interval(row)}, overlap {row['overlap']:.2f}."
+        for row in verdict["pairs"]
+    ]
     apart = verdict["patches_of_normal_and_pneumonia_films"]
     sentences.append(
         f"Patches of lung of normal and of pneumonia films: AUROC {_with_interval(apart)} by SAD, "
@@ -145,6 +149,7 @@ def verdict_sentences(results: Mapping[str, Any]) -> list[str]:
                 f"{row['auroc'][name]:.2f} [{low:.2f}, {high:.2f}] by mean SAD; the best "
                 f"{control} reaches {best:.2f}, whichever way round."
             )
+    sentences += _folder_test(verdict["films"], name)
     tried = [row for row in found["proposals"]["rows"] if "skipped" not in row]
     worked = [row["name"] for row in tried if row["separated"] == "yes"]
     partly = [row["name"] for row in tried if row["separated"] == "partly"]
@@ -152,14 +157,36 @@ def verdict_sentences(results: Mapping[str, Any]) -> list[str]:
         f"Of {len(tried)} proposals tried, these separate the three kinds: "
         f"{'; '.join(worked) or 'none'}. Partly: {'; '.join(partly) or 'none'}."
     )
+    if "test" in found["classifier"]:
+        test = found["classifier"]["test"]
+        sentences.append(
+            f"The two-class CNN: accuracy {test['accuracy']:.1%} on {test['n_images']} test films "
+            f"(the paper: {found['classifier']['paper_accuracy']:.1%}; calling all by the more "
+            f"frequent class: {test['majority']:.1%}), AUROC {test['auroc']:.2f}."
+        )
     attention = found["classifier"].get("attention_pneumonia")
     if attention and attention["share"] is not None:
         sentences.append(
-            f"The two-class CNN: {attention['share']:.0%} of Grad-CAM's mass on films of pneumonia "
+            f"Where it looks: {attention['share']:.0%} of Grad-CAM's mass on films of pneumonia "
             f"lies within the lungs; spread evenly over the film it would be "
             f"{attention['chance']:.0%}."
         )
     return sentences
+
+
+def _folder_test(rows: list[Mapping[str, Any]], name: str) -> list[str]:
+    """Say whether what tells the folders apart is disease."""
+    tests = [row for row in rows if row["comparison"].startswith("folder test")]
+    if not tests or name not in tests[0]["auroc"]:
+        return []
+    low, high = tests[0]["intervals"][name]
+    if low <= 0.5 <= high:
+        return ["The folder test does not show that SAD tells the folders apart without disease."]
+    return [
+        "So the difference between the folders does not survive the folder test: SAD tells the "
+        "normal folder from films of the pneumonia folder that readers called Normal. What it "
+        "sees there is how the films were made."
+    ]
 
 
 def _claim(page: HtmlPage, results: Mapping[str, Any], found: Mapping[str, Any]) -> None:
@@ -390,3 +417,7 @@ def _proposals(page: HtmlPage, figures: Mapping[str, Any], kinds: list[str]) -> 
 def _with_interval(row: Mapping[str, Any]) -> str:
     low, high = row["interval"]
     return f"{row['auroc']:.2f} [{low:.2f}, {high:.2f}]"
+
+
+def _stands(dip: Mapping[str, Any]) -> str:
+    return "stands" if dip["one_mode"] else "is rejected"

@@ -7,7 +7,7 @@ from typing import Any
 
 import attrs
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from lungpatch.containers import ChestImage, LungMask, PatchBatch, Reconstruction
 from lungpatch.plotting.score_figures import KINDS
@@ -69,6 +69,18 @@ def kinds_of(
     return kinds
 
 
+def _ints(values: ArrayLike) -> NDArray[np.int64]:
+    return np.asarray(values, np.int64)
+
+
+def _floats(values: ArrayLike) -> NDArray[np.float64]:
+    return np.asarray(values, np.float64)
+
+
+def _strings(values: ArrayLike) -> NDArray[np.str_]:
+    return np.asarray(values, np.str_)
+
+
 @attrs.frozen(eq=False, kw_only=True, repr=False)
 class PatchTable:
     """Columns of one value a patch, N patches.
@@ -93,12 +105,12 @@ class PatchTable:
     (PatchTable(2 patches of 2 films), array([4.]))
     """
 
-    film: NDArray[np.int64] = attrs.field(converter=lambda v: np.asarray(v, np.int64))
-    corners: NDArray[np.int64] = attrs.field(converter=lambda v: np.asarray(v, np.int64))
-    kinds: NDArray[np.str_] = attrs.field(converter=lambda v: np.asarray(v, np.str_))
-    lung_share: NDArray[np.float64] = attrs.field(converter=lambda v: np.asarray(v, np.float64))
-    grey: NDArray[np.float64] = attrs.field(converter=lambda v: np.asarray(v, np.float64))
-    scores: NDArray[np.float64] = attrs.field(converter=lambda v: np.asarray(v, np.float64))
+    film: NDArray[np.int64] = attrs.field(converter=_ints)
+    corners: NDArray[np.int64] = attrs.field(converter=_ints)
+    kinds: NDArray[np.str_] = attrs.field(converter=_strings)
+    lung_share: NDArray[np.float64] = attrs.field(converter=_floats)
+    grey: NDArray[np.float64] = attrs.field(converter=_floats)
+    scores: NDArray[np.float64] = attrs.field(converter=_floats)
 
     def __len__(self) -> int:
         return len(self.scores)

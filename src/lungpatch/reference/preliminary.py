@@ -71,7 +71,7 @@ def run_preliminary(
     roles: NDArray[np.str_],
     *,
     lungs: NDArray[np.bool_] | None,
-    epochs: int,
+    steps: int,
     n_gradcam: int,
     seed: int,
     progress: ProgressCallback,
@@ -87,7 +87,8 @@ def run_preliminary(
         ``training``, ``validation`` or ``test``.
     lungs : ndarray of bool, shape (N, S, S), optional
         Without them Grad-CAM is not run.
-    epochs, n_gradcam, seed : int
+    steps, n_gradcam, seed : int
+        About so many steps of Adam; the validation films choose the weights.
     progress : callable
 
     Returns
@@ -99,7 +100,9 @@ def run_preliminary(
     """
     sick = labels == "pneumonia"
     training, validation, test = (roles == role for role in ("training", "validation", "test"))
-    model = TwoClassCNN(image_size=pixels.shape[1], epochs=epochs)
+    model = TwoClassCNN(image_size=pixels.shape[1])
+    a_pass = -(-int(training.sum()) // model.batch_size)
+    model.epochs = model.patience = max(1, round(steps / a_pass))
     rng = stage_rng(seed, "classifier")
     history = model.fit(
         pixels[training],

@@ -1,4 +1,4 @@
-"""What the paper proposes to try next, tried: does it separate the three kinds?"""
+"""What the paper proposes to try next, tried, and whether it separates the three kinds."""
 
 from __future__ import annotations
 

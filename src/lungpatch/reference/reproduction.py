@@ -86,6 +86,11 @@ class Reproduction:
         None where there are too few films.
     results : dict
         What ``results.json`` holds.
+
+    Examples
+    --------
+    >>> found = run_stages(films, Path("paper/stages"), settings=settings)  # doctest: +SKIP
+    >>> found.results["stages"]["verdict"]["figures"]["pairs"]              # doctest: +SKIP
     """
 
     settings: ReproductionSettings
@@ -177,6 +182,11 @@ def run_stages(
     ------
     InsufficientDataError
         If there are too few films.
+
+    Examples
+    --------
+    >>> found = run_stages(films, Path("paper/stages"), settings=settings)  # doctest: +SKIP
+    >>> found.model.reconstruct(patches)                                    # doctest: +SKIP
     """
     stages = Stages(folder, progress=progress)
     data = dataset_digest(dataset)
@@ -244,7 +254,7 @@ def run_stages(
     )
     preliminary = stages.run(
         "classifier",
-        earlier | {"epochs": settings.classifier_epochs, "gradcam": settings.n_gradcam},
+        earlier | {"steps": settings.classifier_steps, "gradcam": settings.n_gradcam},
         lambda: _preliminary(films, settings, progress),
     )
     results = {
@@ -339,7 +349,8 @@ def _train(
         test = all_patches(stores["test"])
         sad = SCORER.score(test, model.reconstruct(test)).values
         try:
-            collapse = identity_collapse(model, stores["test"], rng=rng).collapse
+            found = identity_collapse(model, stores["test"], rng=rng)
+            collapse = None if found is None else found.collapse
         except InsufficientDataError:
             collapse = None
     return StageResult(
@@ -462,10 +473,7 @@ def _verdict(
     progress("verdict", 1, 4, {})
 
     # Within films with boxes, so that what differs between films does not count.
-    if OPACITY in kinds:
-        within = table.select(films.boxed()[table.film] & sick)
-    else:
-        within = table
+    within = table.select(films.boxed()[table.film] & sick) if OPACITY in kinds else table
     figures["pairs"] = compare_kinds(within, kinds, rng=rng, n_resamples=n_resamples)
     figures["n_films_of_the_kinds"] = len(np.unique(within.film))
     try:
@@ -569,7 +577,7 @@ def _preliminary(
         dataset.labels[indices],
         roles,
         lungs=np.stack([films.lungs(int(index)) for index in indices]),
-        epochs=settings.classifier_epochs,
+        steps=settings.classifier_steps,
         n_gradcam=settings.n_gradcam,
         seed=settings.seed,
         progress=progress,

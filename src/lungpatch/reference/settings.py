@@ -64,8 +64,8 @@ class ReproductionSettings:
         At most so many pneumonia images, and normal images kept out of training, are scored.
     n_judged, n_study_patches : int
         At most so many films judge the proposals, and so many of their patches the losses.
-    classifier_epochs : int
-        Most passes of the two-class CNN over its training images.
+    classifier_steps : int
+        Steps of Adam, 16 films each, of the two-class CNN.
     n_gradcam : int
         Test images that Grad-CAM is averaged over.
     n_resamples : int
@@ -83,12 +83,12 @@ class ReproductionSettings:
 
     seed: int = attrs.field(default=0, validator=[validators.instance_of(int), validators.ge(0)])
     training_steps: int = _count(600)
-    study_steps: int = _count(120)
+    study_steps: int = _count(60)
     n_pneumonia: int = _count(225)
     n_held_normal: int = _count(150)
-    n_judged: int = _count(40)
-    n_study_patches: int = _count(2000)
-    classifier_epochs: int = _count(20)
+    n_judged: int = _count(30)
+    n_study_patches: int = _count(1000)
+    classifier_steps: int = _count(250)
     n_gradcam: int = _count(100)
     n_resamples: int = _count(300)
     phantom_normal: int = _count(60)
@@ -105,7 +105,7 @@ class ReproductionSettings:
             n_held_normal=4,
             n_judged=3,
             n_study_patches=200,
-            classifier_epochs=1,
+            classifier_steps=1,
             n_gradcam=4,
             n_resamples=20,
             phantom_normal=12,

@@ -34,7 +34,7 @@ class Unimodality:
     ----------
     dip : float
         Hartigan's dip: the largest distance between the empirical distribution and the nearest
-        one with a single mode; in [1 / (2 N), 1 / 4].
+        one with a single mode; at most 1 / 4, and 0 where a single mode fits every score.
     p_value : float
         Chance of such a dip, or a larger one, in N independent draws from a uniform distribution.
     modes : int
@@ -186,6 +186,15 @@ def compare_kinds(
         A pair each: ``lower``, ``higher``, ``auroc`` (the chance that a patch of ``higher``
         scores above one of ``lower``), its 95 % ``interval``, ``overlap``. Pairs with fewer than
         20 patches of a kind (`FEWEST_PATCHES`) are left out.
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> table = PatchTable(film=np.arange(80) // 4, corners=np.zeros((80, 2)),
+    ...                    kinds=["a", "b"] * 40, lung_share=np.ones(80), grey=np.zeros(80),
+    ...                    scores=[1.0, 2.0] * 40 + rng.random(80))
+    >>> compare_kinds(table, ("a", "b"), rng=rng, n_resamples=10)[0]["auroc"]
+    1.0
     """
     rows = []
     for lower, higher in itertools.combinations(kinds, 2):
@@ -223,6 +232,13 @@ def interval_over_films(
     -------
     tuple of float
         Lower and upper end, 95 %.
+
+    Examples
+    --------
+    >>> table = PatchTable(film=np.arange(8) // 2, corners=np.zeros((8, 2)), kinds=["a", "b"] * 4,
+    ...                    lung_share=np.ones(8), grey=np.zeros(8), scores=np.arange(8) % 2)
+    >>> interval_over_films(table, "b", rng=np.random.default_rng(0), n_resamples=10)
+    (1.0, 1.0)
     """
     order = np.argsort(table.film, kind="stable")
     rows_of = np.split(order, np.flatnonzero(np.diff(table.film[order])) + 1)
@@ -299,6 +315,11 @@ def table_1_rule(
     ------
     InsufficientDataError
         If a kind has no patch, or there are fewer different scores than kinds.
+
+    Examples
+    --------
+    >>> table_1_rule([1, 2, 5, 6, 9, 10], list("aabbcc"), kinds=("a", "b", "c")).confusion
+    ((2, 0, 0), (0, 2, 0), (0, 0, 2))
     """
     values, truth = np.asarray(scores, dtype=np.float64), np.asarray(patch_kinds, dtype=np.str_)
     known = np.isin(truth, list(kinds))
@@ -327,7 +348,13 @@ def table_1_rule(
 def confusion_counts(
     truth: NDArray[np.str_], called: NDArray[np.int64], kinds: Sequence[str]
 ) -> NDArray[np.int64]:
-    """Count, for each kind (row), how many patches were put into each class (column)."""
+    """Count, for each kind (row), how many patches were put into each class (column).
+
+    Examples
+    --------
+    >>> confusion_counts(np.array(["a", "a", "b"]), np.array([0, 1, 1]), ("a", "b")).tolist()
+    [[1, 1], [0, 1]]
+    """
     return np.array(
         [np.bincount(called[truth == kind], minlength=len(kinds)) for kind in kinds],
         dtype=np.int64,
@@ -335,7 +362,13 @@ def confusion_counts(
 
 
 def balanced_accuracy(confusion: NDArray[np.int64]) -> float:
-    """Return the mean over the rows of the share on the diagonal."""
+    """Return the mean over the rows of the share on the diagonal.
+
+    Examples
+    --------
+    >>> balanced_accuracy(np.array([[8, 2], [1, 1]]))
+    0.65
+    """
     return float((np.diagonal(confusion) / confusion.sum(axis=1)).mean())
 
 
@@ -434,5 +467,5 @@ def _diptest() -> Any:
         return import_module("diptest")
     except ImportError as error:
         raise MissingExtraError(
-            'the dip test needs diptest, which is not installed: pip install "lungpatch[reference]"'
+            'the dip test needs diptest, which is not installed: pip install "lungpatch[reproduce]"'
         ) from error

@@ -1,0 +1,76 @@
+import numpy as np
+import pytest
+import torch
+from torch.nn import functional as F  # noqa: N812
+
+from lungpatch.errors import ConfigurationError, InvalidMaskError
+from lungpatch.reference.classifier import TwoClassCNN
+from lungpatch.reference.gradcam import LungAttention, grad_cam, lung_attention, mass_inside
+
+
+@pytest.fixture(scope="module")
+def model():
+    rng = np.random.default_rng(0)
+    labels = np.arange(24) % 2 == 1
+    films = rng.random((24, 16, 16), dtype=np.float32)
+    films[labels, 4:8, 4:8] = 1.0
+    model = TwoClassCNN(image_size=16, epochs=3, batch_size=8, learning_rate=0.01, device="cpu")
+    model.fit(films, labels, rng=rng)
+    return model, films
+
+
+def test_grad_cam_is_what_its_equations_say(model):
+    model, films = model
+    network = model.network_.eval()
+    for film, cam in zip(films[:6], grad_cam(model, films[:6]), strict=True):
+        x = torch.from_numpy(film)[None, None]
+        x = F.max_pool2d(network.first(x), 2)
+        x = F.max_pool2d(network.second(x), 2)
+        maps = network.third(x).detach().requires_grad_()
+        pooled = F.max_pool2d(maps, 2)
+        units = F.relu(network.hidden(network.normalise(pooled).flatten(1)))
+        log_odds = network.output(units)[0, 0]
+        (gradient,) = torch.autograd.grad(log_odds, maps)
+        weights = gradient[0].mean(dim=(1, 2))  # equation 1
+        heat = F.relu((weights[:, None, None] * maps[0]).sum(dim=0))  # equation 2
+        wide = F.interpolate(heat[None, None], (16, 16), mode="bilinear")[0, 0]
+        expected = (wide / wide.max() if wide.max() > 0 else wide).detach().numpy()
+        np.testing.assert_allclose(cam, expected, atol=1e-5)
+
+
+def test_grad_cam_lies_between_0_and_1(model):
+    model, films = model
+    cams = grad_cam(model, films)
+    assert cams.shape == films.shape
+    assert cams.min() >= 0
+    assert cams.max() <= 1
+
+
+def test_grad_cam_of_no_film(model):
+    assert grad_cam(model[0], np.empty((0, 16, 16), np.float32)).shape == (0, 16, 16)
+
+
+def test_mass_inside_by_hand():
+    cams = np.array([[[3.0, 1.0], [0.0, 4.0]]])
+    masks = np.array([[[True, True], [False, False]]])
+    assert mass_inside(cams, masks).tolist() == [0.5]
+
+
+def test_mass_of_an_even_map_is_the_share_of_the_lungs():
+    masks = np.random.default_rng(1).random((5, 8, 8)) < 0.3
+    np.testing.assert_allclose(mass_inside(np.ones((5, 8, 8)), masks), masks.mean(axis=(1, 2)))
+
+
+def test_attention_counts_what_it_leaves_out():
+    cams = np.array([[[1.0, 0.0]], [[0.0, 1.0]], [[0.0, 0.0]], [[1.0, 1.0]]])
+    masks = np.array([[[True, False]], [[True, False]], [[True, False]], [[False, False]]])
+    assert lung_attention(cams, masks) == LungAttention(
+        share=0.5, chance=0.5, n_images=2, n_above_chance=1, n_empty=1, n_without_lungs=1
+    )
+
+
+def test_maps_and_masks_must_fit():
+    with pytest.raises(InvalidMaskError, match="one mask a map"):
+        mass_inside(np.ones((1, 2, 2)), np.ones((1, 3, 3), bool))
+    with pytest.raises(ConfigurationError, match="at least 0"):
+        mass_inside(-np.ones((1, 2, 2)), np.ones((1, 2, 2), bool))

@@ -1,0 +1,169 @@
+"""Which films and patches a reproduction takes, and what losses make of them."""
+
+import itertools
+
+import attrs
+import numpy as np
+import pytest
+from sklearn.metrics import adjusted_rand_score
+
+from lungpatch.errors import InsufficientDataError
+from lungpatch.reference.clustering import cluster, difference_features, judge_classes
+from lungpatch.reference.cohort import (
+    choose_roles,
+    dataset_digest,
+    join_folders,
+    known_patients,
+    phantom_films,
+)
+from lungpatch.reference.loss_study import output_figures, printed_dice_optimum
+from lungpatch.reference.patch_table import HEALTHY, MIXED, OPACITY, OUTSIDE, UNREAD, kinds_of
+from lungpatch.reference.preliminary import split_classes
+from lungpatch.reference.settings import NORMAL_PATCHES
+from lungpatch.reference.stages import StageResult, Stages
+
+
+def _roles(n_normal, patches, **changed):
+    options = {"n_pneumonia": 5, "n_held_normal": 50, "rng": np.random.default_rng(0)} | changed
+    labels = ["normal"] * n_normal + ["pneumonia"] * 8
+    return choose_roles(labels, range(n_normal + 8), [patches] * (n_normal + 8), **options)
+
+
+def test_paper_counts_where_there_are_as_many():
+    # 101 films would give more than the paper's 6,050 patches at 61 a film.
+    roles = _roles(150, 61)
+    counts = {role: int((roles == role).sum()) for role in (*NORMAL_PATCHES, "held", "pneumonia")}
+    assert sum(counts[role] for role in NORMAL_PATCHES) == 100
+    assert counts["training"] >= 93
+    assert counts["validation"] * 61 >= 100
+    assert counts["test"] * 61 >= 200
+    assert counts["held"] == 50
+    assert counts["pneumonia"] == 5
+
+
+def test_no_patient_is_on_two_sides():
+    owners = np.repeat(np.arange(20), 3)
+    labels = np.where(np.arange(60) % 3 == 2, "pneumonia", "normal")
+    roles = choose_roles(
+        labels,
+        owners,
+        np.full(60, 10),
+        n_pneumonia=99,
+        n_held_normal=99,
+        rng=np.random.default_rng(1),
+    )
+    sides = {role: set(owners[roles == role]) for role in ("training", "validation", "test")}
+    for one, other in itertools.combinations(sides.values(), 2):
+        assert not one & other
+    learnt = sides["training"] | sides["validation"]
+    assert not learnt & set(owners[roles == "pneumonia"])
+
+
+def test_too_few_films_are_refused():
+    with pytest.raises(InsufficientDataError, match="at least 3 patients"):
+        _roles(2, 10)
+
+
+def test_classes_are_split_by_patient():
+    owners = np.repeat(np.arange(40), 2)
+    labels = np.where(owners < 20, "normal", "pneumonia")
+    roles = split_classes(labels, owners, rng=np.random.default_rng(0))
+    for owner in range(40):
+        assert len(set(roles[owners == owner])) == 1
+    for label in ("normal", "pneumonia"):
+        assert set(roles[labels == label]) == {"training", "validation", "test"}
+
+
+def test_kinds_by_hand():
+    lung = np.array([1.0, 1.0, 1.0, 0.0, 0.5, 1.0, 1.0])
+    box = np.array([0.0, 0.0, 0.0, 0.0, 0.0, 0.9, 0.2])
+    normal = np.array([True, False, False, False, False, False, False])
+    boxed = np.array([False, True, False, True, True, True, True])
+    expected = [HEALTHY, HEALTHY, UNREAD, OUTSIDE, MIXED, OPACITY, MIXED]
+    assert kinds_of(lung, box, normal=normal, boxed=boxed).tolist() == expected
+
+
+def test_folders_are_joined_with_their_tables(tmp_path):
+    for name in ("n/a.png", "p/b.png"):
+        (tmp_path / name).parent.mkdir()
+        (tmp_path / name).touch()
+    table, boxes = tmp_path / "m.csv", tmp_path / "b.csv"
+    table.write_text("file,patient,view,rsna_class\na.png,1,PA,\nb.png,2,AP,Lung Opacity\n")
+    boxes.write_text("file,label,x,y,w,h\nb.png,Lung Opacity,0.25,0.5,0.25,0.25\n")
+    films = join_folders(tmp_path / "n", tmp_path / "p", metadata=table, boxes=boxes)
+    assert films.labels.tolist() == ["normal", "pneumonia"]
+    assert films.patients.tolist() == ["1", "2"]
+    assert films.columns["rsna_class"].tolist() == ["", "Lung Opacity"]
+    assert films.boxes(1, (100, 100)).tolist() == [[50, 25, 75, 50]]
+    assert known_patients(films).tolist() == ["1", "2"]
+
+
+def test_digest_changes_with_pixels_labels_and_boxes():
+    films = phantom_films(1, 1, seed=0, size=64)
+    changed = [
+        phantom_films(1, 1, seed=1, size=64),
+        attrs.evolve(films, labels=["normal", "normal"]),
+        attrs.evolve(films, relative_boxes=[(), ()], box_labels=[(), ()]),
+    ]
+    digests = {dataset_digest(each) for each in (films, *changed)}
+    assert len(digests) == 4
+
+
+def test_printed_dice_optimum_by_trying_all_binary_outputs():
+    rng = np.random.default_rng(0)
+    patches = rng.random((5, 3, 3), dtype=np.float32)
+
+    def coefficient(patch, output):
+        return 2 * (patch * output).sum() / (patch + output).sum()
+
+    for patch, optimum in zip(patches, printed_dice_optimum(patches), strict=True):
+        tried = (np.reshape(bits, (3, 3)) for bits in itertools.product((0.0, 1.0), repeat=9))
+        best = max(coefficient(patch, output) for output in tried)
+        assert coefficient(patch, optimum) == pytest.approx(best)
+        # No grey output does better, the input itself included.
+        grey = [patch, *rng.random((200, 3, 3))]
+        assert max(coefficient(patch, output) for output in grey) <= best + 1e-9
+
+
+def test_outputs_of_an_all_white_network_are_a_light_meter():
+    rng = np.random.default_rng(1)
+    patches = rng.random((20, 4, 4), dtype=np.float32)
+    white = np.ones_like(patches)
+    sad = 255.0 * np.abs(patches - white).mean(axis=(1, 2)).astype(float)
+    found = output_figures(patches, white, sad)
+    assert found["white"] == 1.0
+    assert found["black"] == 0.0
+    assert found["light_meter"] == pytest.approx(1.0)
+
+
+def test_clusters_of_three_clouds_and_adjusted_rand():
+    rng = np.random.default_rng(2)
+    truth = rng.integers(3, size=300)
+    found = cluster(rng.normal(20.0 * truth[:, None], size=(300, 2)), clusters=3, rng=rng)
+    assert found.tolist() == truth.tolist()
+    noisy = np.where(rng.random(300) < 0.3, 0, found)
+    names = np.array(["a", "b", "c"])[truth]
+    judged = judge_classes(noisy, names, ("a", "b", "c"), named=True)
+    assert judged["adjusted_rand"] == pytest.approx(adjusted_rand_score(truth, noisy))
+
+
+def test_difference_features_by_hand():
+    image = np.array([[[3.0, 3.0], [3.0, -1.0]]], np.float32)
+    expected = [2.0, 2.5, np.sqrt(3.0), 3.0, 2.0, 0.75]
+    np.testing.assert_allclose(difference_features(image)[0], expected)
+
+
+def test_a_stage_is_done_again_only_if_its_settings_changed(tmp_path):
+    done = []
+
+    def work():
+        done.append(1)
+        return StageResult(figures={"n": len(done)}, arrays={"a": np.arange(3)})
+
+    first = Stages(tmp_path).run("s", {"x": 1}, work)
+    again = Stages(tmp_path).run("s", {"x": 1}, work)
+    assert first.figures == again.figures == {"n": 1}
+    assert again.arrays["a"].tolist() == [0, 1, 2]
+    assert Stages(tmp_path).run("s", {"x": 2}, work).figures == {"n": 2}
+    (tmp_path / "s.npz").write_bytes(b"damaged")
+    assert Stages(tmp_path).run("s", {"x": 2}, work).figures == {"n": 3}

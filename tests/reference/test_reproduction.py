@@ -1,0 +1,129 @@
+"""The whole command, on a tiny phantom."""
+
+import html
+import json
+import re
+import sys
+
+import pytest
+from matplotlib import pyplot
+
+from lungpatch import cli
+from lungpatch.reference.paper_pictures import draw_figures
+from lungpatch.reference.paper_report import CAPTIONS, verdict_sentences
+from lungpatch.reference.reproduction import Reproduction, reproduce, run_stages
+from lungpatch.reference.settings import NORMAL_PATCHES, ReproductionSettings
+
+STAGES = [
+    "films",
+    "patches",
+    "model",
+    "scores",
+    "losses",
+    "verdict",
+    "proposals",
+    "classifier",
+]
+
+
+def _call(monkeypatch, *arguments):
+    monkeypatch.setattr(sys, "argv", ["lungpatch", "reproduce", *map(str, arguments)])
+    with pytest.raises(SystemExit) as caught:
+        cli.main()
+    return caught.value.code or 0
+
+
+@pytest.fixture(scope="module")
+def out(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("paper")
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        assert _call(monkeypatch, "--phantom", "--quick", "--seed", 0, "--out", folder) == 0
+    return folder
+
+
+@pytest.fixture(scope="module")
+def results(out):
+    return json.loads((out / "results.json").read_text())
+
+
+def test_every_stage_has_figures_settings_and_seed(results):
+    assert list(results["stages"]) == STAGES
+    for stage in results["stages"].values():
+        assert stage["figures"]
+        assert stage["settings"]
+        assert stage["seed"] == 0
+
+
+def test_every_figure_is_there_as_png_and_svg(out):
+    for name in CAPTIONS:
+        assert (out / "figures" / f"{name}.png").stat().st_size > 1000
+        assert (out / "figures" / f"{name}.svg").read_text().startswith("<?xml")
+
+
+def test_the_report_is_self_contained_and_tells_the_story(out, results):
+    page = (out / "report.html").read_text()
+    for caption in CAPTIONS.values():
+        assert html.escape(caption) in page
+    assert not re.search(r'(src|href)="(?!data:)', page)
+    assert "<script" not in page
+    for word in ("Claim.", "What we did.", "What came out", "Verdict"):
+        assert word in page
+    assert len(verdict_sentences(results)) >= 4
+
+
+def test_paper_counts_stand_beside_ours(results):
+    patches = results["stages"]["patches"]["figures"]
+    assert patches["paper"]["normal_patches"] == NORMAL_PATCHES
+    assert patches["paper"]["normal_patches_a_film_by_its_totals"] == 60.5
+    assert patches["places_of_the_stated_sizes"] == 144
+    assert patches["paper"]["pneumonia_patches_a_film"] == 420
+
+
+def test_every_loss_and_proposal_has_a_row(results):
+    losses = {
+        (row["network"], row["loss"], row["output"])
+        for row in results["stages"]["losses"]["figures"]["rows"]
+    }
+    for network in ("U-Net", "autoencoder"):
+        for loss in ("dice", "squared-dice", "l1", "l2", "ssim"):
+            assert (network, loss, "sigmoid") in losses
+        assert (network, "dice", "linear") in losses
+    proposals = results["stages"]["proposals"]["figures"]["rows"]
+    assert sum("k-means" in row["name"] for row in proposals) == 3
+    assert any("512" in row["name"] for row in proposals)
+    assert all("separated" in row or "skipped" in row for row in proposals)
+
+
+def test_finished_stages_are_not_done_again(out, monkeypatch, capsys):
+    before = {path: path.stat().st_mtime_ns for path in (out / "stages").iterdir()}
+    # A stage that only scores: the ones before it are kept, it and what follows is not.
+    (out / "stages" / "verdict.json").unlink()
+    assert _call(monkeypatch, "--phantom", "--quick", "--seed", 0, "--out", out) == 0
+    after = {path: path.stat().st_mtime_ns for path in (out / "stages").iterdir()}
+    changed = {path.stem for path in after if after[path] != before[path]}
+    assert changed == {"verdict"}
+    assert "films (kept)" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        [],
+        ["--normal", "n"],
+        ["--phantom", "--data", "x"],
+        ["--phantom", "--boxes", "x.csv"],
+        ["--normal", "n", "--pneumonia", "p", "--phantom"],
+    ],
+)
+def test_one_source_of_films_is_needed(arguments, tmp_path, monkeypatch, capsys):
+    assert _call(monkeypatch, *arguments, "--out", tmp_path) == cli.USAGE
+    assert "--phantom" in capsys.readouterr().err
+
+
+def test_no_figure_stays_open(out):
+    assert pyplot.get_fignums() == []
+
+
+def test_names_for_use_without_the_command_line():
+    assert ReproductionSettings.quick(seed=4).seed == 4
+    assert all(callable(each) for each in (reproduce, run_stages, draw_figures, Reproduction))
