@@ -1,13 +1,14 @@
 from pathlib import Path
 
-import lungpatch
 import numpy as np
 import pytest
+from lungpatch_gms.gms import GMSScorer
+from scipy import ndimage
+
+import lungpatch
 from lungpatch import PatchBatch, Reconstruction
 from lungpatch.errors import ConfigurationError
 from lungpatch.testing import parametrize_checks
-from lungpatch_gms.gms import GMSScorer
-from scipy import ndimage
 
 EXAMPLE = Path(__file__).parents[1] / "example.toml"
 

@@ -7,8 +7,9 @@ from typing import ClassVar, Self
 import attrs
 import numpy as np
 from attrs import validators
-from lungpatch.errors import ConfigurationError, InsufficientDataError, NotFittedError
 from numpy.typing import ArrayLike
+
+from lungpatch.errors import ConfigurationError, InsufficientDataError, NotFittedError
 
 
 @attrs.define(kw_only=True, eq=False)

@@ -7,10 +7,11 @@ from typing import Any
 import attrs
 import numpy as np
 from attrs import validators
-from lungpatch import PatchBatch, PatchScores, Reconstruction
-from lungpatch.errors import ConfigurationError
 from numpy.typing import NDArray
 from scipy import ndimage
+
+from lungpatch import PatchBatch, PatchScores, Reconstruction
+from lungpatch.errors import ConfigurationError
 
 
 @attrs.define(kw_only=True, eq=False)
