@@ -1,7 +1,7 @@
 """A pipeline as an outlier detector of scikit-learn.
 
-Needs the extra ``sklearn``. The signs are scikit-learn's, the opposite of ours: there, lower is more
-anomalous.
+Needs the extra ``sklearn``. The signs are scikit-learn's, the opposite of ours: there, lower is
+more anomalous.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
-from lungpatch_gms.froc import FROCThresholder
 
 from lungpatch import Registry
 from lungpatch.errors import ConfigurationError, InsufficientDataError
 from lungpatch.testing import parametrize_checks
+from lungpatch_gms.froc import FROCThresholder
 
 
 @parametrize_checks("thresholder", FROCThresholder(), FROCThresholder(false_alarms=0.5))

@@ -2,13 +2,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from lungpatch_gms.gms import GMSScorer
 from scipy import ndimage
 
 import lungpatch
 from lungpatch import PatchBatch, Reconstruction
 from lungpatch.errors import ConfigurationError
 from lungpatch.testing import parametrize_checks
+from lungpatch_gms.gms import GMSScorer
 
 EXAMPLE = Path(__file__).parents[1] / "example.toml"
 
