@@ -8,14 +8,14 @@ TORCH_INDEX ?=
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 
-.PHONY: demo test check lint types pytest docs clean
+.PHONY: demo test check lint types pytest plugins docs clean
 
 demo: $(VENV)/.package
 	$(BIN)/lungpatch demo --out demo-out
 
 test: check
 
-check: lint types pytest docs
+check: lint types pytest plugins docs
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .
@@ -26,6 +26,9 @@ types: $(VENV)/.dev
 
 pytest: $(VENV)/.dev
 	$(BIN)/pytest
+
+plugins: $(VENV)/.dev
+	$(BIN)/pytest example-plugins/test_as_an_outsider.py
 
 docs: $(VENV)/.dev
 	$(BIN)/sphinx-build -q -W --keep-going -b html docs docs/_build/html

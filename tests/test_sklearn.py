@@ -149,7 +149,6 @@ class PaintedRows(LungPatchDetector):
 
 
 STILL_FAILING = {
-    "check_fit2d_1feature": "wants a message about the columns of a table",
     "check_fit2d_1sample": "wants the words 'one sample'; ours speaks of patients",
     "check_methods_subset_invariance": "batches of other sizes round differently, in the 7th digit",
     "check_outliers_train": "wants rows of another length refused; images may differ in size",

@@ -1,0 +1,97 @@
+"""Feature maps of a DenseNet-121 that learned diseases from radiographs."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from typing import Any
+
+import attrs
+import numpy as np
+import torch
+from attrs import validators
+from numpy.typing import NDArray
+
+from lungpatch import PatchBatch, TrainingHistory
+from lungpatch.errors import ConfigurationError
+from lungpatch.protocols import EpochCallback, PatchSource
+from lungpatch_txrv.networks import densenet
+
+_AT_ONCE = 16
+
+
+@attrs.define(kw_only=True, eq=False)
+class DenseNetExtractor:
+    """Feature maps of one block. Its training used labels of disease.
+
+    Parameters
+    ----------
+    block : {1, 2, 3, 4}
+        Maps have a fourth, an eighth, a sixteenth and a thirty-second of the patch's resolution.
+    weights : str
+        What torchxrayvision calls them, such as ``"densenet121-res224-nih"``; ``"untrained"`` is
+        for tests.
+    """
+
+    block: int = attrs.field(default=2, validator=validators.in_((1, 2, 3, 4)))
+    weights: str = attrs.field(
+        default="densenet121-res224-all", validator=validators.instance_of(str)
+    )
+
+    def fit(
+        self,
+        source: PatchSource,
+        *,
+        validation: PatchSource | None = None,
+        rng: np.random.Generator,
+        on_epoch: EpochCallback | None = None,
+    ) -> TrainingHistory:
+        """Do nothing: the network is trained already."""
+        return TrainingHistory(epochs=(), best_epoch=None, stopped="finished", seconds=0.0)
+
+    def extract(self, patches: PatchBatch) -> NDArray[np.float32]:
+        """Return features, (N, channels, places, places).
+
+        Raises
+        ------
+        ConfigurationError
+            If patches have fewer than 32 pixels a side.
+        """
+        if patches.patch_size < 32:
+            raise ConfigurationError(
+                f"the extractor 'txrv-densenet' needs patches of at least 32 pixels, got "
+                f"{patches.patch_size}"
+            )
+        layers = densenet(self.weights)
+        end = [name for name, _ in layers.named_children()].index(f"denseblock{self.block}") + 1
+        maps = []
+        with torch.inference_mode():
+            # One piece even of no patches, so that the number of channels is known. A piece
+            # always has one size, so that a patch's features do not depend on its neighbours.
+            for start in range(0, max(len(patches), 1), _AT_ONCE):
+                part = patches.pixels[start : start + _AT_ONCE]
+                filled = np.zeros((_AT_ONCE, *part.shape[1:]), np.float32)
+                filled[: len(part)] = part
+                # The network takes -1024 to 1024.
+                features = layers[:end](torch.from_numpy(2048 * filled - 1024)[:, None])
+                maps.append(features[: len(part)].numpy())
+        return np.concatenate(maps)
+
+    def state(self) -> dict[str, NDArray[Any]]:
+        """Return the SHA-256 of the weights: they are not saved, but others are refused."""
+        digest = hashlib.sha256()
+        for name, values in densenet(self.weights).state_dict().items():
+            digest.update(name.encode())
+            digest.update(values.numpy().tobytes())
+        return {"weights_sha256": np.frombuffer(digest.digest(), np.uint8).copy()}
+
+    def load_state(self, state: Mapping[str, NDArray[Any]]) -> None:
+        """Check that the weights here are those that ``state`` was made with."""
+        own = self.state()
+        if set(state) != set(own) or not np.array_equal(
+            state["weights_sha256"], own["weights_sha256"]
+        ):
+            raise ConfigurationError(
+                "the state is of other weights than those of 'txrv-densenet' here: install the "
+                "version of torchxrayvision that was used then, or fit again"
+            )
