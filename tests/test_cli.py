@@ -245,7 +245,8 @@ def test_plugins_new_writes_a_package_and_says_what_is_next(run, tmp_path):
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 def test_shells_complete_commands(shell, monkeypatch, capsys):
-    words = {"COMP_WORDS": "lungpatch de", "COMP_CWORD": "1", "_TYPER_COMPLETE_ARGS": "lungpatch de"}
+    typed = "lungpatch de"
+    words = {"COMP_WORDS": typed, "COMP_CWORD": "1", "_TYPER_COMPLETE_ARGS": typed}
     for name, value in (words | {"_LUNGPATCH_COMPLETE": f"complete_{shell}"}).items():
         monkeypatch.setenv(name, value)
     monkeypatch.setenv("_TYPER_COMPLETE_FISH_ACTION", "get-args")

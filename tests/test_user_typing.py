@@ -9,7 +9,7 @@ import pytest
 
 pytest.importorskip("mypy")
 
-GOOD = '''
+GOOD = """
 from pathlib import Path
 
 import attrs
@@ -50,9 +50,9 @@ def found_in(folder: Path) -> list[float]:
 scorers: list[Scorer] = [SADScorer(), MeanScorer()]
 heat = lungpatch.load_pipeline("mine.lungpatch").detect("a.png").own_heatmap
 hottest: float = float(np.nanmax(heat))
-'''
+"""
 
-BAD = '''
+BAD = """
 import lungpatch
 from lungpatch.protocols import Scorer
 
@@ -65,7 +65,7 @@ class NoScorer:
 scorer: Scorer = NoScorer()
 lungpatch.load_preset(3)
 lungpatch.load_preset("paper").detect("a.png").decision.pred_score
-'''
+"""
 
 
 def mypy(script, folder):
