@@ -223,3 +223,37 @@ def test_segment_by_another_name(run, cohort, tmp_path):
     status, _, err = run(*arguments, "--set", "foldr=x")
     assert status == 2
     assert "did you mean 'folder'" in err
+
+
+def test_help_teaches_the_way_from_films_to_results(run):
+    _, out, _ = run("--help")
+    steps = [f"lungpatch {name}" for name in ("demo", "segment", "fit", "detect", "plugins")]
+    places = [out.index(step) for step in steps]
+    assert places == sorted(places)
+    assert "--install-completion" in out
+
+
+def test_plugins_new_writes_a_package_and_says_what_is_next(run, tmp_path):
+    status, out, _ = run("plugins", "new", "soft", "--kind", "scorer", "--into", str(tmp_path))
+    assert status == 0
+    assert (tmp_path / "lungpatch-soft" / "pyproject.toml").is_file()
+    assert "pip install" in out
+    status, _, err = run("plugins", "new", "Soft", "--kind", "scorer", "--into", str(tmp_path))
+    assert status == 2
+    assert "lower-case" in err
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_shells_complete_commands(shell, monkeypatch, capsys):
+    typed = "lungpatch de"
+    words = {"COMP_WORDS": typed, "COMP_CWORD": "1", "_TYPER_COMPLETE_ARGS": typed}
+    for name, value in (words | {"_LUNGPATCH_COMPLETE": f"complete_{shell}"}).items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("_TYPER_COMPLETE_FISH_ACTION", "get-args")
+    with pytest.raises(SystemExit) as end:
+        cli.app(prog_name="lungpatch")
+    assert end.value.code == 0
+    completed = capsys.readouterr().out
+    assert "detect" in completed
+    assert "demo" in completed
+    assert "segment" not in completed

@@ -1,5 +1,6 @@
 """What `lungpatch plugins new` writes installs, passes its checks and is found, first try."""
 
+import json
 import os
 import subprocess
 import sys
@@ -36,11 +37,11 @@ def test_all_kinds_install_pass_their_checks_and_are_found(tmp_path):
     run(*pip, "--no-build-isolation", "--target", str(installed), *map(str, folders))
     path = os.pathsep.join([str(installed), str(ROOT / "src")])
 
-    listed = run(sys.executable, "-m", "lungpatch", "plugins", "--check", PYTHONPATH=path)
+    listed = [sys.executable, "-m", "lungpatch", "plugins", "--check", "--json"]
+    rows = {(row["kind"], row["name"]): row for row in json.loads(run(*listed, PYTHONPATH=path))}
     for kind in KINDS:
-        (row,) = (line for line in listed.splitlines() if f" my-{kind} " in line)
-        assert row.split()[:2] == [kind, f"my-{kind}"]
-        assert " ok " in row
+        row = rows[kind, f"my-{kind}"]
+        assert (row["status"], row["error"]) == ("ok", None)
 
     pytest_of_each = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
     pytest_of_each += ["-W", "error", "--import-mode=importlib", f"--rootdir={tmp_path}"]
