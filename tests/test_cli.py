@@ -148,7 +148,7 @@ def test_stems_stay_apart(run, saved, cohort, tmp_path):
         (["fit", "{films}", "--patients", "{tmp}/no.csv", "--out", "{tmp}/p"], "no.csv"),
         (["detect", "{films}", "--pipeline", "{tmp}/no.lungpatch", "--out", "{tmp}/o"], "no saved"),
         (["detect", "{tmp}/no.png", "--pipeline", "{saved}", "--out", "{tmp}/o"], "no.png"),
-        (["detect", "{films}"], "--pipeline"),
+        (["detect", "{films}"], "--out"),
         (["plugins", "--kind", "scorrer"], "scorer"),
         (["detekt"], "detekt"),
     ],

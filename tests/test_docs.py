@@ -19,7 +19,7 @@ import attrs
 import pytest
 
 import lungpatch
-from lungpatch import cli, config, demo
+from lungpatch import cli, config, demo, persistence
 from lungpatch.config import build_pipeline
 
 ROOT = Path(__file__).parents[1]
@@ -169,7 +169,8 @@ def _run_python(text, names, monkeypatch):
     spec.loader.exec_module(module)
     if hasattr(module, "lungpatch_register"):
         registry = lungpatch.Registry(plugins=[module])
-        monkeypatch.setattr(config, "default_registry", lambda: registry)
+        for user in (config, persistence):
+            monkeypatch.setattr(user, "default_registry", lambda: registry)
 
 
 def _run_toml(text, folder):

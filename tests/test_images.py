@@ -30,7 +30,16 @@ from lungpatch.errors import (
     LungpatchError,
     MissingInputError,
 )
-from lungpatch.images import MAX_SIDE, MIN_SIDE, as_chest_image, read_image, read_mask, resize
+from lungpatch.images import (
+    MAX_SIDE,
+    MIN_SIDE,
+    as_chest_image,
+    holds_dicom,
+    image_id_of,
+    read_image,
+    read_mask,
+    resize,
+)
 
 
 def ramp(high=255, shape=(40, 50), dtype=np.uint8):
@@ -784,3 +793,20 @@ def test_import_is_light():
         "assert not heavy, heavy"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_an_image_is_named_after_its_file(tmp_path):
+    path = tmp_path / "a.b.png"
+    Image.linear_gradient("L").save(path)
+    assert read_image(path).image_id == image_id_of(path) == "a.b"
+    # A DICOM UID's last number is no suffix.
+    assert image_id_of(tmp_path / "1.2.840") == "1.2.840"
+
+
+def test_dicom_is_told_by_its_content(tmp_path):
+    path = tmp_path / "film"
+    path.write_bytes(b"\0" * 128 + b"DICM")
+    assert holds_dicom(path)
+    path.write_bytes(b"DICM")
+    assert not holds_dicom(path)
+    assert not holds_dicom(tmp_path / "nothing")

@@ -1,13 +1,15 @@
 import hashlib
 import json
+import re
 import shutil
 
 import numpy as np
 import pytest
 
 import lungpatch
+from lungpatch.datasets.phantom import phantom_chest
 from lungpatch.errors import SavedPipelineError
-from lungpatch.persistence import FILES, check_destination, save_pipeline
+from lungpatch.persistence import FILES, check_destination, save_pipeline, shipped_pipelines
 
 
 @pytest.fixture
@@ -53,6 +55,32 @@ def test_saving_never_overwrites_something_else(fitted, tmp_path):
     with pytest.raises(SavedPipelineError, match="something else is there"):
         fitted.save(tmp_path / "thesis")
     assert (tmp_path / "thesis" / "chapter.txt").read_text() == "years of work"
+
+
+@pytest.mark.parametrize("name", ["default", "paper"])
+def test_shipped_pipelines_work_from_their_name(name):
+    pipeline = lungpatch.load_pipeline(name)
+    chest = phantom_chest(0, size=512, opacity="lobar")
+    detection = pipeline.detect(chest.image)
+    assert detection.status == "ok"
+    assert np.isfinite(detection.anomaly_map.heatmap[detection.lungs.pixels]).mean() > 0.9
+    assert pipeline.is_fitted
+
+
+def test_shipped_pipelines_are_small_and_have_cards_and_no_paths_of_a_machine():
+    folders = shipped_pipelines()
+    weights = folders["default"].parent
+    assert sum(f.stat().st_size for f in weights.rglob("*.safetensors")) <= 12e6
+    for name, folder in folders.items():
+        assert (weights / f"{name}.md").is_file()
+        text = (folder / "pipeline.json").read_text()
+        assert not re.search(r'"/\w', text)
+
+
+def test_a_folder_of_a_shipped_name_can_be_meant(saved, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(saved, "default")
+    assert lungpatch.load_pipeline("./default").working_size != 512
 
 
 def test_missing(tmp_path):

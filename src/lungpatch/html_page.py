@@ -150,7 +150,7 @@ def png(picture: NDArray[np.uint8]) -> bytes:
     Examples
     --------
     >>> png(np.zeros((2, 2), np.uint8))[:4]
-    b'\\x89PNG'
+    b'\x89PNG'
     """
     buffer = io.BytesIO()
     Image.fromarray(picture).save(buffer, format="PNG")

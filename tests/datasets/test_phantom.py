@@ -3,7 +3,7 @@ import pytest
 from PIL import Image
 from scipy import ndimage
 
-from lungpatch.datasets.phantom import phantom_chest, phantom_cohort, save_cohort
+from lungpatch.datasets.phantom import PhantomCase, phantom_chest, phantom_cohort, save_cohort
 from lungpatch.synthesis import OPACITY_KINDS
 
 SIZE = 192
@@ -12,6 +12,7 @@ SIZE = 192
 @pytest.mark.parametrize("seed", range(12))
 def test_healthy_chest_is_a_plausible_film(seed):
     case = phantom_chest(seed, size=SIZE)
+    assert isinstance(case, PhantomCase)
     pixels, lungs = case.image.pixels, case.lungs
 
     assert pixels.shape == lungs.shape == case.opacity.shape == (SIZE, SIZE)

@@ -5,7 +5,12 @@ from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score
 
 from lungpatch.errors import InsufficientDataError
-from lungpatch.evaluation.metrics import auroc, bootstrap_interval, score_localisation
+from lungpatch.evaluation.metrics import (
+    LocalisationScore,
+    auroc,
+    bootstrap_interval,
+    score_localisation,
+)
 
 
 @given(
@@ -26,6 +31,7 @@ def test_auroc_needs_both_classes():
 def test_localisation_ignores_unscored_pixels():
     heat = np.array([[3.0, 1.0, 2.0, np.nan]])
     score = score_localisation(heat, np.array([[False, False, True, True]]))
+    assert isinstance(score, LocalisationScore)
     assert score.pixel_auroc == 0.5
     assert not score.pointing_hit
     assert score.chance == pytest.approx(1 / 3)

@@ -22,8 +22,8 @@ from lungpatch.evaluation.outcomes import (
     simple_controls,
     training_films,
 )
-from lungpatch.evaluation.protocol import evaluate, groups_of, judge
-from lungpatch.evaluation.report import markdown, record
+from lungpatch.evaluation.protocol import Evaluation, Judgement, evaluate, groups_of, judge
+from lungpatch.evaluation.report import markdown, record, write_report
 from lungpatch.evaluation.sheets import N_SHOWN, best_and_worst, draw_case, draw_sheet
 from lungpatch.plotting import plot_froc, plot_roc, plot_scores_by_kind
 from lungpatch.segmenters.threshold import ThresholdSegmenter
@@ -72,6 +72,16 @@ def evaluation(fitted, dataset, split):
     return evaluate(
         {"fast": fitted, "again": fitted}, dataset, split, segmenter=ThresholdSegmenter()
     )
+
+
+def test_the_report_holds_the_figures_of_the_evaluation(evaluation, tmp_path):
+    assert isinstance(evaluation, Evaluation)
+    assert all(isinstance(judgement, Judgement) for judgement in evaluation.judgements)
+    write_report(evaluation, tmp_path)
+    written = json.loads((tmp_path / "results.json").read_text(encoding="utf-8"))
+    value = written["tables"]["all"]["fast"]["pixel auroc"]["value"]
+    assert value == pytest.approx(evaluation.table("all")["fast"]["pixel auroc"].value)
+    assert f"{value:.2f}" in (tmp_path / "table.md").read_text(encoding="utf-8")
 
 
 def test_learnt_patients_are_not_judged(evaluation, split):

@@ -3,6 +3,7 @@ import pytest
 
 from lungpatch.datasets.phantom import phantom_chest
 from lungpatch.synthesis import OPACITY_KINDS, RECIPES, LesionSynthesiser
+from lungpatch.synthesis.lesions import as_recipes
 
 
 @pytest.fixture(scope="module")
@@ -75,3 +76,8 @@ def test_wrong_settings_are_refused():
         LesionSynthesiser(recipes=())
     with pytest.raises(ValueError, match="healthy_share"):
         LesionSynthesiser(healthy_share=1.5)
+
+
+def test_recipes_may_come_as_a_list_as_toml_gives_them():
+    assert as_recipes(["veil"]) == ("veil",)
+    assert LesionSynthesiser(recipes=["veil", "lobar"]).recipes == ("veil", "lobar")

@@ -123,6 +123,14 @@ def lungs_from_logits(logits: Tensor, shape: tuple[int, int]) -> BoolImage:
     -------
     ndarray of bool, shape (H, W)
         At most two components, without holes.
+
+    Examples
+    --------
+    >>> import torch
+    >>> logits = torch.full((1, 1, 4, 4), -5.0)
+    >>> logits[..., :2, :2] = 5.0
+    >>> lungs_from_logits(logits, (4, 4)).sum()
+    np.int64(4)
     """
     import torch
 
