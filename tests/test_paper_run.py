@@ -19,8 +19,8 @@ def paper_run():
     return module
 
 
-def test_there_is_a_run_on_the_papers_own_data():
-    assert {"kermany"} <= {path.parent.name for path in RUNS}
+def test_there_is_a_run_on_each_data_set():
+    assert {"cxr", "kermany"} <= {path.parent.name for path in RUNS}
 
 
 @pytest.mark.parametrize("path", RUNS, ids=lambda path: path.parent.name)
