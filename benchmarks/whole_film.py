@@ -18,13 +18,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from sklearn.metrics import average_precision_score, roc_auc_score
+from sklearn.metrics import average_precision_score
 
 from lungpatch.config import build_pipeline
 from lungpatch.datasets import Dataset, load_chest_xray, load_pneumoniamnist
+from lungpatch.evaluation.metrics import auroc, bootstrap_interval
 
 SIDE = 64
-RESAMPLES = 1000
 
 
 def detectors() -> dict[str, dict[str, Any]]:
@@ -80,9 +80,9 @@ def main() -> None:
             scores, trained, took = mean_grey(test), 0.0, 0.0
         else:
             scores, trained, took = run(tables, healthy, test)
-        low, high = interval(scores, ill)
+        low, high = bootstrap_interval(auroc, [scores, ill], rng=np.random.default_rng(0))
         print(
-            f"| {name} | {100 * roc_auc_score(ill, scores):.1f} "
+            f"| {name} | {100 * auroc(scores, ill):.1f} "
             f"| {100 * low:.1f} to {100 * high:.1f} "
             f"| {100 * average_precision_score(ill, scores):.1f} "
             f"| {trained:.0f} | {1000 * took / len(test):.1f} |",
@@ -118,17 +118,6 @@ def run(tables: dict[str, Any], healthy: Dataset, test: Dataset) -> tuple[np.nda
 
 def mean_grey(test: Dataset) -> np.ndarray:
     return np.array([test.read(index).pixels.mean() for index in range(len(test))])
-
-
-def interval(scores: np.ndarray, ill: np.ndarray) -> tuple[float, float]:
-    rng = np.random.default_rng(0)
-    found = []
-    for _ in range(RESAMPLES):
-        chosen = rng.integers(len(ill), size=len(ill))
-        if 0 < ill[chosen].sum() < len(ill):
-            found.append(roc_auc_score(ill[chosen], scores[chosen]))
-    low, high = np.percentile(found, [2.5, 97.5])
-    return float(low), float(high)
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import attrs
@@ -182,21 +182,25 @@ class FeatureModel:
     def _healthy(self, source: PatchSource, rng: np.random.Generator) -> HealthyFeatures:
         """Return the features of all patches, or of a random choice of ``max_patches``."""
         values, lung = [], []
-        missing = min(len(source), self.max_patches)
-        for batch in source.batches(BATCH_SIZE, rng=rng if missing < len(source) else None):
-            part = batch[:missing]
+        for part in self._batches(source, rng if self.max_patches < len(source) else None):
             values.append(self._features(part))
             shares = mean_over_places(part.lung, values[-1].shape[2:])
             lung.append(shares >= LEAST_LUNG)
+        if not any(places.any() for places in lung):
+            raise no_lung(source)
+        return HealthyFeatures(values=np.concatenate(values), lung=np.concatenate(lung))
+
+    def _batches(
+        self, source: PatchSource, rng: np.random.Generator | None
+    ) -> Iterator[PatchBatch]:
+        """Yield the patches, ``max_patches`` of them at most; shuffled by ``rng``."""
+        missing = self.max_patches
+        for batch in source.batches(BATCH_SIZE, rng=rng):
+            part = batch[:missing]
+            yield part
             missing -= len(part)
             if missing == 0:
                 break
-        if not any(places.any() for places in lung):
-            raise InsufficientDataError(
-                f"no place of the {len(source)} patches is healthy lung: check sampler and "
-                "segmenter"
-            )
-        return HealthyFeatures(values=np.concatenate(values), lung=np.concatenate(lung))
 
     def _check_size(self, patch_size: int) -> None:
         if patch_size != self.patch_size:
@@ -204,3 +208,10 @@ class FeatureModel:
                 f"this {type(self).__name__} takes patches of {self.patch_size} pixels, got "
                 f"{patch_size}: give sampler and model the same patch_size"
             )
+
+
+def no_lung(source: PatchSource) -> InsufficientDataError:
+    """Return the error of patches that hold no lung to learn from."""
+    return InsufficientDataError(
+        f"no place of the {len(source)} patches is healthy lung: check sampler and segmenter"
+    )

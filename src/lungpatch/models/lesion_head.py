@@ -14,9 +14,8 @@ from scipy import optimize
 from scipy.special import expit
 
 from lungpatch.containers import PatchBatch, Reconstruction
-from lungpatch.errors import InsufficientDataError
 from lungpatch.features.places import mean_over_places
-from lungpatch.models.feature_model import BATCH_SIZE, LEAST_LUNG, FeatureModel
+from lungpatch.models.feature_model import LEAST_LUNG, FeatureModel, no_lung
 from lungpatch.models.lesion_painting import paint_varied
 from lungpatch.models.state_checks import check_state
 from lungpatch.protocols import PatchSource
@@ -137,9 +136,7 @@ class LesionHeadModel(FeatureModel):
         values, targets, shape = [], [], (0, 0)
         count = min(len(source), self.max_patches)
         for _ in range(self.passes):
-            missing = count
-            for batch in source.batches(BATCH_SIZE, rng=rng):
-                part = batch[:missing]
+            for part in self._batches(source, rng):
                 painted = paint_varied(part, synthesiser, rng, generator)
                 lung = painted.lung[:, 0].numpy() > 0.5
                 films = attrs.evolve(part, pixels=painted.films[:, 0].numpy(), lung=lung)
@@ -151,14 +148,8 @@ class LesionHeadModel(FeatureModel):
                 kept &= rng.random(kept.shape) < wanted
                 values.append(features.transpose(0, 2, 3, 1)[kept])
                 targets.append(share[kept].astype(np.float32))
-                missing -= len(part)
-                if missing == 0:
-                    break
         if not any(len(part) for part in values):
-            raise InsufficientDataError(
-                f"no place of the {len(source)} patches is healthy lung: check sampler and "
-                "segmenter"
-            )
+            raise no_lung(source)
         return np.concatenate(values), np.concatenate(targets), shape
 
     def _check_learnt(self, learnt: Mapping[str, NDArray[Any]]) -> None:
