@@ -50,6 +50,7 @@ INTERNAL = {
     "lungpatch.samplers.cutting": SHARED,
     "lungpatch.scorers.region": SHARED,
     "lungpatch.segmenters.lung_network": "the network of the segmenter unet, for training/",
+    "lungpatch.testing.batch_checks": SHARED,
     "lungpatch.testing.common_checks": ONE_CHECK_A_FUNCTION,
     "lungpatch.testing.comparing": SHARED,
     "lungpatch.testing.extractor_checks": ONE_CHECK_A_FUNCTION,

@@ -12,11 +12,11 @@ import numpy as np
 from lungpatch.containers import PatchBatch, Reconstruction, TrainingHistory
 from lungpatch.errors import NotFittedError
 from lungpatch.protocols import EpochCallback, ReconstructionModel
+from lungpatch.testing.batch_checks import require_batch_may_be_split, require_order_kept
 from lungpatch.testing.common_checks import COMMON_CHECKS, require_readable
 from lungpatch.testing.comparing import (
     arrays_of,
     difference,
-    joined,
     require_deterministic,
     require_random_states_kept,
     require_unchanged,
@@ -166,30 +166,14 @@ def takes_no_patches(subject: Subject) -> None:
 def order_kept(subject: Subject) -> None:
     """Reconstructions come in the order of the patches."""
     model = _fitted(subject)
-    order = np.random.default_rng(0).permutation(PATCHES)
-    whole = _reconstruct(model, _patches(subject))
-    wanted = {name: array[order] for name, array in whole.items()}
-    differs = difference(_reconstruct(model, _patches(subject)[order]), wanted, exact=False)
-    require(
-        not differs,
-        f"Of the patches in another order {differs}. Do not sort, and let nothing depend on the "
-        "patch's place in the batch.",
-    )
+    require_order_kept(lambda patches: _reconstruct(model, patches), lambda: _patches(subject))
 
 
 def batch_may_be_split(subject: Subject) -> None:
     """A patch's reconstruction does not depend on the other patches of the batch."""
     model = _fitted(subject)
-    # One patch alone, too: what squeeze() takes away.
-    parts = [
-        _reconstruct(model, _patches(subject)[part])
-        for part in np.split(np.arange(PATCHES), [PATCHES - 1])
-    ]
-    differs = difference(joined(parts), _reconstruct(model, _patches(subject)), exact=False)
-    require(
-        not differs,
-        f"In two batches {differs}. Call network.eval(), which ends batch normalisation by the "
-        "batch, and normalise by no mean of the batch.",
+    require_batch_may_be_split(
+        lambda patches: _reconstruct(model, patches), lambda: _patches(subject)
     )
 
 
