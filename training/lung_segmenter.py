@@ -27,6 +27,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from lungpatch.devices import choose_device
 from lungpatch.models.compact_unet import resize, standardise
+from lungpatch.models.torch_adapter import mixed_precision
 from lungpatch.segmenters.lung_network import NETWORK_SIDE, LungNetwork, network_input
 from lungpatch.segmenters.unet import lungs_from_logits
 
@@ -142,7 +143,7 @@ def train(images: Tensor, masks: Tensor, seed: int, device: torch.device) -> Lun
         for step, chosen in enumerate(batches(len(images), steps, rng), 1):
             batch, targets = augment(small[chosen], small_masks[chosen], rng)
             batch = standardise(batch).contiguous(memory_format=torch.channels_last)
-            with torch.autocast(device.type, torch.bfloat16, enabled=fast_bfloat16(device)):
+            with mixed_precision(device):
                 logits = network(batch)
             error = loss(logits.float(), targets)
             optimiser.zero_grad()
@@ -169,12 +170,6 @@ def batches(count: int, steps: int, rng: torch.Generator) -> Iterator[Tensor]:
             order = torch.cat([order, torch.randperm(count, generator=rng)])
         yield order[:BATCH]
         order = order[BATCH:]
-
-
-def fast_bfloat16(device: torch.device) -> bool:
-    """Whether bfloat16 is faster than float32: on GPUs and on CPUs that multiply it natively."""
-    able = torch.cpu.get_capabilities()
-    return device.type == "cuda" or any(able.get(name) for name in ("amx_bf16", "avx512_bf16"))
 
 
 def loss(logits: Tensor, masks: Tensor) -> Tensor:

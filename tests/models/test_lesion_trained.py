@@ -44,7 +44,7 @@ def healthy():
 def fitted(healthy):
     source, validation = healthy
     models = {}
-    for model in (SyntheticLesionModel(epochs=16, **SMALL), RepairModel(epochs=16, **SMALL)):
+    for model in (SyntheticLesionModel(epochs=24, **SMALL), RepairModel(epochs=24, **SMALL)):
         model.fit(source, validation=validation, rng=np.random.default_rng(0))
         models[type(model)] = model
     return models

@@ -52,8 +52,14 @@ def fitted(batch, **settings):
     return model
 
 
-def features_of(batch, unit):
-    return Blocks().extract(batch).transpose(0, 2, 3, 1) / unit
+def features_of(batch, mean, unit):
+    standard = (Blocks().extract(batch).transpose(0, 2, 3, 1) - mean) / unit
+    return standard / np.linalg.norm(standard, axis=-1, keepdims=True)
+
+
+def moments_of(healthy):
+    values = Blocks().extract(healthy)
+    return values.mean(axis=(0, 2, 3)), values.std(axis=(0, 2, 3))
 
 
 def distances_of(model, batch):
@@ -64,9 +70,9 @@ def distances_of(model, batch):
 def test_global_search_is_that_of_scikit_learn():
     healthy, tested = batch_of(7, 1), batch_of(4, 2)
     model = fitted(healthy, search="global")
-    unit = Blocks().extract(healthy).std(axis=(0, 2, 3))
-    neighbours = NearestNeighbors(n_neighbors=1).fit(features_of(healthy, unit).reshape(-1, 4))
-    distance, _ = neighbours.kneighbors(features_of(tested, unit).reshape(-1, 4))
+    known, asked = (features_of(part, *moments_of(healthy)) for part in (healthy, tested))
+    neighbours = NearestNeighbors(n_neighbors=1).fit(known.reshape(-1, 4))
+    distance, _ = neighbours.kneighbors(asked.reshape(-1, 4))
     np.testing.assert_allclose(
         distances_of(model, tested), distance.reshape(4, GRID, GRID), rtol=1e-3, atol=1e-4
     )
@@ -76,8 +82,7 @@ def test_global_search_is_that_of_scikit_learn():
 def test_local_search_is_that_of_scikit_learn_among_nearby_places(radius, reach):
     healthy, tested = batch_of(3, 1), batch_of(5, 2)
     model = fitted(healthy, search="local", radius=radius)
-    unit = Blocks().extract(healthy).std(axis=(0, 2, 3))
-    known, asked = features_of(healthy, unit), features_of(tested, unit)
+    known, asked = (features_of(part, *moments_of(healthy)) for part in (healthy, tested))
     found = distances_of(model, tested)
     for row, column in itertools.product(range(GRID), repeat=2):
         nearby = known[
@@ -106,9 +111,23 @@ def test_healthy_features_are_expected_as_they_are():
 def test_neighbourhood_averages_places():
     healthy = batch_of(3, 1)
     model = fitted(healthy, neighbourhood=3)
-    raw = Blocks().extract(healthy)
-    found = model.reconstruct(healthy).target * model.state()["unit"][:, None, None]
-    np.testing.assert_allclose(found[:, :, 2, 3], raw[:, :, 1:4, 2:5].mean(axis=(2, 3)), rtol=1e-4)
+    state = model.state()
+    averaged = Blocks().extract(healthy)[:, :, 1:4, 2:5].mean(axis=(2, 3))
+    standard = (averaged - state["mean"]) / state["unit"]
+    direction = standard / np.linalg.norm(standard, axis=1, keepdims=True)
+    found = model.reconstruct(healthy).target[:, :, 2, 3]
+    np.testing.assert_allclose(found, direction, rtol=1e-3, atol=1e-4)
+
+
+def test_how_strongly_channels_respond_does_not_matter():
+    healthy, tested = batch_of(3, 1), batch_of(2, 2)
+    model = fitted(healthy)
+    mean = np.float32(0.5)
+    weaker = attrs.evolve(tested, pixels=mean + np.float32(0.1) * (tested.pixels - mean))
+    model.load_state(model.state() | {"mean": np.array([0.5, 5, 50, 5e-4], np.float32)})
+    np.testing.assert_allclose(
+        model.reconstruct(weaker).target, model.reconstruct(tested).target, rtol=1e-3, atol=1e-3
+    )
 
 
 def test_only_lung_is_remembered_and_other_places_look_at_the_nearest():
@@ -117,9 +136,9 @@ def test_only_lung_is_remembered_and_other_places_look_at_the_nearest():
     healthy = batch_of(4, 1, lung)
     model = fitted(healthy, radius=0.0)
     assert set(model.state()["places"] % GRID) == {0, 1}
-    unit = model.state()["unit"]
+    mean, unit = model.state()["mean"], model.state()["unit"]
     np.testing.assert_allclose(unit, Blocks().extract(healthy)[..., :2].std(axis=(0, 2, 3)), 1e-5)
-    known = features_of(healthy, unit)
+    known = features_of(healthy, mean, unit)
     expected = model.reconstruct(batch_of(1, 2)).expected[0, :, 3, 5]
     assert np.isclose(known[:, 3, 1], expected, rtol=1e-5).all(axis=1).any()
 

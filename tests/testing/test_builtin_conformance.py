@@ -51,6 +51,7 @@ SETTINGS = {
     "extractor": {
         "statistics": [{}, {"statistics": ["deviation"], "scales": [0.1], "grid": 100}],
         "imagenet": [{"blocks": [2, 4], "device": "cpu"}],
+        "lung-encoder": [{"grid": 4, "device": "cpu"}],
         "lesion-encoder": [{key: TINY_ENCODER[key] for key in TINY_ENCODER if key != "name"}],
     },
     "model": {

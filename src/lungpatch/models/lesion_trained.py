@@ -15,7 +15,7 @@ from lungpatch.devices import choose_device
 from lungpatch.models.compact_unet import CHANNELS, CompactUNet, standardise
 from lungpatch.models.lesion_painting import PaintedBatch, lesion_painter
 from lungpatch.models.network_model import NetworkModel, at_least_1
-from lungpatch.models.torch_adapter import patches_to_tensor
+from lungpatch.models.torch_adapter import mixed_precision, patches_to_tensor
 from lungpatch.models.training import train
 from lungpatch.protocols import EpochCallback, PatchSource
 from lungpatch.synthesis import RECIPES, LesionSynthesiser, Recipe
@@ -103,10 +103,17 @@ class LesionTrainedModel(NetworkModel):
         device = choose_device(self.device)
         network = self._new_network(seed=int(rng.integers(2**63)))
         paint = lesion_painter(network, self._synthesiser(), device, rng.spawn(1)[0])
+
+        def loss_of(batch: PatchBatch) -> Tensor:
+            painted = paint(batch)
+            with mixed_precision(device):
+                output = network(network_input(painted.films, painted.lung))
+            return self._loss(output.float(), painted)
+
         history = train(
             network,
             source,
-            loss_of=lambda batch: self._loss(network, paint(batch)),
+            loss_of=loss_of,
             validation=validation,
             epochs=self.epochs,
             patience=self.patience,
@@ -120,18 +127,19 @@ class LesionTrainedModel(NetworkModel):
         self.network_ = network
         return history
 
-    def _loss(self, network: nn.Module, painted: PaintedBatch) -> Tensor:
-        """Return the mean loss over a batch."""
+    def _loss(self, output: Tensor, painted: PaintedBatch) -> Tensor:
+        """Return the mean loss over a batch, of what the network gave for it."""
         raise NotImplementedError
 
     def _outputs(self, patches: PatchBatch) -> FloatImage:
-        """Return what the network gives for patches, (N, 1, P/2, P/2)."""
+        """Return what the network gives for patches, (N, 1, P/2, P/2); mirrored ones count half."""
 
         def output_of(network: nn.Module, part: PatchBatch, device: torch.device) -> Tensor:
             films = patches_to_tensor(part.pixels, device)
             lung = patches_to_tensor(part.lung.astype(np.float32), device)
             output: Tensor = network(network_input(films, lung))
-            return output
+            mirrored: Tensor = network(network_input(films.flip(3), lung.flip(3)))
+            return (output + mirrored.flip(3)) / 2
 
         return self._run(patches, output_of)
 

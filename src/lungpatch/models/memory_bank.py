@@ -61,9 +61,11 @@ class MemoryBankModel(FeatureModel):
 
     Notes
     -----
-    Every channel is divided by its standard deviation over healthy lungs, so that layers and
-    statistics of any scale can be joined. The paper's reweighting of the image's score by the
-    neighbours' neighbours is left out: the scorer decides what the image's score is.
+    Every channel is standardised over healthy lungs, so that layers and statistics of any scale can
+    be joined, and every feature is then brought to length 1: neighbours are near by direction
+    (cosine), not by how strongly the layers respond, which follows contrast and exposure. The
+    paper's reweighting of the image's score by the neighbours' neighbours is left out: the scorer
+    decides what the image's score is.
 
     Source: K. Roth et al., "Towards total recall in industrial anomaly detection", CVPR 2022,
     arXiv:2106.08265: greedy coreset (section 3.2) after a random projection, local averaging
@@ -102,8 +104,7 @@ class MemoryBankModel(FeatureModel):
         Returns
         -------
         Reconstruction
-            ``target`` and ``expected``, float32 (N, C, h, w), in standard deviations of each
-            channel.
+            ``target`` and ``expected``, float32 (N, C, h, w), of length 1 over the channels.
 
         Raises
         ------
@@ -114,9 +115,9 @@ class MemoryBankModel(FeatureModel):
         """
         learnt = self._fitted()
         shape = tuple(learnt["shape"].tolist())
-        unit = learnt["unit"][:, None, None]
-        target = self._fitted_features(patches, (len(unit), *shape)) / unit
-        queries = np.ascontiguousarray(target.transpose(0, 2, 3, 1))
+        mean, unit = learnt["mean"], learnt["unit"]
+        features = self._fitted_features(patches, (len(unit), *shape)).transpose(0, 2, 3, 1)
+        queries = np.ascontiguousarray(_directions(features, mean, unit))
         if self.search == "global":
             flat = queries.reshape(-1, len(unit))
             nearest = _nearest(flat, learnt["bank"]).reshape(queries.shape)
@@ -124,7 +125,9 @@ class MemoryBankModel(FeatureModel):
             nearest = _nearest_nearby(
                 queries, learnt["bank"], learnt["places"], _reach(self.radius, shape)
             )
-        return Reconstruction(target=target, expected=nearest.transpose(0, 3, 1, 2))
+        return Reconstruction(
+            target=queries.transpose(0, 3, 1, 2), expected=nearest.transpose(0, 3, 1, 2)
+        )
 
     def _features(self, patches: PatchBatch) -> FloatImage:
         features = self.extractor.extract(patches)
@@ -137,11 +140,13 @@ class MemoryBankModel(FeatureModel):
     ) -> tuple[dict[str, NDArray[Any]], dict[str, float]]:
         healthy = self._healthy(source, rng)
         shape = healthy.values.shape[2:]
-        unit = healthy.values.std(axis=(0, 2, 3), where=healthy.lung[:, None], dtype=np.float64)
-        unit = np.where(unit > 0, unit, 1.0).astype(np.float32)
         # By place, then by patch.
         lung = healthy.lung.transpose(1, 2, 0)
-        features = healthy.values.transpose(2, 3, 0, 1)[lung] / unit
+        features = healthy.values.transpose(2, 3, 0, 1)[lung]
+        mean = features.mean(axis=0, dtype=np.float64).astype(np.float32)
+        unit = features.std(axis=0, dtype=np.float64).astype(np.float32)
+        unit = np.where(unit > 0, unit, np.float32(1))
+        features = _directions(features, mean, unit)
         places = np.nonzero(lung.reshape(-1, lung.shape[2]))[0]
         projected = _projected(features, rng)
         if self.search == "global":
@@ -156,6 +161,7 @@ class MemoryBankModel(FeatureModel):
             )
         learnt = {
             "shape": np.array(shape, np.int64),
+            "mean": mean,
             "unit": unit,
             "places": places[kept].astype(np.int64),
             "bank": features[kept],
@@ -173,6 +179,7 @@ class MemoryBankModel(FeatureModel):
             learnt,
             {
                 "shape": ((2,), int64),
+                "mean": ((channels,), float32),
                 "unit": ((channels,), float32),
                 "places": ((count,), int64),
                 "bank": ((count, channels), float32),
@@ -221,6 +228,16 @@ def coreset(
         np.minimum(distance, np.einsum("np,np->n", difference, difference), out=distance)
         chosen[number] = distance.argmax()
     return chosen
+
+
+def _directions(
+    features: NDArray[np.float32], mean: NDArray[np.float32], unit: NDArray[np.float32]
+) -> NDArray[np.float32]:
+    """Standardise features, (..., C), and bring each to length 1."""
+    standard = (features - mean) / unit
+    length = np.maximum(np.linalg.norm(standard, axis=-1, keepdims=True), np.float32(1e-12))
+    directions: NDArray[np.float32] = standard / length
+    return directions
 
 
 def _projected(features: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.float32]:

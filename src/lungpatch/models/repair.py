@@ -5,12 +5,12 @@ from __future__ import annotations
 import attrs
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from lungpatch.containers import PatchBatch, Reconstruction
 from lungpatch.models.compact_unet import resize
 from lungpatch.models.lesion_painting import PaintedBatch
-from lungpatch.models.lesion_trained import LesionTrainedModel, network_input
+from lungpatch.models.lesion_trained import LesionTrainedModel
 
 
 @attrs.define(kw_only=True, eq=False)
@@ -83,8 +83,7 @@ class RepairModel(LesionTrainedModel):
         change = resize(torch.from_numpy(self._outputs(patches)), target.shape[2:]).numpy()
         return Reconstruction(target=target, expected=np.clip(target + change, 0.0, 1.0))
 
-    def _loss(self, network: nn.Module, painted: PaintedBatch) -> Tensor:
-        change = network(network_input(painted.films, painted.lung))
-        repaired = painted.films + resize(change, painted.films.shape[2:])
+    def _loss(self, output: Tensor, painted: PaintedBatch) -> Tensor:
+        repaired = painted.films + resize(output, painted.films.shape[2:])
         error = (repaired - painted.healthy).abs() * painted.lung
         return error.sum() / painted.lung.sum().clamp_min(1.0)

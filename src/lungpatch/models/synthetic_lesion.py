@@ -5,13 +5,13 @@ from __future__ import annotations
 import attrs
 import numpy as np
 from scipy.special import expit
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F  # noqa: N812 - torch's own convention
 
 from lungpatch.containers import PatchBatch, Reconstruction
 from lungpatch.models.compact_unet import resize
 from lungpatch.models.lesion_painting import PaintedBatch
-from lungpatch.models.lesion_trained import LesionTrainedModel, network_input
+from lungpatch.models.lesion_trained import LesionTrainedModel
 
 
 @attrs.define(kw_only=True, eq=False)
@@ -83,9 +83,8 @@ class SyntheticLesionModel(LesionTrainedModel):
         evidence = expit(self._outputs(patches))
         return Reconstruction(target=evidence, expected=np.zeros_like(evidence))
 
-    def _loss(self, network: nn.Module, painted: PaintedBatch) -> Tensor:
-        logits = network(network_input(painted.films, painted.lung))
-        return lesion_loss(logits, painted.alpha, painted.lung)
+    def _loss(self, output: Tensor, painted: PaintedBatch) -> Tensor:
+        return lesion_loss(output, painted.alpha, painted.lung)
 
 
 def lesion_loss(logits: Tensor, alpha: Tensor, lung: Tensor) -> Tensor:

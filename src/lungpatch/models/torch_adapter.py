@@ -29,6 +29,17 @@ def reproducible() -> Iterator[None]:
         yield
 
 
+def mixed_precision(device: torch.device) -> torch.autocast:
+    """Let networks multiply in bfloat16 within the block, where the processor is made for it."""
+    able = torch.cpu.get_capabilities()
+    native = any(able.get(name) for name in ("amx_bf16", "avx512_bf16"))
+    return torch.autocast(
+        device.type,
+        torch.bfloat16,
+        enabled=device.type == "cuda" or (device.type == "cpu" and native),
+    )
+
+
 def patches_to_tensor(pixels: NDArray[np.float32], device: torch.device) -> Tensor:
     """Copy patches, (N, P, P), to a float32 tensor (N, 1, P, P) on ``device``.
 

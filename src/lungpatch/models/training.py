@@ -11,6 +11,7 @@ from typing import Literal, Protocol, TypeVar
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel
 
 from lungpatch.containers import TrainingHistory
 from lungpatch.errors import ConfigurationError, InsufficientDataError
@@ -20,6 +21,9 @@ from lungpatch.protocols import EpochCallback
 logger = logging.getLogger(__name__)
 
 Schedule = Literal["constant", "one-cycle"]
+
+MEAN_SHARE = 0.05
+"""Share of all steps that the running mean of the weights looks back on."""
 
 
 Batch = TypeVar("Batch", bound=Sized)
@@ -85,7 +89,8 @@ def train(
         Called as ``on_epoch(epoch, epochs, figures)`` after every epoch.
     schedule : {"constant", "one-cycle"}
         ``one-cycle``: the learning rate rises to ``learning_rate`` over the first twentieth of
-        the steps and falls to nothing by a cosine [2]_, with weight decay as AdamW does it.
+        the steps and falls to nothing by a cosine [2]_, with weight decay as AdamW does it, and
+        it is the running mean of the weights [3]_ that is validated and kept.
 
     Returns
     -------
@@ -106,6 +111,8 @@ def train(
        arXiv:1412.6980
     .. [2] L. N. Smith, N. Topin. Super-convergence: very fast training of neural networks using
        large learning rates. 2017. arXiv:1708.07120
+    .. [3] B. T. Polyak, A. B. Juditsky. Acceleration of stochastic approximation by averaging.
+       SIAM Journal on Control and Optimization 30 (1992); here as an exponential mean.
 
     Examples
     --------
@@ -133,16 +140,21 @@ def train(
     place(network, device)
     optimiser: torch.optim.Optimizer
     rates: torch.optim.lr_scheduler.LRScheduler | None = None
+    averaged: AveragedModel | None = None
     if schedule == "constant":
         optimiser = torch.optim.Adam(network.parameters(), lr=learning_rate)
     else:
         optimiser = torch.optim.AdamW(network.parameters(), lr=learning_rate)
+        total_steps = epochs * math.ceil(len(source) / batch_size)
         rates = torch.optim.lr_scheduler.OneCycleLR(
             optimiser,
             learning_rate,
-            total_steps=epochs * math.ceil(len(source) / batch_size),
+            total_steps=total_steps,
             pct_start=0.05,
             cycle_momentum=False,
+        )
+        averaged = AveragedModel(
+            network, avg_fn=_running_mean(MEAN_SHARE * total_steps), use_buffers=True
         )
     history: list[dict[str, float]] = []
     best_loss, best_epoch = math.inf, None
@@ -160,8 +172,9 @@ def train(
                     optimiser.zero_grad()
                     loss.backward()  # type: ignore[no-untyped-call]
                     optimiser.step()
-                    if rates is not None:
+                    if rates is not None and averaged is not None:
                         rates.step()
+                        averaged.update_parameters(network)
                 total += loss.detach() * len(batch)
         return total.item() / len(patches)
 
@@ -169,15 +182,19 @@ def train(
         with reproducible():
             for epoch in range(1, epochs + 1):
                 figures = {"train_loss": mean_loss(source, learn=True)}
+                current = _copied(network)
+                if averaged is not None:
+                    network.load_state_dict(averaged.module.state_dict())
                 if validation is not None:
                     figures["validation_loss"] = mean_loss(validation, learn=False)
                 _check_finite(figures, epoch, epochs, learning_rate)
                 judged = figures["train_loss" if validation is None else "validation_loss"]
                 history.append(figures)
                 if judged < best_loss:
-                    weights = {k: v.detach().clone() for k, v in network.state_dict().items()}
+                    weights = _copied(network)
                     # At once, so that Ctrl-C finds either the old best or the new.
                     best_loss, best_epoch, best_weights = judged, epoch, weights
+                network.load_state_dict(current)
                 if on_epoch is not None:
                     on_epoch(epoch, epochs, figures)
                 waited = epoch - (best_epoch or epoch)
@@ -197,6 +214,19 @@ def train(
         stopped=stopped,
         seconds=time.perf_counter() - start,
     )
+
+
+def _running_mean(window: float) -> Callable[[Tensor, Tensor, Tensor | int], Tensor]:
+    """Return the update of an exponential mean over a number of steps, or as many as there were."""
+
+    def updated(mean: Tensor, weights: Tensor, steps: Tensor | int) -> Tensor:
+        return mean + (weights - mean) / max(1.0, min(int(steps) + 1, window))
+
+    return updated
+
+
+def _copied(network: nn.Module) -> dict[str, Tensor]:
+    return {name: tensor.detach().clone() for name, tensor in network.state_dict().items()}
 
 
 def _check_finite(figures: dict[str, float], epoch: int, epochs: int, learning_rate: float) -> None:

@@ -64,6 +64,11 @@ def lungpatch_register(register: Register) -> None:
         summary="Layers of any network of timm, torchvision or torchxrayvision.",
     )
     register.extractor(
+        "lung-encoder",
+        "lungpatch.features.lung_encoder:LungEncoder",
+        summary="Layers of the packaged network that finds lungs; nothing to learn or download.",
+    )
+    register.extractor(
         "lesion-encoder",
         "lungpatch.features.lesion_encoder:LesionEncoder",
         summary="Layers of a network that learns here to see painted lesions; no download.",
