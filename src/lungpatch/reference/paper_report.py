@@ -59,7 +59,7 @@ def write_report(results: Mapping[str, Any], pictures: Mapping[str, Path], path:
     _claim(page, results, found)
     page.heading("Preliminary experiment: a two-class CNN")
     show("figure-01")
-    _classifier(page, found["classifier"])
+    _classifier(page, found)
     show("figure-02", "two-class-confusion")
     page.heading("Patches")
     _patches(page, found)
@@ -219,19 +219,22 @@ def _claim(page: HtmlPage, results: Mapping[str, Any], found: Mapping[str, Any])
         page.paragraph(sentence)
 
 
-def _classifier(page: HtmlPage, figures: Mapping[str, Any]) -> None:
+def _classifier(page: HtmlPage, found: Mapping[str, Any]) -> None:
+    figures = found["classifier"]
     if "skipped" in figures:
         page.paragraph(f"Not run: {figures['skipped']}.")
         return
     test, validation = figures["test"], figures["films"]["validation"]
+    others = (
+        "of other patients" if found["films"]["patients"] else "(of which patients is not known)"
+    )
     page.paragraph(
         f"At {figures['image_size']} pixels, trained on {figures['films']['training']['normal']} "
         f"normal and {figures['films']['training']['pneumonia']} pneumonia films (a normal film "
         f"counts {figures['normal_weight']:.2f} times); of {figures['epochs']} epochs, number "
         f"{figures['best_epoch']} is kept, which has the lowest loss on {validation['normal']} "
-        f"normal and {validation['pneumonia']} pneumonia films of other patients, for validation: "
-        f"accuracy {test['accuracy']:.1%} on "
-        f"{test['n_images']} test films of other patients (the paper: "
+        f"normal and {validation['pneumonia']} pneumonia films {others}, for validation: accuracy "
+        f"{test['accuracy']:.1%} on {test['n_images']} test films {others} (the paper: "
         f"{figures['paper_accuracy']:.1%}; calling all by the more frequent class: "
         f"{test['majority']:.1%}), AUROC {test['auroc']:.3f}, sensitivity "
         f"{test['sensitivity']:.2f}, specificity {test['specificity']:.2f}."
