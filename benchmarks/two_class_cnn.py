@@ -3,7 +3,8 @@
     python benchmarks/two_class_cnn.py pneumoniamnist_28.npz --out result.json
 
 The paper reports 87.6 % on the same children's films at 256 pixels; 224 is the largest size that
-PneumoniaMNIST comes in (`lungpatch.datasets.fetch_pneumoniamnist`).
+PneumoniaMNIST comes in (`lungpatch.datasets.fetch_pneumoniamnist`). Of the epochs that ``--steps``
+allows, that of the lowest loss on the publisher's validation films is kept.
 """
 
 from __future__ import annotations

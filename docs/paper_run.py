@@ -54,11 +54,7 @@ def two_class_table(result: dict[str, Any]) -> str:
     test = figures["test"]
     rows = [
         ("side of the films", WORKING_SIZE, figures["image_size"]),
-        (
-            "training films",
-            f"{sum(CLASSIFIER_IMAGES.values()):,}",
-            f"{sum(figures['films']['training'].values()):,}",
-        ),
+        *_learnt(figures),
         ("test films", "-", test["n_images"]),
         ("accuracy", f"{figures['paper_accuracy']:.1%}", f"{test['accuracy']:.1%}"),
         ("calling all by the more frequent class", "-", f"{test['majority']:.1%}"),
@@ -193,6 +189,7 @@ def _classifier(figures: dict[str, Any]) -> str:
         ("accuracy", f"{figures['paper_accuracy']:.1%}", f"{test['accuracy']:.1%}"),
         ("calling all by the more frequent class", "-", f"{test['majority']:.1%}"),
         ("AUROC", "-", f"{test['auroc']:.3f}"),
+        *_learnt(figures),
         ("test films", "-", test["n_images"]),
     ]
     if attention["share"] is not None:
@@ -200,7 +197,19 @@ def _classifier(figures: dict[str, Any]) -> str:
             ("share of Grad-CAM within the lungs", "-", f"{attention['share']:.1%}"),
             ("share of the film that is lung", "-", f"{attention['chance']:.1%}"),
         ]
+    if attention["n_empty"]:
+        rows.append(("films on which Grad-CAM is empty", "-", attention["n_empty"]))
     return _table(("two-class CNN", "paper", "here"), rows)
+
+
+def _learnt(figures: dict[str, Any]) -> list[tuple[str, str, str]]:
+    """Return what the two-class CNN learnt from and how long, rows of a table."""
+    films = {role: f"{sum(counts.values()):,}" for role, counts in figures["films"].items()}
+    return [
+        ("training films", f"{sum(CLASSIFIER_IMAGES.values()):,}", films["training"]),
+        ("validation films", "-", films["validation"]),
+        ("epochs; the one kept", "-", f"{figures['epochs']}; {figures['best_epoch']}"),
+    ]
 
 
 def _stages(results: dict[str, Any]) -> str:

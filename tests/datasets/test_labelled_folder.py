@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lungpatch.datasets.labelled_folder import load_folder
+from lungpatch.datasets.labelled_folder import load_folder, read_folder
 from lungpatch.errors import ConfigurationError, LungpatchError, MissingInputError
 
 
@@ -69,6 +69,15 @@ def test_listed_but_missing_fails_when_read_and_unlisted_is_left_out(folder, tmp
     assert "2 images in" in caplog.text
     with pytest.raises(MissingInputError, match=r"gone\.png"):
         films.read(1)
+
+
+def test_table_of_several_folders_is_read_without_a_warning(folder, tmp_path, caplog):
+    metadata = table(tmp_path, "file\na.png\nb.png\nc.png\nelsewhere.png\n")
+    with caplog.at_level(logging.WARNING, logger="lungpatch"):
+        films, absent = read_folder(folder, metadata=metadata)
+    assert films.image_ids.tolist() == ["a", "b", "c", "elsewhere"]
+    assert absent == {"elsewhere.png"}
+    assert caplog.text == ""
 
 
 def test_boxes_are_relative_to_the_image(folder, tmp_path):

@@ -1,3 +1,5 @@
+import copy
+
 import numpy as np
 import pytest
 import torch
@@ -14,7 +16,7 @@ def model():
     labels = np.arange(24) % 2 == 1
     films = rng.random((24, 16, 16), dtype=np.float32)
     films[labels, 4:8, 4:8] = 1.0
-    model = TwoClassCNN(image_size=16, epochs=3, batch_size=8, learning_rate=0.01, device="cpu")
+    model = TwoClassCNN(image_size=16, epochs=20, batch_size=8, learning_rate=0.01, device="cpu")
     model.fit(films, labels, rng=rng)
     return model, films
 
@@ -22,20 +24,35 @@ def model():
 def test_grad_cam_is_what_its_equations_say(model):
     model, films = model
     network = model.network_.eval()
+    assert len(set(model.predict_proba(films[:6]) > 0.5)) == 2
     for film, cam in zip(films[:6], grad_cam(model, films[:6]), strict=True):
         x = torch.from_numpy(film)[None, None]
         x = F.max_pool2d(network.first(x), 2)
         x = F.max_pool2d(network.second(x), 2)
-        maps = network.third(x).detach().requires_grad_()
-        pooled = F.max_pool2d(maps, 2)
-        units = F.relu(network.hidden(network.normalise(pooled).flatten(1)))
-        log_odds = network.output(units)[0, 0]
-        (gradient,) = torch.autograd.grad(log_odds, maps)
+        x = F.max_pool2d(network.third(x), 2)
+        maps = network.normalise(x).detach().requires_grad_()
+        log_odds = network.output(F.relu(network.hidden(maps.flatten(1))))[0, 0]
+        (gradient,) = torch.autograd.grad(log_odds.abs(), maps)  # of the class called
         weights = gradient[0].mean(dim=(1, 2))  # equation 1
         heat = F.relu((weights[:, None, None] * maps[0]).sum(dim=0))  # equation 2
         wide = F.interpolate(heat[None, None], (16, 16), mode="bilinear")[0, 0]
         expected = (wide / wide.max() if wide.max() > 0 else wide).detach().numpy()
         np.testing.assert_allclose(cam, expected, atol=1e-5)
+
+
+def test_grad_cam_does_not_see_what_batch_normalisation_takes_away(model):
+    model, films = model
+    found = []
+    # Maps above 0 everywhere, by as much as their mean is higher: the network stays the same.
+    for offset in (20.0, 40.0):
+        shifted = copy.deepcopy(model)
+        with torch.no_grad():
+            shifted.network_.third[0].bias += offset
+            shifted.network_.normalise.running_mean += offset
+        found.append((shifted.predict_proba(films), grad_cam(shifted, films)))
+    for one, other in zip(*found, strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-3)
+    assert (found[0][1] > 0).any()
 
 
 def test_grad_cam_lies_between_0_and_1(model):

@@ -1,6 +1,7 @@
 """Which films and patches a reproduction takes, and what losses make of them."""
 
 import itertools
+import logging
 
 import attrs
 import numpy as np
@@ -74,6 +75,16 @@ def test_classes_are_split_by_patient():
         assert set(roles[labels == label]) == {"training", "validation", "test"}
 
 
+def test_a_few_films_still_give_each_class_some_to_choose_the_epoch_by():
+    labels = ["normal"] * 18 + ["pneumonia"] * 29
+    roles = split_classes(labels, range(47), rng=np.random.default_rng(0))
+    for label, expected in (("normal", (3, 4)), ("pneumonia", (4, 7))):
+        own = roles[np.asarray(labels) == label]
+        assert ((own == "validation").sum(), (own == "test").sum()) == expected
+    few = split_classes(labels[15:21], range(6), rng=np.random.default_rng(0))
+    assert sorted(few[:3]) == sorted(few[3:]) == ["test", "training", "validation"]
+
+
 def test_kinds_by_hand():
     lung = np.array([1.0, 1.0, 1.0, 0.0, 0.5, 1.0, 1.0])
     box = np.array([0.0, 0.0, 0.0, 0.0, 0.0, 0.9, 0.2])
@@ -81,6 +92,21 @@ def test_kinds_by_hand():
     boxed = np.array([False, True, False, True, True, True, True])
     expected = [HEALTHY, HEALTHY, UNREAD, OUTSIDE, MIXED, OPACITY, MIXED]
     assert kinds_of(lung, box, normal=normal, boxed=boxed).tolist() == expected
+
+
+def test_only_rows_of_neither_folder_are_warned_of(tmp_path, caplog):
+    for name in ("n/a.png", "p/b.png"):
+        (tmp_path / name).parent.mkdir()
+        (tmp_path / name).touch()
+    table = tmp_path / "m.csv"
+    table.write_text("file,patient\na.png,1\nb.png,2\n")
+    with caplog.at_level(logging.WARNING, logger="lungpatch"):
+        join_folders(tmp_path / "n", tmp_path / "p", metadata=table)
+        assert caplog.text == ""
+        table.write_text("file,patient\na.png,1\nb.png,2\nc.png,3\n")
+        assert len(join_folders(tmp_path / "n", tmp_path / "p", metadata=table)) == 2
+    assert "1 images of" in caplog.text
+    assert "neither in" in caplog.text
 
 
 def test_folders_are_joined_with_their_tables(tmp_path):

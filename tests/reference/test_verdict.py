@@ -80,6 +80,46 @@ def test_uniform_scores_are_rejected_one_time_in_twenty():
     assert abs(rejected - 0.05) < 0.05
 
 
+# Quantiles of the dip of N uniform scores: Hartigan and Hartigan (1985), table 1, as Maechler
+# simulated it anew with 1,000,001 samples a size (table qDiptab of the R package diptest, also
+# from n = 4 to 72,000).
+PUBLISHED_QUANTILES = {
+    20: {0.5: 0.0733437740592714, 0.9: 0.0972346018122903, 0.95: 0.105130218270636},
+    50: {0.5: 0.048851155289608, 0.9: 0.0649136324046767, 0.95: 0.0702737877191269},
+    200: {0.5: 0.025584358256487, 0.9: 0.0339967814293504, 0.95: 0.0368418413878307},
+}
+
+
+@pytest.mark.parametrize("size", PUBLISHED_QUANTILES)
+def test_dips_of_uniform_scores_have_the_published_quantiles(size):
+    rng = np.random.default_rng(size)
+    found = [unimodality(rng.random(size)) for _ in range(2000)]
+    dips = np.array([each.dip for each in found])
+    p_values = np.array([each.p_value for each in found])
+    for level, quantile in PUBLISHED_QUANTILES[size].items():
+        # Four standard errors of a share of 2,000 samples.
+        error = 4 * np.sqrt(level * (1 - level) / len(dips))
+        assert abs((dips <= quantile).mean() - level) < error
+        # At a published quantile the p-value is what is left above it.
+        assert np.interp(quantile, np.sort(dips), -np.sort(-p_values)) == pytest.approx(
+            1 - level, abs=0.005
+        )
+
+
+def test_dip_of_the_example_of_the_dips_inventors():
+    # Quality of 63 statistics departments: Hartigan and Hartigan (1985); the scores, and the dip
+    # 7.5 / (2 * 63), from the R package diptest (data statfaculty, tests/ex1.Rout.save-64b).
+    counts = {
+        30: 1, 33: 1, 35: 1, 36: 1, 37: 2, 39: 5, 40: 4, 41: 1, 42: 1, 43: 3, 44: 2, 45: 2, 46: 2,
+        47: 2, 48: 3, 49: 1, 50: 2, 51: 1, 52: 2, 53: 5, 54: 2, 57: 2, 59: 1, 60: 3, 61: 4, 62: 4,
+        63: 1, 66: 1, 70: 1, 72: 2,
+    }  # fmt: skip
+    scores = np.repeat(list(counts), list(counts.values()))
+    found = unimodality(scores)
+    assert found.n_scores == 63
+    assert found.dip == pytest.approx(7.5 / (2 * 63))
+
+
 def test_dip_of_two_points_far_apart_is_the_largest_there_is():
     found = unimodality(np.concatenate([np.zeros(50), np.ones(50)]))
     assert found.dip == pytest.approx(0.25)

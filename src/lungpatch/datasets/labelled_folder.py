@@ -62,19 +62,61 @@ def load_folder(
     >>> films.labels, films.columns["age"]
     (array(['normal', 'pneumonia'], dtype='<U9'), array(['40', '61'], dtype='<U2'))
     """
+    films, absent = read_folder(path, metadata=metadata, boxes=boxes)
+    if absent:
+        logger.warning("%d images of %s are not in %s", len(absent), metadata, path)
+    return films
+
+
+def read_folder(
+    path: str | os.PathLike[str],
+    *,
+    metadata: str | os.PathLike[str] | None = None,
+    boxes: str | os.PathLike[str] | None = None,
+) -> tuple[Dataset, set[str]]:
+    r"""Load as `load_folder` does, and name what is absent instead of warning of it.
+
+    For a table of several folders, which lists images of the others.
+
+    Parameters
+    ----------
+    path, metadata, boxes
+        As of `load_folder`.
+
+    Returns
+    -------
+    tuple of (Dataset, set of str)
+        The second are the table's files that are not in the folder.
+
+    Raises
+    ------
+    MissingInputError, ConfigurationError
+        As `load_folder`.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> folder = Path(tempfile.mkdtemp())
+    >>> (folder / "1.png").touch()
+    >>> table = folder / "metadata.csv"
+    >>> _ = table.write_text("file\n1.png\n2.png\n")
+    >>> read_folder(folder, metadata=table)[1]
+    {'2.png'}
+    """
     path = Path(path)
     if not path.is_dir():
         raise MissingInputError(f"{path}: no such folder; check the path")
     files = find_images(path)
     columns: dict[str, list[str]] = {}
+    absent: set[str] = set()
     if metadata is not None:
-        files, columns = _described(path, files, Path(metadata))
+        files, columns, absent = _described(path, files, Path(metadata))
     named = {
         name: columns.pop(column) for column, name in _NAMED_COLUMNS.items() if column in columns
     }
     named.setdefault("labels", [_subfolder(path, file) for file in files])
     relative_boxes, box_labels = _read_boxes(path, files, None if boxes is None else Path(boxes))
-    return Dataset(
+    films = Dataset(
         name=path.name or str(path.resolve()),
         images=files,
         columns=columns,
@@ -82,6 +124,7 @@ def load_folder(
         box_labels=box_labels,
         **named,
     )
+    return films, absent
 
 
 class _FilesByName:
@@ -105,8 +148,8 @@ class _FilesByName:
 
 def _described(
     folder: Path, files: list[Path], table: Path
-) -> tuple[list[Path], dict[str, list[str]]]:
-    """Files that the table lists, in its order, and its columns."""
+) -> tuple[list[Path], dict[str, list[str]], set[str]]:
+    """Files that the table lists, in its order; its columns; which of its files are absent."""
     rows = read_table(table, ["file"])
     index = _FilesByName(folder, files)
     present = set(files)
@@ -127,14 +170,15 @@ def _described(
             f"{table}: column 'file' names none of the {len(files)} images in {folder}, but for "
             f"example {rows[0].values['file']!r}; give the table that belongs to this folder"
         )
-    for wrong, what in (
-        (len(listed.keys() - present), f"images of {table} are not in {folder}"),
-        (len(present - listed.keys()), f"images in {folder} are not in {table} and are left out"),
-    ):
-        if wrong:
-            logger.warning("%d %s", wrong, what)
+    left_out = len(present - listed.keys())
+    if left_out:
+        logger.warning("%d images in %s are not in %s and are left out", left_out, folder, table)
     names = [name for name in rows[0].values if name and name != "file"]
-    return list(listed), {name: [row.values[name] for row in rows] for name in names}
+    columns = {name: [row.values[name] for row in rows] for name in names}
+    absent = {
+        row.values["file"] for row, file in zip(rows, listed, strict=True) if file not in present
+    }
+    return list(listed), columns, absent
 
 
 def _read_boxes(

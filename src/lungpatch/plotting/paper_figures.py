@@ -93,11 +93,11 @@ def plot_gradcam(
 ) -> Figure:
     """Draw where the two-class CNN looks, a column a film: the paper's figure 2.
 
-    Above the film, below it Grad-CAM over it; the hottest colour is what speaks most for pneumonia
-    in each film. What to look for: heat outside the lungs' outline, on letters, shoulders, the
-    diaphragm, corners. Then the network tells the classes apart by something else than opacities,
-    which is what the paper found. With ``lungs``, each column says how much of the heat lies
-    within them, beside their share of the film, which heat spread evenly would reach.
+    Above the film, below it Grad-CAM over it; the hottest colour is what speaks most for the class
+    that each film is called. What to look for: heat outside the lungs' outline, on letters,
+    shoulders, the diaphragm, corners. Then the network tells the classes apart by something else
+    than opacities, which is what the paper found. With ``lungs``, each column says how much of the
+    heat lies within them, beside their share of the film, which heat spread evenly would reach.
 
     Parameters
     ----------

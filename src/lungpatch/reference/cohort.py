@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import ndimage
 
 from lungpatch.datasets.dataset import Dataset
-from lungpatch.datasets.labelled_folder import load_folder
+from lungpatch.datasets.labelled_folder import read_folder
 from lungpatch.datasets.phantom import PhantomCase, phantom_cohort
 from lungpatch.errors import InsufficientDataError
 from lungpatch.reference.settings import N_NORMAL_IMAGES, NORMAL_PATCHES
@@ -56,15 +56,21 @@ def join_folders(
     >>> join_folders(folder / "n", folder / "p")
     Dataset('n and p', 3 images, patients unknown; labels: pneumonia 2, normal 1)
     """
-    parts = []
+    parts, missing = [], []
     for folder, table_of_boxes in ((normal, None), (pneumonia, boxes)):
-        part = load_folder(folder, metadata=metadata, boxes=table_of_boxes)
+        part, absent = read_folder(folder, metadata=metadata, boxes=table_of_boxes)
         # A table of both folders lists files that are in the other one.
         own = [
             isinstance(path, Path) and path.is_relative_to(folder) and path.exists()
             for path in part
         ]
         parts.append(part.select(own))
+        missing.append(absent)
+    in_neither = len(missing[0] & missing[1])
+    if in_neither:
+        logger.warning(
+            "%d images of %s are neither in %s nor in %s", in_neither, metadata, normal, pneumonia
+        )
     one, two = parts
     return Dataset(
         name=f"{one.name} and {two.name}",

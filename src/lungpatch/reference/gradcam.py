@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 import numpy as np
+import torch
 from numpy.typing import ArrayLike, NDArray
+from torch.nn import functional as F  # noqa: N812 - torch's own convention
 
 from lungpatch.errors import ConfigurationError, InvalidMaskError, MissingExtraError
 
@@ -17,10 +19,11 @@ if TYPE_CHECKING:
 
 
 def grad_cam(model: TwoClassCNN, images: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Show which parts of films speak for pneumonia, by Grad-CAM at the last convolution.
+    """Show which parts of films speak for the class they are called, by Grad-CAM.
 
-    Each feature map of the third convolution is weighted by the mean gradient of the log odds of
-    pneumonia over it; the weighted sum, where it is positive, is interpolated to the film's size.
+    Each feature map that the convolutions hand on, after batch normalisation, is weighted by the
+    mean gradient over it of the log odds of the class that the network calls the film; the
+    weighted sum, where it is positive, is interpolated to the film's size.
 
     Parameters
     ----------
@@ -32,7 +35,7 @@ def grad_cam(model: TwoClassCNN, images: NDArray[np.float32]) -> NDArray[np.floa
     -------
     ndarray of float32, shape (N, S, S), values in [0, 1]
         Each map divided by its own maximum, so that maps of two films cannot be compared in
-        height, only in shape. All 0 where nothing speaks for pneumonia.
+        height, only in shape. All 0 where nothing speaks for the class called.
 
     Raises
     ------
@@ -49,6 +52,10 @@ def grad_cam(model: TwoClassCNN, images: NDArray[np.float32]) -> NDArray[np.floa
     gradient-based localization", ICCV 2017, arXiv:1610.02391, equations 1 and 2; computed by
     captum.
 
+    Not before batch normalisation: it takes each map's mean away, so that the network only knows
+    departures from it. A constant added to a map and to that mean changes no prediction, but
+    shifts the whole of Grad-CAM, which can come out even, or empty.
+
     Examples
     --------
     >>> from lungpatch.reference.classifier import TwoClassCNN
@@ -62,10 +69,11 @@ def grad_cam(model: TwoClassCNN, images: NDArray[np.float32]) -> NDArray[np.floa
     captum = _captum()
     maps = [np.empty((0, model.image_size, model.image_size), np.float32)]
     for network, films in model.in_pieces(images):
-        explained = captum.LayerGradCam(network, network.third).attribute(
-            films, relu_attributions=True
-        )
-        wide = captum.LayerAttribution.interpolate(explained, films.shape[2:], "bilinear")
+        for_pneumonia = captum.LayerGradCam(network, network.normalise).attribute(films)
+        with torch.no_grad():
+            called = torch.where(network(films) > 0, 1.0, -1.0)
+        heat = F.relu(called[:, None, None, None] * for_pneumonia)
+        wide = captum.LayerAttribution.interpolate(heat, films.shape[2:], "bilinear")
         maps.append(wide[:, 0].detach().cpu().numpy())
     cams = np.concatenate(maps)
     highest = cams.max(axis=(1, 2), keepdims=True, initial=0.0)
@@ -130,7 +138,7 @@ class LungAttention:
     n_above_chance : int
         Those of them whose share is above their own chance.
     n_empty : int
-        Films left out because nothing in them speaks for pneumonia.
+        Films left out because nothing in them speaks for the class that they are called.
     n_without_lungs : int
         Films left out because their mask is empty.
 

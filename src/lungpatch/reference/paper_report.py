@@ -13,7 +13,8 @@ from lungpatch.html_page import HtmlPage
 
 CAPTIONS = {
     "figure-01": "Figure 1. Films of the two classes.",
-    "figure-02": "Figure 2. Grad-CAM of the two-class CNN; the lungs are outlined.",
+    "figure-02": "Figure 2. Grad-CAM of the two-class CNN, for the class it calls each film; the "
+    "lungs are outlined.",
     "figure-03": "Figure 3. Patches of normal lungs.",
     "figure-04": "Figure 4. Patches from all over films of pneumonia.",
     "figure-05-normal": "Figure 5. A normal film, its lungs, and the background in one colour.",
@@ -58,7 +59,7 @@ def write_report(results: Mapping[str, Any], pictures: Mapping[str, Path], path:
     _claim(page, results, found)
     page.heading("Preliminary experiment: a two-class CNN")
     show("figure-01")
-    _classifier(page, found["classifier"])
+    _classifier(page, found)
     show("figure-02", "two-class-confusion")
     page.heading("Patches")
     _patches(page, found)
@@ -171,6 +172,11 @@ def verdict_sentences(results: Mapping[str, Any]) -> list[str]:
             f"lies within the lungs; spread evenly over the film it would be "
             f"{attention['chance']:.0%}."
         )
+    elif attention and attention["n_empty"]:
+        sentences.append(
+            f"Where it looks: Grad-CAM is empty on the {attention['n_empty']} films of pneumonia "
+            "tried, since no place in them speaks for the class that the network calls them."
+        )
     return sentences
 
 
@@ -213,16 +219,22 @@ def _claim(page: HtmlPage, results: Mapping[str, Any], found: Mapping[str, Any])
         page.paragraph(sentence)
 
 
-def _classifier(page: HtmlPage, figures: Mapping[str, Any]) -> None:
+def _classifier(page: HtmlPage, found: Mapping[str, Any]) -> None:
+    figures = found["classifier"]
     if "skipped" in figures:
         page.paragraph(f"Not run: {figures['skipped']}.")
         return
-    test = figures["test"]
+    test, validation = figures["test"], figures["films"]["validation"]
+    others = (
+        "of other patients" if found["films"]["patients"] else "(of which patients is not known)"
+    )
     page.paragraph(
         f"At {figures['image_size']} pixels, trained on {figures['films']['training']['normal']} "
         f"normal and {figures['films']['training']['pneumonia']} pneumonia films (a normal film "
-        f"counts {figures['normal_weight']:.2f} times): accuracy {test['accuracy']:.1%} on "
-        f"{test['n_images']} test films of other patients (the paper: "
+        f"counts {figures['normal_weight']:.2f} times); of {figures['epochs']} epochs, number "
+        f"{figures['best_epoch']} is kept, which has the lowest loss on {validation['normal']} "
+        f"normal and {validation['pneumonia']} pneumonia films {others}, for validation: accuracy "
+        f"{test['accuracy']:.1%} on {test['n_images']} test films {others} (the paper: "
         f"{figures['paper_accuracy']:.1%}; calling all by the more frequent class: "
         f"{test['majority']:.1%}), AUROC {test['auroc']:.3f}, sensitivity "
         f"{test['sensitivity']:.2f}, specificity {test['specificity']:.2f}."
@@ -235,6 +247,11 @@ def _classifier(page: HtmlPage, figures: Mapping[str, Any]) -> None:
                 f"{attention['share']:.1%} of its mass lies within the lungs; lungs are "
                 f"{attention['chance']:.1%} of the film; above that chance on "
                 f"{attention['n_above_chance']} films."
+            )
+        if attention and attention["n_empty"]:
+            page.paragraph(
+                f"It is empty on {attention['n_empty']} test films ({what}): no place in them "
+                "speaks for the class that the network calls them."
             )
 
 

@@ -88,7 +88,7 @@ def run_preliminary(
     lungs : ndarray of bool, shape (N, S, S), optional
         Without them Grad-CAM is not run.
     steps, n_gradcam, seed : int
-        About so many steps of Adam; the validation films choose the weights.
+        At most about so many steps of Adam; the epoch of the lowest validation loss is kept.
     progress : callable
 
     Returns

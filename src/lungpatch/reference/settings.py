@@ -65,7 +65,8 @@ class ReproductionSettings:
     n_judged, n_study_patches : int
         At most so many films judge the proposals, and so many of their patches the losses.
     classifier_steps : int
-        Steps of Adam, 16 films each, of the two-class CNN.
+        At most so many steps of Adam, 16 films each, of the two-class CNN; its validation films
+        choose the epoch.
     n_gradcam : int
         Test images that Grad-CAM is averaged over.
     n_resamples : int
@@ -76,19 +77,19 @@ class ReproductionSettings:
     Examples
     --------
     >>> ReproductionSettings(seed=3).training_steps
-    600
+    1000
     >>> ReproductionSettings.quick().training_steps
     10
     """
 
     seed: int = attrs.field(default=0, validator=[validators.instance_of(int), validators.ge(0)])
-    training_steps: int = _count(600)
-    study_steps: int = _count(60)
+    training_steps: int = _count(1000)
+    study_steps: int = _count(250)
     n_pneumonia: int = _count(225)
     n_held_normal: int = _count(150)
     n_judged: int = _count(30)
     n_study_patches: int = _count(1000)
-    classifier_steps: int = _count(250)
+    classifier_steps: int = _count(500)
     n_gradcam: int = _count(100)
     n_resamples: int = _count(300)
     phantom_normal: int = _count(60)
