@@ -44,9 +44,11 @@ lungs = UNetSegmenter().segment(case.image)
 coloured = np.repeat(case.image.pixels[..., None], 3, axis=2)
 coloured[lungs.right] = 0.6 * coloured[lungs.right] + 0.4 * np.array([0.9, 0.4, 0.2])
 coloured[lungs.left] = 0.6 * coloured[lungs.left] + 0.4 * np.array([0.2, 0.5, 0.9])
-figure, axes = plt.subplots(1, 3, figsize=(12, 4.3), layout="constrained")
-axes[0].imshow(coloured)
-axes[0].set_title("right (orange), left (blue)")
+figure, ax = plt.subplots(figsize=(4, 4.3), layout="constrained")
+ax.imshow(coloured)
+ax.set_title("right (orange), left (blue)")
+ax.set_axis_off()
+plt.show()
 
 # %%
 # Coordinates that can be compared over people
@@ -55,16 +57,14 @@ axes[0].set_title("right (orange), left (blue)")
 # the lateral (1).
 
 u, v = lungs.frame.coordinates()
-for ax, values, name in zip(
-    axes[1:], (u, v), ("u, apex to base", "v, medial to lateral"), strict=True
-):
+figure, axes = plt.subplots(1, 2, figsize=(9, 4.3), layout="constrained")
+for ax, values, name in zip(axes, (u, v), ("u, apex to base", "v, medial to lateral"), strict=True):
     ax.imshow(case.image.pixels, cmap="gray")
     picture = ax.imshow(values, cmap="viridis", alpha=0.6, vmin=0, vmax=1)
     ax.contour(values, np.arange(0.1, 1, 0.1), colors="white", linewidths=0.6)
     ax.set_title(name)
-    figure.colorbar(picture, ax=ax, shrink=0.8)
-for ax in axes:
     ax.set_axis_off()
+    figure.colorbar(picture, ax=ax, shrink=0.8)
 plt.show()
 
 # %%

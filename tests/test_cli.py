@@ -8,6 +8,7 @@ import tifffile
 from PIL import Image
 
 from lungpatch import cli
+from lungpatch.plugins.hookspecs import KINDS
 
 CONFIG = """
 [pipeline]
@@ -227,10 +228,17 @@ def test_segment_by_another_name(run, cohort, tmp_path):
 
 def test_help_teaches_the_way_from_films_to_results(run):
     _, out, _ = run("--help")
-    steps = [f"lungpatch {name}" for name in ("demo", "segment", "fit", "detect", "plugins")]
+    steps = [f"lungpatch {name}" for name in ("demo", "segment", "detect", "fit", "plugins")]
     places = [out.index(step) for step in steps]
     assert places == sorted(places)
     assert "--install-completion" in out
+
+
+@pytest.mark.parametrize("command", [("plugins",), ("plugins", "new")])
+def test_help_names_every_kind(run, command):
+    _, out, _ = run(*command, "--help")
+    for kind in KINDS:
+        assert kind in out
 
 
 def test_plugins_new_writes_a_package_and_says_what_is_next(run, tmp_path):
@@ -238,6 +246,8 @@ def test_plugins_new_writes_a_package_and_says_what_is_next(run, tmp_path):
     assert status == 0
     assert (tmp_path / "lungpatch-soft" / "pyproject.toml").is_file()
     assert "pip install" in out
+    (component,) = (tmp_path / "lungpatch-soft" / "src").glob("*/scorer.py")
+    assert str(component) in out
     status, _, err = run("plugins", "new", "Soft", "--kind", "scorer", "--into", str(tmp_path))
     assert status == 2
     assert "lower-case" in err

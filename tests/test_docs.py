@@ -35,7 +35,7 @@ FENCE = re.compile(
 )
 SHOWN_ONLY = {"text", "yaml", "json"}
 # Commands that change a machine, or take minutes; what they name is checked instead.
-NOT_RUN = ("pip install", "make ", "python -m venv", "source ", "cd ")
+NOT_RUN = ("pip install", "make ", "mkdir ", "python -m venv", "source ", "cd ", "pytest ")
 
 
 @attrs.frozen
@@ -64,6 +64,7 @@ def prepared(cohort, saved, tmp_path_factory):
         shutil.copy(path, folder / "healthy" / f"again-{path.name}")
     shutil.copytree(cohort / "opacity", folder / "others")
     shutil.copytree(cohort / "opacity", folder / "more")
+    shutil.copytree(cohort / "healthy", folder / "more-healthy")
     films = folder / "films"
     films.mkdir()
     rows = ["file,label,patient,view,rsna_class"]
@@ -184,7 +185,7 @@ def _run_toml(text, folder):
 
 
 def _run_console(text, monkeypatch):
-    for line in text.splitlines():
+    for line in text.replace("\\\n", " ").splitlines():
         if not line.startswith("$ "):
             continue  # what a command printed
         words = shlex.split(line[2:], comments=True)

@@ -34,10 +34,11 @@ app = typer.Typer(
         "Find where a chest radiograph departs from healthy lung, without training on a single "
         "lesion.\n\n"
         "1. **lungpatch demo**: no films needed; writes a page about what it found\n\n"
-        "2. **lungpatch segment** healthy/ --out masks: are the lungs found in your films?\n\n"
-        "3. **lungpatch fit** healthy/ --out mine.lungpatch: learn from healthy films only\n\n"
-        "4. **lungpatch detect** others/ --pipeline mine.lungpatch --out found: overlays, "
-        "heat-maps, a record a film\n\n"
+        "2. **lungpatch segment** films/ --out masks: are the lungs found in your films?\n\n"
+        "3. **lungpatch detect** films/ --out found: overlays, heat-maps, a record a film, by the "
+        "detector that comes with lungpatch\n\n"
+        "4. **lungpatch fit** healthy/ --out mine.lungpatch: learn your own from healthy films "
+        "only; **detect** takes it with --pipeline mine.lungpatch\n\n"
         "**lungpatch plugins** lists the components that a TOML file for --config can name. "
         "**lungpatch COMMAND --help** says more.\n\n"
         "A research tool, not a medical device."
@@ -50,6 +51,14 @@ app.add_typer(plugins_app, name="plugins")
 Images = Annotated[
     list[Path],
     typer.Argument(help="Images (PNG, JPEG, TIFF, DICOM) or folders of them.", show_default=False),
+]
+
+FittedPipeline = Annotated[
+    str,
+    typer.Option(
+        help="`default` or `paper`, which come with lungpatch, or a pipeline saved by "
+        "`lungpatch fit`."
+    ),
 ]
 
 
@@ -75,9 +84,15 @@ def _options(
 
 @app.command()
 def fit(
-    normal: Images,
+    healthy: Images,
     out: Annotated[Path, typer.Option(help="Folder to save the pipeline to: NAME.lungpatch.")],
-    preset: Annotated[str | None, typer.Option(help="A preset by name. [default: paper]")] = None,
+    preset: Annotated[
+        str | None,
+        typer.Option(
+            help="`paper` (the paper's method: finds little), `default` (finds more; trains for 20 "
+            "minutes) or `features` (finds more; needs the extra features). [default: paper]"
+        ),
+    ] = None,
     config: Annotated[Path | None, typer.Option(help="A TOML file instead of a preset.")] = None,
     patients: Annotated[
         Path | None,
@@ -86,7 +101,10 @@ def fit(
             "Without it each image counts as a patient."
         ),
     ] = None,
-    seed: Annotated[int | None, typer.Option(help="Seed of all randomness.", min=0)] = None,
+    seed: Annotated[
+        int | None,
+        typer.Option(help="Seed of all randomness. [default: that of the preset or file]", min=0),
+    ] = None,
 ) -> None:
     """Learn from radiographs of healthy lungs.
 
@@ -104,7 +122,7 @@ def fit(
         pipeline.seed = seed
     check_destination(out)
     owners = read_patients(patients) if patients else None
-    paths, failures = _expand(normal)
+    paths, failures = _expand(healthy)
     with progress_bar() as progress:
         pipeline.fit(paths, patients=owners, progress=progress)
     pipeline.save(out)
@@ -119,13 +137,7 @@ def fit(
 def detect(
     images: Images,
     out: Annotated[Path, typer.Option(help="Folder for the results; made if it is missing.")],
-    pipeline: Annotated[
-        str,
-        typer.Option(
-            help="`default` or `paper`, which come with lungpatch, or a pipeline saved by "
-            "`lungpatch fit`."
-        ),
-    ] = "default",
+    pipeline: FittedPipeline = "default",
 ) -> None:
     """Find where radiographs depart from healthy lung.
 
@@ -256,18 +268,24 @@ def segment(
 
 @app.command()
 def evaluate(
-    pipeline: Annotated[str, typer.Option(help="A pipeline saved by `lungpatch fit`.")],
+    pipeline: FittedPipeline,
     images: Annotated[Path, typer.Option(help="Folder of images; subfolders count.")],
     metadata: Annotated[
         Path, typer.Option(help="CSV: file, label, patient, view and rsna_class of each image.")
     ],
-    boxes: Annotated[Path, typer.Option(help="CSV: file, x, y, w, h in units of the side.")],
+    boxes: Annotated[
+        Path, typer.Option(help="CSV: file, x, y, w, h as shares of the image's sides.")
+    ],
     out: Annotated[Path, typer.Option(help="Folder for the results; made if it is missing.")],
     compare: Annotated[
         str | None, typer.Option(help="A second pipeline, compared with the first.")
     ] = None,
     split: Annotated[
-        str, typer.Option(help="Manifest of what was learnt from: a name or a file.")
+        str,
+        typer.Option(
+            help="Which patients were learnt from: `cxr-half`, or a file that "
+            "lungpatch.datasets.splits.Split.save wrote."
+        ),
     ] = "cxr-half",
     seed: Annotated[int, typer.Option(help="Seed of the resamples.", min=0)] = 0,
 ) -> None:
@@ -310,7 +328,7 @@ def plugins(
     context: typer.Context,
     kind: Annotated[
         str | None,
-        typer.Option(help="Only segmenter, sampler, model, scorer or thresholder."),
+        typer.Option(help="Only segmenter, sampler, extractor, model, scorer or thresholder."),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     check: Annotated[bool, typer.Option("--check", help="Import every component.")] = False,
@@ -351,7 +369,7 @@ def new(
         f'  pip install --editable "{folder}[test]"\n'
         f"  pytest {folder}\n"
         f"  lungpatch plugins --kind {kind}\n"
-        f"Then make src/*/{kind}.py your own."
+        f"Then make {next(folder.glob(f'src/*/{kind}.py'))} your own."
     )
 
 
@@ -385,7 +403,10 @@ def reproduce(
         typer.Option(help="CSV of both folders: file, patient, view, rsna_class."),
     ] = None,
     boxes: Annotated[
-        Path | None, typer.Option(help="CSV of boxes around opacities: file, x, y, w, h.")
+        Path | None,
+        typer.Option(
+            help="CSV of boxes around opacities: file, x, y, w, h as shares of the film's sides."
+        ),
     ] = None,
     quick: Annotated[
         bool, typer.Option("--quick", help="Try everything out; the results mean nothing.")

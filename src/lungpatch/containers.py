@@ -656,10 +656,9 @@ class Detection(ShownAsPicture):
         if self.decision is not None:
             sign = ">" if self.decision.pred_label else "<="
             verdict = f"score {self.decision.pred_score:.4g} {sign} {self.decision.threshold:.4g}"
-        return (
-            f"Detection({self.image.image_id!r}, {self.status}, {verdict}, "
-            f"{len(self.localisation.boxes)} boxes)"
-        )
+        count = len(self.localisation.boxes)
+        boxes = f"{count} box" if count == 1 else f"{count} boxes"
+        return f"Detection({self.image.image_id!r}, {self.status}, {verdict}, {boxes})"
 
 
 @attrs.frozen(eq=False, kw_only=True, repr=False)

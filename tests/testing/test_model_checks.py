@@ -5,22 +5,13 @@ from __future__ import annotations
 import attrs
 import numpy as np
 import pytest
+from faults import Faults
 
 from lungpatch.containers import Reconstruction, TrainingHistory
 from lungpatch.errors import ConfigurationError, NotFittedError
 from lungpatch.testing import CHECKS, check_model
 
-BROKEN = {}
-
-
-def breaks(check, advice):
-    """Note what a class breaks, and a piece of the message that says what to do."""
-
-    def note(broken):
-        BROKEN.setdefault(check, []).append((broken, advice))
-        return broken
-
-    return note
+FAULTS = Faults()
 
 
 @attrs.define(kw_only=True, eq=False)
@@ -67,13 +58,13 @@ class GoodModel:
         self.mean_, self.gain_ = state["mean"], state["gain"]
 
 
-@breaks("patch_size_is_positive", "an int from 1 on")
+@FAULTS.breaks("patch_size_is_positive", "an int from 1 on")
 @attrs.define(kw_only=True, eq=False)
 class SizeAsPair(GoodModel):
     patch_size: tuple[int, int] = (8, 8)
 
 
-@breaks("not_fitted_before_fit", "reconstruct gave a result")
+@FAULTS.breaks("not_fitted_before_fit", "reconstruct gave a result")
 @attrs.define(kw_only=True, eq=False)
 class BlackBeforeFit(GoodModel):
     def reconstruct(self, patches):
@@ -83,14 +74,14 @@ class BlackBeforeFit(GoodModel):
         return GoodModel.reconstruct(self, patches)
 
 
-@breaks("not_fitted_before_fit", "state raised TypeError")
+@FAULTS.breaks("not_fitted_before_fit", "state raised TypeError")
 @attrs.define(kw_only=True, eq=False)
 class StateBeforeFit(GoodModel):
     def state(self):
         return {"mean": self.mean_ + 0.0, "gain": self.gain_}
 
 
-@breaks("fit_returns_history", "return lungpatch.TrainingHistory")
+@FAULTS.breaks("fit_returns_history", "return lungpatch.TrainingHistory")
 @attrs.define(kw_only=True, eq=False)
 class ReturnsItself(GoodModel):
     def fit(self, source, **options):
@@ -98,14 +89,14 @@ class ReturnsItself(GoodModel):
         return self
 
 
-@breaks("returns_reconstruction", "return lungpatch.Reconstruction")
+@FAULTS.breaks("returns_reconstruction", "return lungpatch.Reconstruction")
 @attrs.define(kw_only=True, eq=False)
 class ReturnsArray(GoodModel):
     def reconstruct(self, patches):
         return self.expect(patches.pixels)
 
 
-@breaks("returns_reconstruction", "target holds NaN")
+@FAULTS.breaks("returns_reconstruction", "target holds NaN")
 @attrs.define(kw_only=True, eq=False)
 class NaNTarget(GoodModel):
     def reconstruct(self, patches):
@@ -113,7 +104,7 @@ class NaNTarget(GoodModel):
         return attrs.evolve(found, target=found.target * np.nan)
 
 
-@breaks("takes_validation_patches", "take and ignore them")
+@FAULTS.breaks("takes_validation_patches", "take and ignore them")
 @attrs.define(kw_only=True, eq=False)
 class NoValidation(GoodModel):
     def fit(self, source, *, validation=None, **options):
@@ -122,7 +113,7 @@ class NoValidation(GoodModel):
         return GoodModel.fit(self, source, **options)
 
 
-@breaks("on_epoch_is_called", "(epoch, epochs) = [(0, 1)]")
+@FAULTS.breaks("on_epoch_is_called", "(epoch, epochs) = [(0, 1)]")
 @attrs.define(kw_only=True, eq=False)
 class CountsFromZero(GoodModel):
     def fit(self, source, *, on_epoch=None, **options):
@@ -131,14 +122,14 @@ class CountsFromZero(GoodModel):
         return GoodModel.fit(self, source, **options)
 
 
-@breaks("on_epoch_is_called", "for each entry of TrainingHistory.epochs")
+@FAULTS.breaks("on_epoch_is_called", "for each entry of TrainingHistory.epochs")
 @attrs.define(kw_only=True, eq=False)
 class NeverCalls(GoodModel):
     def fit(self, source, *, on_epoch=None, **options):
         return GoodModel.fit(self, source, **options)
 
 
-@breaks("takes_no_patches", "need initial=")
+@FAULTS.breaks("takes_no_patches", "need initial=")
 @attrs.define(kw_only=True, eq=False)
 class NeedsPatches(GoodModel):
     def expect(self, pixels):
@@ -146,7 +137,7 @@ class NeedsPatches(GoodModel):
         return GoodModel.expect(self, pixels)
 
 
-@breaks("order_kept", "Do not sort")
+@FAULTS.breaks("order_kept", "Do not sort")
 @attrs.define(kw_only=True, eq=False)
 class AddsPlaceInBatch(GoodModel):
     def expect(self, pixels):
@@ -154,7 +145,7 @@ class AddsPlaceInBatch(GoodModel):
         return GoodModel.expect(self, pixels) + np.arange(len(pixels))[:, None, None] % 2
 
 
-@breaks("batch_may_be_split", "network.eval()")
+@FAULTS.breaks("batch_may_be_split", "network.eval()")
 @attrs.define(kw_only=True, eq=False)
 class MeanOfBatch(GoodModel):
     def expect(self, pixels):
@@ -162,7 +153,7 @@ class MeanOfBatch(GoodModel):
         return GoodModel.expect(self, pixels) + shift
 
 
-@breaks("inputs_unchanged", "Work on a copy")
+@FAULTS.breaks("inputs_unchanged", "Work on a copy")
 @attrs.define(kw_only=True, eq=False)
 class WorksInPlace(GoodModel):
     def reconstruct(self, patches):
@@ -174,14 +165,14 @@ class WorksInPlace(GoodModel):
         return found
 
 
-@breaks("fit_follows_rng", "Draw from rng only")
+@FAULTS.breaks("fit_follows_rng", "Draw from rng only")
 @attrs.define(kw_only=True, eq=False)
 class OwnGenerator(GoodModel):
     def draw(self, rng):
         return np.random.default_rng().random()
 
 
-@breaks("reconstruct_deterministic", "ends dropout")
+@FAULTS.breaks("reconstruct_deterministic", "ends dropout")
 @attrs.define(kw_only=True, eq=False)
 class Dropout(GoodModel):
     calls_: int = attrs.field(init=False, default=0)
@@ -193,7 +184,7 @@ class Dropout(GoodModel):
         return GoodModel.expect(self, pixels) + drop
 
 
-@breaks("global_random_state_kept", "torch.random.fork_rng()")
+@FAULTS.breaks("global_random_state_kept", "torch.random.fork_rng()")
 @attrs.define(kw_only=True, eq=False)
 class SeedsTorch(GoodModel):
     def draw(self, rng):
@@ -202,7 +193,7 @@ class SeedsTorch(GoodModel):
         return 0.5
 
 
-@breaks("state_round_trip", "all that was learnt")
+@FAULTS.breaks("state_round_trip", "all that was learnt")
 @attrs.define(kw_only=True, eq=False)
 class ForgetsGain(GoodModel):
     def load_state(self, state):
@@ -210,14 +201,14 @@ class ForgetsGain(GoodModel):
         self.gain_ = np.array([0.4])
 
 
-@breaks("wrong_state_is_refused", "Compare names, shapes and dtypes")
+@FAULTS.breaks("wrong_state_is_refused", "Compare names, shapes and dtypes")
 @attrs.define(kw_only=True, eq=False)
 class TakesAnything(GoodModel):
     def load_state(self, state):
         self.mean_, self.gain_ = state["mean"], state.get("gain")
 
 
-@breaks("wrong_state_is_refused", "It raised RuntimeError for one where 'gain' is missing")
+@FAULTS.breaks("wrong_state_is_refused", "It raised RuntimeError for one where 'gain' is missing")
 @attrs.define(kw_only=True, eq=False)
 class RefusesAsTorchDoes(GoodModel):
     def load_state(self, state):
@@ -227,7 +218,7 @@ class RefusesAsTorchDoes(GoodModel):
             raise RuntimeError("Missing key(s)") from error
 
 
-@breaks("refused_state_changes_nothing", "before taking over any")
+@FAULTS.breaks("refused_state_changes_nothing", "before taking over any")
 @attrs.define(kw_only=True, eq=False)
 class TakesHalf(GoodModel):
     def load_state(self, state):
@@ -235,7 +226,7 @@ class TakesHalf(GoodModel):
         GoodModel.load_state(self, state)
 
 
-@breaks("readable_repr_after_fit", "Give learnt fields repr=False")
+@FAULTS.breaks("readable_repr_after_fit", "Give learnt fields repr=False")
 @attrs.define(kw_only=True, eq=False)
 class ShowsMean(GoodModel):
     mean_: np.ndarray | None = attrs.field(init=False, default=None)
@@ -249,21 +240,18 @@ def test_good_model_passes():
 def test_every_check_has_a_model_that_fails_it():
     # The first four are the same objects as a scorer's, and proved with scorers.
     assert CHECKS["model"][:4] == CHECKS["scorer"][:4]
-    assert list(BROKEN) == [check.name for check in CHECKS["model"][4:]]
+    assert FAULTS.checks == [check.name for check in CHECKS["model"][4:]]
 
 
-@pytest.mark.parametrize(
-    ("name", "broken", "advice"),
-    [(name, *item) for name, several in BROKEN.items() for item in several],
-)
-def test_broken_model_fails_its_check_only(name, broken, advice):
-    report = check_model(broken())
-    assert [result.name for result in report.wrong] == [name], report
-    assert advice in report.wrong[0].message
+@pytest.mark.parametrize("fault", FAULTS, ids=str)
+def test_broken_model_fails_its_check_only(fault):
+    report = check_model(fault.component_class())
+    assert [result.name for result in report.wrong] == [fault.check], report
+    assert fault.advice in report.wrong[0].message
 
 
 def test_what_needs_a_failed_check_is_not_run():
-    report = check_model(BROKEN["returns_reconstruction"][0][0]())
+    report = check_model(FAULTS.of("returns_reconstruction")())
     statuses = {result.name: result.status for result in report}
     assert statuses["order_kept"] == "not run"
     assert statuses["fit_returns_history"] == "passed"

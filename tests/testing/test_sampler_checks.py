@@ -5,22 +5,13 @@ from __future__ import annotations
 import attrs
 import numpy as np
 import pytest
+from faults import Faults
 
 from lungpatch.containers import PatchBatch
 from lungpatch.errors import ConfigurationError
 from lungpatch.testing import CHECKS, check_sampler
 
-BROKEN = {}
-
-
-def breaks(check, advice):
-    """Note what a class breaks, and a piece of the message that says what to do."""
-
-    def note(broken):
-        BROKEN[check] = broken, advice
-        return broken
-
-    return note
+FAULTS = Faults()
 
 
 @attrs.define(kw_only=True, eq=False)
@@ -48,34 +39,34 @@ class GoodSampler:
         )
 
 
-@breaks("patch_size_is_positive", "an int from 1 on")
+@FAULTS.breaks("patch_size_is_positive", "an int from 1 on")
 @attrs.define(kw_only=True, eq=False)
 class FloatSize(GoodSampler):
     patch_size: float = 16.0
 
 
-@breaks("returns_patch_batch", "return lungpatch.PatchBatch")
+@FAULTS.breaks("returns_patch_batch", "return lungpatch.PatchBatch")
 @attrs.define(kw_only=True, eq=False)
 class ReturnsArray(GoodSampler):
     def cut(self, image, lungs, corners):
         return GoodSampler().cut(image, lungs, corners).pixels
 
 
-@breaks("patches_have_patch_size", "Cut pixels of shape")
+@FAULTS.breaks("patches_have_patch_size", "Cut pixels of shape")
 @attrs.define(kw_only=True, eq=False)
 class SmallerPatches(GoodSampler):
     def cut(self, image, lungs, corners):
         return GoodSampler(patch_size=15).cut(image, lungs, corners)
 
 
-@breaks("batch_names_its_image", "image_shape=image.shape")
+@FAULTS.breaks("batch_names_its_image", "image_shape=image.shape")
 @attrs.define(kw_only=True, eq=False)
 class OtherName(GoodSampler):
     def cut(self, image, lungs, corners):
         return attrs.evolve(GoodSampler().cut(image, lungs, corners), image_id="film")
 
 
-@breaks("corners_inside_image", "first pixel (row, column)")
+@FAULTS.breaks("corners_inside_image", "first pixel (row, column)")
 @attrs.define(kw_only=True, eq=False)
 class OneOutside(GoodSampler):
     def cut(self, image, lungs, corners):
@@ -85,7 +76,7 @@ class OneOutside(GoodSampler):
         return attrs.evolve(batch, corners=moved)
 
 
-@breaks("pixels_are_cut_at_corners", "change no value")
+@FAULTS.breaks("pixels_are_cut_at_corners", "change no value")
 @attrs.define(kw_only=True, eq=False)
 class Brightens(GoodSampler):
     def cut(self, image, lungs, corners):
@@ -93,7 +84,7 @@ class Brightens(GoodSampler):
         return attrs.evolve(batch, pixels=batch.pixels**0.9)
 
 
-@breaks("lung_is_cut_at_corners", "change no value")
+@FAULTS.breaks("lung_is_cut_at_corners", "change no value")
 @attrs.define(kw_only=True, eq=False)
 class CallsAllLung(GoodSampler):
     def cut(self, image, lungs, corners):
@@ -122,7 +113,7 @@ class HalvedFilm(GoodSampler):
         )
 
 
-@breaks("resampled_pixels_show_their_box", "row floor((r + 1/2) P / rows)")
+@FAULTS.breaks("resampled_pixels_show_their_box", "row floor((r + 1/2) P / rows)")
 @attrs.define(kw_only=True, eq=False)
 class UpsideDown(HalvedFilm):
     def cut(self, image, lungs, corners):
@@ -130,7 +121,7 @@ class UpsideDown(HalvedFilm):
         return attrs.evolve(batch, pixels=batch.pixels[:, ::-1])
 
 
-@breaks("resampled_lung_shows_its_box", "% of its pixels say otherwise")
+@FAULTS.breaks("resampled_lung_shows_its_box", "% of its pixels say otherwise")
 @attrs.define(kw_only=True, eq=False)
 class LungElsewhere(HalvedFilm):
     def cut(self, image, lungs, corners):
@@ -138,7 +129,7 @@ class LungElsewhere(HalvedFilm):
         return attrs.evolve(batch, lung=~batch.lung)
 
 
-@breaks("takes_any_shape", "Take rows and columns from image.shape")
+@FAULTS.breaks("takes_any_shape", "Take rows and columns from image.shape")
 @attrs.define(kw_only=True, eq=False)
 class SquareOnly(GoodSampler):
     def corners(self, image, rng):
@@ -147,7 +138,7 @@ class SquareOnly(GoodSampler):
         return GoodSampler().corners(image, rng)
 
 
-@breaks("takes_empty_mask", "Return pixels of shape (0, patch_size, patch_size)")
+@FAULTS.breaks("takes_empty_mask", "Return pixels of shape (0, patch_size, patch_size)")
 @attrs.define(kw_only=True, eq=False)
 class NeedsLungs(GoodSampler):
     def cut(self, image, lungs, corners):
@@ -156,7 +147,7 @@ class NeedsLungs(GoodSampler):
         return GoodSampler().cut(image, lungs, corners)
 
 
-@breaks("inputs_unchanged", "Work on a copy")
+@FAULTS.breaks("inputs_unchanged", "Work on a copy")
 @attrs.define(kw_only=True, eq=False)
 class WorksInPlace(GoodSampler):
     def cut(self, image, lungs, corners):
@@ -167,28 +158,28 @@ class WorksInPlace(GoodSampler):
         return batch
 
 
-@breaks("deterministic", "Draw from the rng that is passed")
+@FAULTS.breaks("deterministic", "Draw from the rng that is passed")
 @attrs.define(kw_only=True, eq=False)
 class OwnGenerator(GoodSampler):
     def corners(self, image, rng):
         return GoodSampler().corners(image, np.random.default_rng())
 
 
-@breaks("rng_moves_on", "Draw from rng itself")
+@FAULTS.breaks("rng_moves_on", "Draw from rng itself")
 @attrs.define(kw_only=True, eq=False)
 class StartsOver(GoodSampler):
     def corners(self, image, rng):
         return GoodSampler().corners(image, np.random.default_rng(rng.bit_generator.seed_seq))
 
 
-@breaks("without_rng", "where rng is None")
+@FAULTS.breaks("without_rng", "where rng is None")
 @attrs.define(kw_only=True, eq=False)
 class DrawsWithoutRng(GoodSampler):
     def sample(self, image, lungs, *, rng=None):
         return GoodSampler().sample(image, lungs, rng=rng or np.random.default_rng())
 
 
-@breaks("global_random_state_kept", "numpy.random.Generator")
+@FAULTS.breaks("global_random_state_kept", "numpy.random.Generator")
 @attrs.define(kw_only=True, eq=False)
 class SeedsNumpy(GoodSampler):
     def corners(self, image, rng):
@@ -205,15 +196,14 @@ def test_good_sampler_passes(sampler):
 def test_every_check_has_a_sampler_that_fails_it():
     # The first four are the same objects as a scorer's, and proved with scorers.
     assert CHECKS["sampler"][:4] == CHECKS["scorer"][:4]
-    assert list(BROKEN) == [check.name for check in CHECKS["sampler"][4:]]
+    assert FAULTS.checks == [check.name for check in CHECKS["sampler"][4:]]
 
 
-@pytest.mark.parametrize("name", BROKEN)
-def test_broken_sampler_fails_its_check_only(name):
-    broken, advice = BROKEN[name]
-    report = check_sampler(broken())
-    assert [result.name for result in report.wrong] == [name], report
-    assert advice in report.wrong[0].message
+@pytest.mark.parametrize("fault", FAULTS, ids=str)
+def test_broken_sampler_fails_its_check_only(fault):
+    report = check_sampler(fault.component_class())
+    assert [result.name for result in report.wrong] == [fault.check], report
+    assert fault.advice in report.wrong[0].message
 
 
 @pytest.mark.parametrize("patch_size", [1, 200, 300])

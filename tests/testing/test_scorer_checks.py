@@ -8,21 +8,12 @@ import warnings
 import attrs
 import numpy as np
 import pytest
+from faults import Faults
 
 from lungpatch.containers import PatchScores
 from lungpatch.testing import CHECKS, check_scorer
 
-BROKEN = {}
-
-
-def breaks(check, advice):
-    """Note what a class breaks, and a piece of the message that says what to do."""
-
-    def note(broken):
-        BROKEN[check] = broken, advice
-        return broken
-
-    return note
+FAULTS = Faults()
 
 
 @attrs.define(kw_only=True, eq=False)
@@ -42,19 +33,19 @@ class GoodScorer:
         )
 
 
-@breaks("loads_by_name", "write @attrs.define(kw_only=True, eq=False)")
+@FAULTS.breaks("loads_by_name", "write @attrs.define(kw_only=True, eq=False)")
 class NoAttrsClass:
     def score(self, patches, reconstruction):
         return GoodScorer().score(patches, reconstruction)
 
 
-@breaks("declared_as_attrs_class", "Add kw_only=True")
+@FAULTS.breaks("declared_as_attrs_class", "Add kw_only=True")
 @attrs.define(eq=False)
 class SettingByPosition(GoodScorer):
     gain: float = 1.0
 
 
-@breaks("settings_round_trip", "attrs.field(init=False)")
+@FAULTS.breaks("settings_round_trip", "attrs.field(init=False)")
 @attrs.define(kw_only=True, eq=False)
 class DoublesItsSetting(GoodScorer):
     gain: float = 1.0
@@ -63,21 +54,21 @@ class DoublesItsSetting(GoodScorer):
         self.gain *= 2.0
 
 
-@breaks("readable_repr", "let attrs write the repr")
+@FAULTS.breaks("readable_repr", "let attrs write the repr")
 @attrs.define(kw_only=True, eq=False, repr=False)
 class DefaultRepr(GoodScorer):
     def __repr__(self):
         return object.__repr__(self)
 
 
-@breaks("returns_patch_scores", "return lungpatch.PatchScores(values=")
+@FAULTS.breaks("returns_patch_scores", "return lungpatch.PatchScores(values=")
 @attrs.define(kw_only=True, eq=False)
 class ReturnsArray(GoodScorer):
     def score(self, patches, reconstruction):
         return GoodScorer().score(patches, reconstruction).values
 
 
-@breaks("takes_no_patches", "need initial=")
+@FAULTS.breaks("takes_no_patches", "need initial=")
 @attrs.define(kw_only=True, eq=False)
 class DividesByCount(GoodScorer):
     def values(self, error, support):
@@ -85,14 +76,14 @@ class DividesByCount(GoodScorer):
         return GoodScorer().values(error, support)
 
 
-@breaks("higher_is_more_anomalous", "1 minus it")
+@FAULTS.breaks("higher_is_more_anomalous", "1 minus it")
 @attrs.define(kw_only=True, eq=False)
 class Similarity(GoodScorer):
     def values(self, error, support):
         return 1.0 - GoodScorer().values(error, support)
 
 
-@breaks("support_has_shape_of_patches", "support=patches.lung")
+@FAULTS.breaks("support_has_shape_of_patches", "support=patches.lung")
 @attrs.define(kw_only=True, eq=False)
 class SmallerSupport(GoodScorer):
     def score(self, patches, reconstruction):
@@ -100,7 +91,7 @@ class SmallerSupport(GoodScorer):
         return PatchScores(values=values, support=np.ones((len(patches), 4, 4), bool))
 
 
-@breaks("support_is_not_empty", "Set it where pixels counted")
+@FAULTS.breaks("support_is_not_empty", "Set it where pixels counted")
 @attrs.define(kw_only=True, eq=False)
 class NoSupport(GoodScorer):
     def score(self, patches, reconstruction):
@@ -108,7 +99,7 @@ class NoSupport(GoodScorer):
         return PatchScores(values=values, support=np.zeros_like(patches.lung))
 
 
-@breaks("region_lung_means_lung", "support=patches.lung")
+@FAULTS.breaks("region_lung_means_lung", "support=patches.lung")
 @attrs.define(kw_only=True, eq=False)
 class ScoresWholePatch(GoodScorer):
     def score(self, patches, reconstruction):
@@ -116,7 +107,7 @@ class ScoresWholePatch(GoodScorer):
         return PatchScores(values=values, support=np.ones_like(patches.lung))
 
 
-@breaks("error_maps_are_finite", "Give every pixel of support an error")
+@FAULTS.breaks("error_maps_are_finite", "Give every pixel of support an error")
 @attrs.define(kw_only=True, eq=False)
 class NaNInMap(GoodScorer):
     def score(self, patches, reconstruction):
@@ -124,7 +115,7 @@ class NaNInMap(GoodScorer):
         return attrs.evolve(scores, error_maps=np.full(patches.pixels.shape, np.nan, np.float32))
 
 
-@breaks("order_kept", "Do not sort")
+@FAULTS.breaks("order_kept", "Do not sort")
 @attrs.define(kw_only=True, eq=False)
 class AddsPlaceInBatch(GoodScorer):
     def values(self, error, support):
@@ -132,14 +123,14 @@ class AddsPlaceInBatch(GoodScorer):
         return GoodScorer().values(error, support) + np.arange(len(error)) % 2
 
 
-@breaks("batch_may_be_split", "Normalise by no mean")
+@FAULTS.breaks("batch_may_be_split", "Normalise by no mean")
 @attrs.define(kw_only=True, eq=False)
 class DividesByDeviation(GoodScorer):
     def values(self, error, support):
         return GoodScorer().values(error, support) / (error.max(initial=1e-3) + 1e-3) ** 0.5
 
 
-@breaks("inputs_unchanged", "Work on a copy")
+@FAULTS.breaks("inputs_unchanged", "Work on a copy")
 @attrs.define(kw_only=True, eq=False)
 class WorksInPlace(GoodScorer):
     def error(self, patches, reconstruction):
@@ -150,7 +141,7 @@ class WorksInPlace(GoodScorer):
         return error
 
 
-@breaks("deterministic", "draw nothing at random")
+@FAULTS.breaks("deterministic", "draw nothing at random")
 @attrs.define(kw_only=True, eq=False)
 class AddsNoise(GoodScorer):
     def values(self, error, support):
@@ -158,7 +149,7 @@ class AddsNoise(GoodScorer):
         return GoodScorer().values(error, support) * (1.0 + 1e-6 * noise)
 
 
-@breaks("global_random_state_kept", "numpy.random.Generator")
+@FAULTS.breaks("global_random_state_kept", "numpy.random.Generator")
 @attrs.define(kw_only=True, eq=False)
 class SeedsNumpy(GoodScorer):
     def values(self, error, support):
@@ -172,15 +163,14 @@ def test_good_scorer_passes():
 
 
 def test_every_check_has_a_scorer_that_fails_it():
-    assert list(BROKEN) == [check.name for check in CHECKS["scorer"]]
+    assert FAULTS.checks == [check.name for check in CHECKS["scorer"]]
 
 
-@pytest.mark.parametrize("name", BROKEN)
-def test_broken_scorer_fails_its_check_only(name):
-    broken, advice = BROKEN[name]
-    report = check_scorer(broken())
-    assert [result.name for result in report.wrong] == [name], report
-    assert advice in report.wrong[0].message
+@pytest.mark.parametrize("fault", FAULTS, ids=str)
+def test_broken_scorer_fails_its_check_only(fault):
+    report = check_scorer(fault.component_class())
+    assert [result.name for result in report.wrong] == [fault.check], report
+    assert fault.advice in report.wrong[0].message
 
 
 @pytest.mark.parametrize(
@@ -237,7 +227,7 @@ def test_the_component_itself_is_left_alone():
 
 
 def test_report_is_data():
-    rows = [attrs.asdict(result) for result in check_scorer(BROKEN["order_kept"][0]())]
+    rows = [attrs.asdict(result) for result in check_scorer(FAULTS.of("order_kept")())]
     assert json.loads(json.dumps(rows)) == rows
     assert sum(row["status"] == "passed" for row in rows) == len(rows) - 1
 

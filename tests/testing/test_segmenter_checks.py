@@ -5,21 +5,12 @@ from __future__ import annotations
 import attrs
 import numpy as np
 import pytest
+from faults import Faults
 
 from lungpatch.containers import LungMask
 from lungpatch.testing import CHECKS, check_segmenter
 
-BROKEN = {}
-
-
-def breaks(check, advice):
-    """Note what a class breaks, and a piece of the message that says what to do."""
-
-    def note(broken):
-        BROKEN[check] = broken, advice
-        return broken
-
-    return note
+FAULTS = Faults()
 
 
 @attrs.define(kw_only=True, eq=False)
@@ -31,21 +22,21 @@ class GoodSegmenter:
         return LungMask(pixels=self.mask(image.pixels))
 
 
-@breaks("returns_lung_mask", "return lungpatch.LungMask")
+@FAULTS.breaks("returns_lung_mask", "return lungpatch.LungMask")
 @attrs.define(kw_only=True, eq=False)
 class ReturnsArray(GoodSegmenter):
     def segment(self, image):
         return self.mask(image.pixels)
 
 
-@breaks("mask_has_image_shape", "rows first")
+@FAULTS.breaks("mask_has_image_shape", "rows first")
 @attrs.define(kw_only=True, eq=False)
 class MaskOfNetworkSize(GoodSegmenter):
     def mask(self, pixels):
         return GoodSegmenter().mask(np.resize(pixels, (256, 256)))
 
 
-@breaks("lungless_image_is_no_error", "IndexError: ")
+@FAULTS.breaks("lungless_image_is_no_error", "IndexError: ")
 @attrs.define(kw_only=True, eq=False)
 class NeedsLungs(GoodSegmenter):
     def mask(self, pixels):
@@ -55,7 +46,7 @@ class NeedsLungs(GoodSegmenter):
         return mask
 
 
-@breaks("lungless_image_gives_empty_mask", "Return a mask of False")
+@FAULTS.breaks("lungless_image_gives_empty_mask", "Return a mask of False")
 @attrs.define(kw_only=True, eq=False)
 class WholeWhereNone(GoodSegmenter):
     def mask(self, pixels):
@@ -63,7 +54,7 @@ class WholeWhereNone(GoodSegmenter):
         return mask if mask.any() else ~mask
 
 
-@breaks("inputs_unchanged", "Work on a copy")
+@FAULTS.breaks("inputs_unchanged", "Work on a copy")
 @attrs.define(kw_only=True, eq=False)
 class WorksInPlace(GoodSegmenter):
     def segment(self, image):
@@ -72,7 +63,7 @@ class WorksInPlace(GoodSegmenter):
         return LungMask(pixels=mask)
 
 
-@breaks("deterministic", "Keep nothing of an image")
+@FAULTS.breaks("deterministic", "Keep nothing of an image")
 @attrs.define(kw_only=True, eq=False)
 class RemembersGrey(GoodSegmenter):
     mean_: float | None = attrs.field(init=False, default=None)
@@ -86,7 +77,7 @@ class RemembersGrey(GoodSegmenter):
         return np.zeros_like(mask)
 
 
-@breaks("global_random_state_kept", "numpy.random.Generator")
+@FAULTS.breaks("global_random_state_kept", "numpy.random.Generator")
 @attrs.define(kw_only=True, eq=False)
 class SeedsTorch(GoodSegmenter):
     def mask(self, pixels):
@@ -103,12 +94,11 @@ def test_good_segmenter_passes():
 def test_every_check_has_a_segmenter_that_fails_it():
     # The first four are the same objects as a scorer's, and proved with scorers.
     assert CHECKS["segmenter"][:4] == CHECKS["scorer"][:4]
-    assert list(BROKEN) == [check.name for check in CHECKS["segmenter"][4:]]
+    assert FAULTS.checks == [check.name for check in CHECKS["segmenter"][4:]]
 
 
-@pytest.mark.parametrize("name", BROKEN)
-def test_broken_segmenter_fails_its_check_only(name):
-    broken, advice = BROKEN[name]
-    report = check_segmenter(broken())
-    assert [result.name for result in report.wrong] == [name], report
-    assert advice in report.wrong[0].message
+@pytest.mark.parametrize("fault", FAULTS, ids=str)
+def test_broken_segmenter_fails_its_check_only(fault):
+    report = check_segmenter(fault.component_class())
+    assert [result.name for result in report.wrong] == [fault.check], report
+    assert fault.advice in report.wrong[0].message

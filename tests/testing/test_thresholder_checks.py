@@ -7,21 +7,12 @@ from typing import ClassVar
 import attrs
 import numpy as np
 import pytest
+from faults import Faults
 
 from lungpatch.errors import ConfigurationError, InsufficientDataError, NotFittedError
 from lungpatch.testing import CHECKS, check_thresholder
 
-BROKEN = {}
-
-
-def breaks(check, advice):
-    """Note what a class breaks, and a piece of the message that says what to do."""
-
-    def note(broken):
-        BROKEN.setdefault(check, []).append((broken, advice))
-        return broken
-
-    return note
+FAULTS = Faults()
 
 
 @attrs.define(kw_only=True, eq=False)
@@ -52,13 +43,13 @@ class GoodThresholder:
         return self
 
 
-@breaks("says_whether_it_uses_labels", "uses_labels: ClassVar[bool]")
+@FAULTS.breaks("says_whether_it_uses_labels", "uses_labels: ClassVar[bool]")
 @attrs.define(kw_only=True, eq=False)
 class LabelsAsSetting(GoodThresholder):
     uses_labels: bool = False
 
 
-@breaks("not_fitted_before_fit", "call fit(pred_scores)")
+@FAULTS.breaks("not_fitted_before_fit", "call fit(pred_scores)")
 @attrs.define(kw_only=True, eq=False)
 class NoneBeforeFit(GoodThresholder):
     @property
@@ -66,7 +57,7 @@ class NoneBeforeFit(GoodThresholder):
         return self._learnt
 
 
-@breaks("not_fitted_before_fit", "It raised AttributeError")
+@FAULTS.breaks("not_fitted_before_fit", "It raised AttributeError")
 @attrs.define(kw_only=True, eq=False)
 class AttributeErrorBeforeFit(GoodThresholder):
     @property
@@ -76,28 +67,28 @@ class AttributeErrorBeforeFit(GoodThresholder):
         return self._learnt
 
 
-@breaks("fit_returns_itself", "return self")
+@FAULTS.breaks("fit_returns_itself", "return self")
 @attrs.define(kw_only=True, eq=False)
 class ReturnsNothing(GoodThresholder):
     def fit(self, pred_scores, gt_labels=None):
         GoodThresholder.fit(self, pred_scores, gt_labels)
 
 
-@breaks("threshold_is_finite_float", "Return float(threshold)")
+@FAULTS.breaks("threshold_is_finite_float", "Return float(threshold)")
 @attrs.define(kw_only=True, eq=False)
 class NumpyFloat(GoodThresholder):
     def learn(self, scores, labels):
         return np.float32(np.median(scores))
 
 
-@breaks("scores_above_are_anomalous", "the lowest is healthy")
+@FAULTS.breaks("scores_above_are_anomalous", "the lowest is healthy")
 @attrs.define(kw_only=True, eq=False)
 class BelowAll(GoodThresholder):
     def learn(self, scores, labels):
         return float(scores.min()) - 1.0
 
 
-@breaks("scores_above_are_anomalous", "Label True is anomalous")
+@FAULTS.breaks("scores_above_are_anomalous", "Label True is anomalous")
 @attrs.define(kw_only=True, eq=False)
 class LabelsUpsideDown(GoodThresholder):
     uses_labels: ClassVar[bool] = True
@@ -106,7 +97,7 @@ class LabelsUpsideDown(GoodThresholder):
         return float(scores[np.asarray(labels)].max())
 
 
-@breaks("nan_is_refused", "ConfigurationError if not finite")
+@FAULTS.breaks("nan_is_refused", "ConfigurationError if not finite")
 @attrs.define(kw_only=True, eq=False)
 class LeavesOutNaN(GoodThresholder):
     def checked(self, pred_scores):
@@ -114,7 +105,7 @@ class LeavesOutNaN(GoodThresholder):
         return GoodThresholder().checked(scores[np.isfinite(scores)])
 
 
-@breaks("min_scores_suffice", "a property min_scores")
+@FAULTS.breaks("min_scores_suffice", "a property min_scores")
 @attrs.define(kw_only=True, eq=False)
 class NeedsTen(GoodThresholder):
     def checked(self, pred_scores):
@@ -123,7 +114,7 @@ class NeedsTen(GoodThresholder):
         return GoodThresholder().checked(pred_scores)
 
 
-@breaks("too_few_scores_refused", "or lower min_scores")
+@FAULTS.breaks("too_few_scores_refused", "or lower min_scores")
 @attrs.define(kw_only=True, eq=False)
 class SaysTen(GoodThresholder):
     @property
@@ -131,7 +122,7 @@ class SaysTen(GoodThresholder):
         return 10
 
 
-@breaks("refit_forgets", "this call only")
+@FAULTS.breaks("refit_forgets", "this call only")
 @attrs.define(kw_only=True, eq=False)
 class RunningMean(GoodThresholder):
     def learn(self, scores, labels):
@@ -139,7 +130,7 @@ class RunningMean(GoodThresholder):
         return new if self._learnt is None else (new + self._learnt) / 2
 
 
-@breaks("inputs_unchanged", "Sort a copy")
+@FAULTS.breaks("inputs_unchanged", "Sort a copy")
 @attrs.define(kw_only=True, eq=False)
 class SortsInPlace(GoodThresholder):
     def learn(self, scores, labels):
@@ -147,7 +138,7 @@ class SortsInPlace(GoodThresholder):
         return float(scores[scores.size // 2])
 
 
-@breaks("takes_lists", "Begin with scores = np.asarray")
+@FAULTS.breaks("takes_lists", "Begin with scores = np.asarray")
 @attrs.define(kw_only=True, eq=False)
 class ArraysOnly(GoodThresholder):
     def fit(self, pred_scores, gt_labels=None):
@@ -155,14 +146,14 @@ class ArraysOnly(GoodThresholder):
         return GoodThresholder.fit(self, pred_scores, gt_labels)
 
 
-@breaks("deterministic", "a fixed seed")
+@FAULTS.breaks("deterministic", "a fixed seed")
 @attrs.define(kw_only=True, eq=False)
 class Bootstraps(GoodThresholder):
     def learn(self, scores, labels):
         return float(np.median(scores)) * (1.0 + 1e-9 * np.random.default_rng().random())
 
 
-@breaks("global_random_state_kept", "numpy.random.Generator")
+@FAULTS.breaks("global_random_state_kept", "numpy.random.Generator")
 @attrs.define(kw_only=True, eq=False)
 class SeedsNumpy(GoodThresholder):
     def learn(self, scores, labels):
@@ -170,7 +161,7 @@ class SeedsNumpy(GoodThresholder):
         return float(np.median(scores))
 
 
-@breaks("readable_repr_after_fit", "Give learnt fields repr=False")
+@FAULTS.breaks("readable_repr_after_fit", "Give learnt fields repr=False")
 @attrs.define(kw_only=True, eq=False)
 class ShowsScores(GoodThresholder):
     scores_: np.ndarray | None = attrs.field(init=False, default=None)
@@ -188,17 +179,14 @@ def test_good_thresholder_passes():
 def test_every_check_has_a_thresholder_that_fails_it():
     # The first four are the same objects as a scorer's, and proved with scorers.
     assert CHECKS["thresholder"][:4] == CHECKS["scorer"][:4]
-    assert list(BROKEN) == [check.name for check in CHECKS["thresholder"][4:]]
+    assert FAULTS.checks == [check.name for check in CHECKS["thresholder"][4:]]
 
 
-@pytest.mark.parametrize(
-    ("name", "broken", "advice"),
-    [(name, *item) for name, several in BROKEN.items() for item in several],
-)
-def test_broken_thresholder_fails_its_check_only(name, broken, advice):
-    report = check_thresholder(broken())
-    assert [result.name for result in report.wrong] == [name], report
-    assert advice in report.wrong[0].message
+@pytest.mark.parametrize("fault", FAULTS, ids=str)
+def test_broken_thresholder_fails_its_check_only(fault):
+    report = check_thresholder(fault.component_class())
+    assert [result.name for result in report.wrong] == [fault.check], report
+    assert fault.advice in report.wrong[0].message
 
 
 def test_a_fitted_one_is_told_apart():

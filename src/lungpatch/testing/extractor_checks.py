@@ -30,7 +30,12 @@ from lungpatch.testing.runner import (
     run_checks,
 )
 from lungpatch.testing.samples import PATCHES, phantom_patches, phantom_source
-from lungpatch.testing.state_checks import State, require_wrong_states_refused, saved_state
+from lungpatch.testing.state_checks import (
+    State,
+    require_refused_state_changes_nothing,
+    require_wrong_states_refused,
+    saved_state,
+)
 
 SIDE = 64
 """Side of the patches that extractors without a patch_size are tried on: five halvings leave 2 x 2
@@ -93,10 +98,10 @@ def fit_returns_history(subject: Subject) -> None:
 def returns_feature_maps(subject: Subject) -> None:
     """extract returns finite float32 features, (N, C, h, w), for each of N patches."""
     found = _fitted(subject).extract(_patches(subject))
+    shown = f"an array of {found.dtype}" if isinstance(found, np.ndarray) else type(found).__name__
     require(
         isinstance(found, np.ndarray) and found.dtype == np.float32,
-        f"It returned {getattr(found, 'dtype', type(found).__name__)}. Return a numpy array of "
-        "float32.",
+        f"It returned {shown}. Return a numpy array of float32.",
     )
     require(
         found.ndim == 4 and len(found) == PATCHES and found.size > 0,
@@ -174,6 +179,15 @@ def fit_follows_rng(subject: Subject) -> None:
     )
 
 
+def extract_deterministic(subject: Subject) -> None:
+    """The same patches give the same features."""
+    extractor = _fitted(subject)
+    require_deterministic(
+        lambda: _extract(extractor, _patches(subject)),
+        "Call network.eval(), which ends dropout, and draw nothing at random.",
+    )
+
+
 def global_random_state_kept(subject: Subject) -> None:
     """Neither fit nor extract changes the global random state."""
     require_random_states_kept(lambda: _extract(_fitted_once(subject), _patches(subject)))
@@ -201,6 +215,12 @@ def wrong_state_is_refused(subject: Subject) -> None:
     require_wrong_states_refused(subject, saved_state(_fitted(subject)))
 
 
+def refused_state_changes_nothing(subject: Subject) -> None:
+    """An extractor that refuses a state is as it was before."""
+    extractor = _fitted(subject)
+    require_refused_state_changes_nothing(extractor, lambda: _extract(extractor, _patches(subject)))
+
+
 def readable_repr_after_fit(subject: Subject) -> None:
     """The repr stays readable after fit."""
     require_readable(_fitted(subject))
@@ -218,9 +238,11 @@ EXTRACTOR_CHECKS = (
     Check(batch_may_be_split),
     Check(inputs_unchanged),
     Check(fit_follows_rng),
+    Check(extract_deterministic),
     Check(global_random_state_kept),
     Check(state_round_trip),
     Check(wrong_state_is_refused),
+    Check(refused_state_changes_nothing),
     Check(readable_repr_after_fit),
 )
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lungpatch.errors import LungpatchError
-from lungpatch.testing.runner import CheckFailedError, Subject
+from lungpatch.testing.comparing import difference
+from lungpatch.testing.runner import CheckFailedError, Subject, require
 
 State = dict[str, NDArray[Any]]
 
@@ -18,6 +20,8 @@ _REFUSALS = (LungpatchError, AttributeError, LookupError, TypeError, ValueError)
 
 class _HasState(Protocol):
     def state(self) -> State: ...
+
+    def load_state(self, state: State) -> None: ...
 
 
 def saved_state(component: _HasState) -> State:
@@ -56,3 +60,22 @@ def require_wrong_states_refused(subject: Subject, state: State) -> None:
             f"It took one where {fault}. Compare names, shapes and dtypes first, and raise "
             "lungpatch.errors.ConfigurationError."
         )
+
+
+def require_refused_state_changes_nothing(component: _HasState, call: Callable[[], State]) -> None:
+    """Require that ``call`` gives the same after ``component`` refused the `wrong_states`."""
+    wanted = call()
+    for fault, state in wrong_states(saved_state(component)).items():
+        # Other values than its own, or a half-taken state would not show.
+        other = {name: np.asarray(array + 1, array.dtype) for name, array in state.items()}
+        try:
+            component.load_state(other)
+        except Exception:  # wrong_state_is_refused reports those of a wrong type
+            differs = difference(call(), wanted, exact=False)
+            require(
+                not differs,
+                f"After one where {fault}, {differs}. Check the whole state before taking over "
+                "any of it.",
+            )
+        else:
+            return  # wrong_state_is_refused reports it
