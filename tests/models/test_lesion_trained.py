@@ -1,5 +1,6 @@
 """The two models that learn from painted lesions."""
 
+import attrs
 import numpy as np
 import pytest
 import torch
@@ -115,11 +116,37 @@ def test_lesion_loss_by_hand():
     assert lesion_loss(logits, alpha, lung).item() == pytest.approx(np.log(2) + 1 - 2 / 3)
 
 
+@pytest.mark.parametrize("kind", [SyntheticLesionModel, RepairModel])
+def test_a_mirrored_film_has_mirrored_results(fitted, kind):
+    batch, _ = crops([100])
+    mirrored = attrs.evolve(batch, pixels=batch.pixels[:, :, ::-1], lung=batch.lung[:, :, ::-1])
+    found, other = (fitted[kind].reconstruct(part) for part in (batch, mirrored))
+    np.testing.assert_allclose(
+        (other.target - other.expected)[..., ::-1], found.target - found.expected, atol=1e-4
+    )
+
+
+def test_shrink_is_what_block_means_would_do(fitted):
+    batch, _ = crops(range(100, 103))
+    large = attrs.evolve(
+        batch,
+        pixels=batch.pixels.repeat(2, 1).repeat(2, 2),
+        lung=batch.lung.repeat(2, 1).repeat(2, 2),
+    )
+    shrinking = SyntheticLesionModel(**SMALL | {"patch_size": 2 * SIDE}, shrink=2)
+    shrinking.load_state(fitted[SyntheticLesionModel].state())
+    found, expected = shrinking.reconstruct(large), fitted[SyntheticLesionModel].reconstruct(batch)
+    assert found.target.shape == expected.target.shape
+    np.testing.assert_allclose(found.target, expected.target, atol=1e-5)
+
+
 def test_wrong_use_is_refused(fitted):
     with pytest.raises(NotFittedError, match="fit"):
         SyntheticLesionModel(**SMALL).reconstruct(crops([0])[0])
     with pytest.raises(ValueError, match="multiple of 32"):
         RepairModel(patch_size=48)
+    with pytest.raises(ValueError, match="multiple of 64"):
+        RepairModel(patch_size=32, shrink=2)
     with pytest.raises(ValueError, match="recipes"):
         RepairModel(recipes=("mass",))
     chest = phantom_chest(0, size=128)

@@ -11,10 +11,8 @@ from torch import Tensor, nn
 
 from lungpatch.containers import FloatImage, PatchBatch
 from lungpatch.models.compact_unet import CompactUNet, resize
-from lungpatch.models.lesion_trained import network_input
 from lungpatch.models.network_model import at_least_1
 from lungpatch.models.synthetic_lesion import SyntheticLesionModel
-from lungpatch.models.torch_adapter import patches_to_tensor
 
 
 @attrs.define(kw_only=True, eq=False)
@@ -31,7 +29,7 @@ class LesionEncoder(SyntheticLesionModel):
         Whose features are joined: 0 is the finest of the five, 4 the coarsest.
     places : int
         Places a side, at least 1; features of all levels are interpolated to them.
-    patch_size, channels, recipes, healthy_share, max_lesions
+    patch_size, shrink, channels, recipes, healthy_share, max_lesions
         As in `lungpatch.models.synthetic_lesion.SyntheticLesionModel`.
     epochs, patience, batch_size, learning_rate, device
         As in `lungpatch.models.synthetic_lesion.SyntheticLesionModel`.
@@ -75,9 +73,7 @@ class LesionEncoder(SyntheticLesionModel):
         shape = (self.places, self.places)
 
         def output_of(network: nn.Module, part: PatchBatch, device: torch.device) -> Tensor:
-            films = patches_to_tensor(part.pixels, device)
-            lung = patches_to_tensor(part.lung.astype("float32"), device)
-            levels = cast(CompactUNet, network).encode(network_input(films, lung))
+            levels = cast(CompactUNet, network).encode(self._network_input(part, device))
             return torch.cat([resize(levels[level], shape) for level in self.levels], dim=1)
 
         return self._run(patches, output_of)

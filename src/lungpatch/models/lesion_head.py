@@ -45,7 +45,9 @@ class LesionHeadModel(FeatureModel):
     passes : int
         How often lesions are painted into each patch, each time others.
     ridge : float
-        Weight of the squared norm of the weights, for channels in standard deviations; above 0.
+        Weight of the squared norm of the weights, for channels in standard deviations; above 0. A
+        high one keeps to what all kinds of lesions have in common, and to less of what only painted
+        ones have.
     recipes : tuple of str
         What is painted, out of `lungpatch.synthesis.RECIPES`.
     healthy_share : float
@@ -73,7 +75,7 @@ class LesionHeadModel(FeatureModel):
 
     passes: int = attrs.field(default=20, validator=[validators.instance_of(int), validators.ge(1)])
     ridge: float = attrs.field(
-        default=1e-3, validator=[validators.instance_of((int, float)), validators.gt(0)]
+        default=0.1, validator=[validators.instance_of((int, float)), validators.gt(0)]
     )
     recipes: tuple[Recipe, ...] = attrs.field(default=RECIPES, converter=as_recipes)
     healthy_share: float = 0.25

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import attrs
 import numpy as np
 import torch
@@ -12,6 +10,7 @@ from torch import Tensor, nn
 
 from lungpatch.containers import FloatImage, PatchBatch, TrainingHistory
 from lungpatch.devices import choose_device
+from lungpatch.features.places import mean_over_places
 from lungpatch.models.compact_unet import CHANNELS, CompactUNet, standardise
 from lungpatch.models.lesion_painting import PaintedBatch, lesion_painter
 from lungpatch.models.network_model import NetworkModel, at_least_1
@@ -22,15 +21,6 @@ from lungpatch.synthesis import RECIPES, LesionSynthesiser, Recipe
 from lungpatch.synthesis.lesions import as_recipes
 
 
-def multiple_of_32(_: Any, attribute: attrs.Attribute[Any], value: int) -> None:
-    """Refuse a side that five halvings do not divide."""
-    if value < 32 or value % 32:
-        raise ValueError(
-            f"{attribute.name} must be a multiple of 32, at least 32 (it is halved five times), "
-            f"got {value}"
-        )
-
-
 @attrs.define(kw_only=True, eq=False)
 class LesionTrainedModel(NetworkModel):
     """A `CompactUNet` that sees a film, its mirror image and its lungs, with lesions painted in.
@@ -39,9 +29,8 @@ class LesionTrainedModel(NetworkModel):
     `lungpatch.models.repair.RepairModel` are the two kinds, and say what the settings mean.
     """
 
-    patch_size: int = attrs.field(
-        default=256, validator=[validators.instance_of(int), multiple_of_32]
-    )
+    patch_size: int = attrs.field(default=256, validator=at_least_1())
+    shrink: int = attrs.field(default=1, validator=at_least_1())
     channels: tuple[int, ...] = attrs.field(
         default=CHANNELS,
         converter=tuple,
@@ -63,6 +52,11 @@ class LesionTrainedModel(NetworkModel):
 
     def __attrs_post_init__(self) -> None:
         self._synthesiser()  # refuses wrong settings
+        if self.patch_size % (32 * self.shrink):
+            raise ValueError(
+                f"patch_size must be a multiple of {32 * self.shrink}, that is of 32 times shrink "
+                f"(five levels halve it), got {self.patch_size}"
+            )
 
     def fit(
         self,
@@ -105,7 +99,7 @@ class LesionTrainedModel(NetworkModel):
         paint = lesion_painter(network, self._synthesiser(), device, rng.spawn(1)[0])
 
         def loss_of(batch: PatchBatch) -> Tensor:
-            painted = paint(batch)
+            painted = paint(self._shrunk(batch))
             with mixed_precision(device):
                 output = network(network_input(painted.films, painted.lung))
             return self._loss(output.float(), painted)
@@ -132,16 +126,34 @@ class LesionTrainedModel(NetworkModel):
         raise NotImplementedError
 
     def _outputs(self, patches: PatchBatch) -> FloatImage:
-        """Return what the network gives for patches, (N, 1, P/2, P/2); mirrored ones count half."""
+        """Return what the network gives for patches, (N, 1, p/2, p/2) of shrunk side p.
+
+        The mean over the patches and their mirror images.
+        """
 
         def output_of(network: nn.Module, part: PatchBatch, device: torch.device) -> Tensor:
-            films = patches_to_tensor(part.pixels, device)
-            lung = patches_to_tensor(part.lung.astype(np.float32), device)
-            output: Tensor = network(network_input(films, lung))
-            mirrored: Tensor = network(network_input(films.flip(3), lung.flip(3)))
+            films = self._network_input(part, device)
+            output: Tensor = network(films)
+            mirrored: Tensor = network(films.flip(3))
             return (output + mirrored.flip(3)) / 2
 
         return self._run(patches, output_of)
+
+    def _network_input(self, patches: PatchBatch, device: torch.device) -> Tensor:
+        small = self._shrunk(patches)
+        return network_input(
+            patches_to_tensor(small.pixels, device),
+            patches_to_tensor(small.lung.astype(np.float32), device),
+        )
+
+    def _shrunk(self, patches: PatchBatch) -> PatchBatch:
+        if self.shrink == 1:
+            return patches
+        side = patches.patch_size // self.shrink
+        pixels, lung = (
+            mean_over_places(maps, (side, side)) for maps in (patches.pixels, patches.lung)
+        )
+        return attrs.evolve(patches, pixels=pixels.astype(np.float32), lung=lung >= 0.5)
 
     def _build(self) -> CompactUNet:
         return CompactUNet(channels_in=3, channels=self.channels)

@@ -26,7 +26,10 @@ class RepairModel(LesionTrainedModel):
     Parameters
     ----------
     patch_size : int
-        Side P of the patches in pixels, a multiple of 32.
+        Side P of the patches in pixels, a multiple of 32 times ``shrink``.
+    shrink : int
+        The network sees patches averaged over so many pixels a side; 2 is some four times faster
+        than 1, and opacities are large.
     channels : tuple of int
         Of the network's five levels, the finest first.
     recipes : tuple of str

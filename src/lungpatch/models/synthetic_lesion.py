@@ -27,7 +27,10 @@ class SyntheticLesionModel(LesionTrainedModel):
     Parameters
     ----------
     patch_size : int
-        Side P of the patches in pixels, a multiple of 32.
+        Side P of the patches in pixels, a multiple of 32 times ``shrink``.
+    shrink : int
+        The network sees patches averaged over so many pixels a side; 2 is some four times faster
+        than 1, and opacities are large.
     channels : tuple of int
         Of the network's five levels, the finest first.
     recipes : tuple of str
@@ -70,8 +73,9 @@ class SyntheticLesionModel(LesionTrainedModel):
         Returns
         -------
         Reconstruction
-            ``target``, float32 (N, 1, P/2, P/2), in [0, 1]: how likely a lesion is at each place,
-            as far as painted ones tell. ``expected`` is 0.
+            ``target``, float32 (N, 1, p/2, p/2) for p = P / ``shrink``, in [0, 1]: how likely a
+            lesion is at each place, as far as painted ones tell; over the patch and its mirror
+            image. ``expected`` is 0.
 
         Raises
         ------
