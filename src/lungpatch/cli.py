@@ -89,8 +89,9 @@ def fit(
     preset: Annotated[
         str | None,
         typer.Option(
-            help="`paper` (the paper's method: finds little), `default` (finds more; trains for 20 "
-            "minutes) or `features` (finds more; needs the extra features). [default: paper]"
+            help="`default` (what `detect` uses; learns in some ten minutes), `features` (the same "
+            "and features of photographs; needs the extra features) or `paper` (the paper's "
+            "method: quicker, finds little). [default: default]"
         ),
     ] = None,
     config: Annotated[Path | None, typer.Option(help="A TOML file instead of a preset.")] = None,
@@ -117,7 +118,7 @@ def fit(
 
     if preset is not None and config is not None:
         raise ConfigurationError("give --preset or --config, not both")
-    pipeline = load_config(config) if config else load_preset(preset or "paper")
+    pipeline = load_config(config) if config else load_preset(preset or "default")
     if seed is not None:
         pipeline.seed = seed
     check_destination(out)
