@@ -22,7 +22,14 @@ from lungpatch.evaluation.outcomes import (
     simple_controls,
     training_films,
 )
-from lungpatch.evaluation.protocol import Evaluation, Judgement, evaluate, groups_of, judge
+from lungpatch.evaluation.protocol import (
+    Evaluation,
+    Judgement,
+    evaluate,
+    groups_of,
+    judge,
+    warn_of_held_films,
+)
 from lungpatch.evaluation.report import markdown, record, write_report
 from lungpatch.evaluation.sheets import N_SHOWN, best_and_worst, draw_case, draw_sheet
 from lungpatch.plotting import plot_froc, plot_roc, plot_scores_by_kind
@@ -90,6 +97,16 @@ def test_learnt_patients_are_not_judged(evaluation, split):
     assert [counts[kind] for kind in KINDS] == [4, 4, 3, 0]
     assert counts["boxed"] == counts["localised"] == 4
     assert not {case.patient for case in evaluation.cases} & set(split.training.values())
+
+
+def test_a_pipeline_that_learnt_from_more_than_the_training_part_is_named(fitted, split, caplog):
+    learnt = sum(fitted.report_.images.values())
+    known = {f"{number}.png": str(number) for number in range(learnt)}
+    warn_of_held_films("fast", fitted, attrs.evolve(split, training=known))
+    assert not caplog.records
+    del known["0.png"]
+    warn_of_held_films("fast", fitted, attrs.evolve(split, training=known))
+    assert f"fast learnt from {learnt} films" in caplog.text
 
 
 def test_every_table_has_the_controls(evaluation):

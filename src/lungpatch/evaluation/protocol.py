@@ -5,6 +5,7 @@ The flow: films and truth -> outcomes of detectors and controls -> statistics ->
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -37,6 +38,8 @@ from lungpatch.evaluation.ranking import score_statistics
 from lungpatch.pipeline import Pipeline
 from lungpatch.progress import ProgressCallback
 from lungpatch.protocols import Segmenter
+
+logger = logging.getLogger(__name__)
 
 N_RESAMPLES = 1000
 SMALL, LARGE = 0.05, 0.10
@@ -212,6 +215,8 @@ def evaluate(
     --------
     >>> evaluation = evaluate({"default": pipeline}, films, split, segmenter=unet)  # doctest: +SKIP
     """
+    for name, pipeline in pipelines.items():
+        warn_of_held_films(name, pipeline, split)
     learnt = training_films(dataset, split.training)
     patients = dataset.patient_by_image
     dataset, left_out = leave_out_training(dataset, split)
@@ -243,6 +248,32 @@ def evaluate(
         weights=weights,
         seed=seed,
     )
+
+
+def warn_of_held_films(name: str, pipeline: Pipeline, split: Split) -> None:
+    """Log a warning if a pipeline learnt from more films than the split's training part has.
+
+    Parameters
+    ----------
+    name : str
+    pipeline : Pipeline
+    split : Split
+
+    Examples
+    --------
+    >>> warn_of_held_films("default", pipeline, split)                 # doctest: +SKIP
+    """
+    report = pipeline.report_
+    films = 0 if report is None else sum(report.images.values())
+    if films > len(split.training):
+        logger.warning(
+            "%s learnt from %d films, and the training part of %s has %d: healthy films that are "
+            "judged may be among them, which makes its folder test worthless",
+            name,
+            films,
+            split.name,
+            len(split.training),
+        )
 
 
 def judge(outcome: Outcome, cases: Sequence[Case]) -> Judgement:
