@@ -5,7 +5,7 @@
 Fits the presets and each `benchmarks/detectors/*.toml` on the training part of split `cxr-half`,
 healthy films alone, and judges them by the protocol of `lungpatch evaluate` on films of other
 patients. What is fitted already in `--out` is not fitted again. Writes `results.json`, with all
-figures, and `table.md`. `--only` takes some of them; some train for a quarter of an hour.
+figures, and `table.md`. `--only` takes some of them; some train for minutes.
 """
 
 from __future__ import annotations

@@ -3,6 +3,7 @@ import pytest
 
 from lungpatch.containers import PatchBatch
 from lungpatch.errors import ConfigurationError, NotFittedError
+from lungpatch.models.autoencoder import Autoencoder
 from lungpatch.models.ensemble import EnsembleModel, Member
 from lungpatch.models.pca import PCA
 from lungpatch.patch_store import PatchStore
@@ -106,6 +107,24 @@ def test_history_names_the_member(stores):
     )
     assert seen == [(1, 2), (2, 2)]
     assert {figures["member"] for figures in history.epochs} <= {0.0, 1.0}
+
+
+def test_progress_counts_the_epochs_of_all_members(stores):
+    network = Autoencoder(patch_size=SIDE, base_channels=2, epochs=2, device="cpu")
+    model = EnsembleModel(
+        members=[
+            Member(model=network, scorer=SADScorer()),
+            Member(model=PCA(patch_size=SIDE), scorer=SADScorer()),
+        ]
+    )
+    seen = []
+    history = model.fit(
+        stores[0],
+        rng=np.random.default_rng(0),
+        on_epoch=lambda epoch, epochs, figures: seen.append((epoch, epochs)),
+    )
+    assert seen == [(1, 4), (2, 4), (3, 3)]
+    assert len(history.epochs) == 3
 
 
 def test_wrong_use_is_refused(stores):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import attrs
@@ -114,8 +114,8 @@ class EnsembleModel:
         rng : numpy.random.Generator
             Each member gets a generator of its own.
         on_epoch : callable, optional
-            Called as ``on_epoch(epoch, epochs, figures)``, once after each member has learnt;
-            ``figures`` are the member's last.
+            Called as ``on_epoch(epoch, epochs, figures)`` after every epoch of a member, counted
+            through; members to come are taken to need as many as the one that learns.
 
         Returns
         -------
@@ -127,14 +127,15 @@ class EnsembleModel:
         InsufficientDataError
             If there are no patches.
         """
-        histories = []
-        for index, (member, member_rng) in enumerate(
-            zip(self.members, rng.spawn(len(self.members)), strict=True), start=1
-        ):
-            history = member.model.fit(source, validation=validation, rng=member_rng)
+        histories: list[TrainingHistory] = []
+        for member, member_rng in zip(self.members, rng.spawn(len(self.members)), strict=True):
+            history = member.model.fit(
+                source,
+                validation=validation,
+                rng=member_rng,
+                on_epoch=on_epoch and self._counted_through(on_epoch, histories),
+            )
             histories.append(history)
-            if on_epoch is not None:
-                on_epoch(index, len(self.members), history.epochs[-1] if history.epochs else {})
             if history.stopped == "interrupted":
                 raise KeyboardInterrupt  # half an ensemble is none
         healthy = validation if validation is not None and len(validation) else source
@@ -149,6 +150,18 @@ class EnsembleModel:
             stopped="finished",
             seconds=sum(history.seconds for history in histories),
         )
+
+    def _counted_through(
+        self, on_epoch: EpochCallback, earlier: Sequence[TrainingHistory]
+    ) -> EpochCallback:
+        """Return the callback of the member that learns after ``earlier`` ones."""
+        done = sum(len(history.epochs) for history in earlier)
+        to_come = len(self.members) - len(earlier)
+
+        def counted(epoch: int, epochs: int, figures: Mapping[str, float]) -> None:
+            on_epoch(done + epoch, done + epochs * to_come, figures)
+
+        return counted
 
     def reconstruct(self, patches: PatchBatch) -> Reconstruction:
         """Return the weighted mean of the members' z-scores, against 0.
