@@ -57,6 +57,7 @@ class AnomalibPeer:
     build: Callable[[], Any]
     epochs: int
     batch_size: int
+    scratch: Any = attrs.field(factory=tempfile.TemporaryDirectory)
     engine: Any = None
     model: Any = None
 
@@ -67,7 +68,7 @@ class AnomalibPeer:
         self.engine = Engine(
             max_epochs=self.epochs,
             max_time=datetime.timedelta(seconds=seconds),
-            default_root_dir=tempfile.mkdtemp(),
+            default_root_dir=self.scratch.name,
             enable_progress_bar=False,
             enable_model_summary=False,
             limit_val_batches=0,  # there are no anomalous images to validate on
