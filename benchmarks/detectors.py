@@ -34,7 +34,8 @@ def main() -> None:
     patients = read_patients(data / "metadata.csv")
     healthy = every_second_patient(find_images(data / "normal"), patients)
     pipelines = {
-        name: fitted(name, healthy, patients, arguments.out) for name in arguments.only or names()
+        name: fitted(unfitted(name), arguments.out / f"{name}.lungpatch", healthy, patients)
+        for name in arguments.only or names()
     }
     with lungpatch.progress_bar() as progress:
         evaluation = evaluate(
@@ -63,13 +64,18 @@ def names() -> list[str]:
     return [*lungpatch.preset_names(), *sorted(p.stem for p in CONFIGURATIONS.glob("*.toml"))]
 
 
-def fitted(name: str, healthy: list[Path], patients: dict[str, str], out: Path) -> Pipeline:
-    saved = out / f"{name}.lungpatch"
+def unfitted(name: str) -> Pipeline:
+    file = CONFIGURATIONS / f"{name}.toml"
+    return lungpatch.load_config(file) if file.exists() else lungpatch.load_preset(name)
+
+
+def fitted(
+    pipeline: Pipeline, saved: Path, healthy: list[Path], patients: dict[str, str]
+) -> Pipeline:
+    """Fit and save, or read what was saved."""
     if not saved.exists():
-        file = CONFIGURATIONS / f"{name}.toml"
-        make = lungpatch.load_config(file) if file.exists() else lungpatch.load_preset(name)
-        print(name, flush=True)
-        make.fit(healthy, patients=patients).save(saved)
+        print(saved.stem, flush=True)
+        pipeline.fit(healthy, patients=patients).save(saved)
     return lungpatch.load_pipeline(saved)
 
 
