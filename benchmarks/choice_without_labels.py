@@ -42,11 +42,11 @@ from lungpatch.evaluation.bootstrap import (
 from lungpatch.evaluation.cases import Case, in_frame, kinds_of, leave_out_training, read_cases
 from lungpatch.evaluation.metrics import auroc
 from lungpatch.evaluation.outcomes import Outcome
-from lungpatch.evaluation.places import place_statistics
+from lungpatch.evaluation.localisation import place_statistics
 from lungpatch.evaluation.protocol import N_RESAMPLES
 from lungpatch.evaluation.ranking import score_statistics
-from lungpatch.files import atomic_write
-from lungpatch.images import resize
+from lungpatch._utils.files import atomic_write
+from lungpatch.io import resize
 from lungpatch.models.ensemble import EnsembleModel
 from lungpatch.pipeline import Pipeline, PreparedImage
 from lungpatch.protocols import Segmenter
@@ -171,7 +171,7 @@ class Judge:
         self.cases, self.pool = cases, held.labels == "pneumonia"
         self.held = [pipeline.prepare(film) for film in held]
         self.healthy = [pipeline.prepare(film) for film in choosing]
-        painted = paint(choosing, segmenter, side=pipeline.working_size)
+        painted = paint(choosing, segmenter, side=pipeline.grid_size)
         self.painted = [pipeline.prepare(film) for film, _ in painted]
         self.painted_cases = [case for _, case in painted]
 
@@ -200,7 +200,7 @@ class Judge:
 
 
 def paint(films: Dataset, segmenter: Segmenter, *, side: int) -> list[tuple[ChestImage, Case]]:
-    synthesiser = LesionSynthesiser(healthy_share=0.0)
+    synthesiser = LesionSynthesiser(normal_fraction=0.0)
     rng = np.random.default_rng(0)
     images = [resize(films.read(index), side) for index in range(len(films))]
     lungs = [segmenter.segment(image).pixels for image in images]

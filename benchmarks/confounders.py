@@ -30,15 +30,17 @@ import numpy as np
 from PIL import Image
 
 import lungpatch
-from lungpatch.containers import Detection, LungMask
+from lungpatch.pipeline import Detection
+from lungpatch.containers import LungMask
 from lungpatch.datasets.confounders import (
     CONFOUNDER_KINDS,
     OVER_LUNGS,
     PaintedConfounder,
     paint_confounder,
 )
-from lungpatch.datasets.folders import find_images, read_patients
-from lungpatch.reports import contact_sheet
+from lungpatch.datasets import read_patients
+from lungpatch.io import find_images
+from lungpatch._utils.renderings import contact_sheet
 
 SHOWN = 4
 
@@ -73,7 +75,7 @@ def main() -> None:
         for number, kind in enumerate(CONFOUNDER_KINDS):
             painted = [
                 paint_confounder(
-                    found.image, LungMask(pixels=found.own_lungs), kind, np.random.default_rng(seed)
+                    found.image, LungMask(pixels=found.native_lungs), kind, np.random.default_rng(seed)
                 )
                 for seed, found in enumerate(before, start=number * len(films))
             ]
@@ -99,9 +101,9 @@ def usable(found: object) -> bool:
 
 
 def effect(before: Detection, painted: PaintedConfounder, after: Detection) -> Effect:
-    lungs, lungs_after = before.own_lungs, after.own_lungs
+    lungs, lungs_after = before.native_lungs, after.native_lungs
     hot, hot_after = (
-        np.greater(found.own_heatmap, found.localisation.threshold) for found in (before, after)
+        np.greater(found.native_heatmap, found.localisation.threshold) for found in (before, after)
     )
     over, outside = painted.mask & lungs, painted.mask & ~lungs
     elsewhere = lungs & ~painted.mask
@@ -160,7 +162,7 @@ def write_sheet(
     for before, painted, after in triples:
         for image, found in ((before.image, before), (painted.image, after)):
             grey = np.rint(image.pixels * 255).astype(np.uint8)
-            pictures.append(scale.paint(grey, found.own_heatmap))
+            pictures.append(scale.paint(grey, found.native_heatmap))
     file.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(contact_sheet(pictures, columns=4)).save(file)
 

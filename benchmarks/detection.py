@@ -18,12 +18,13 @@ import torch
 from interleaved import print_table, time_interleaved
 
 import lungpatch
-from lungpatch.config import build_pipeline, pipeline_settings
-from lungpatch.containers import Detection
-from lungpatch.datasets.folders import find_images
+from lungpatch.pipeline.configuration import build_pipeline
+from lungpatch.pipeline import pipeline_settings
+from lungpatch.pipeline import Detection
+from lungpatch.io.folders import find_images
 from lungpatch.datasets.phantom import phantom_cohort, save_cohort
-from lungpatch.models.network_model import CPU_CHUNK_PIXELS
-from lungpatch.models.torch_adapter import patches_to_tensor
+from lungpatch.networks.network_model import CPU_CHUNK_PIXELS
+from lungpatch.networks.torch_adapter import patches_to_tensor
 
 
 def main() -> None:

@@ -15,11 +15,12 @@ from pathlib import Path
 
 import lungpatch
 from lungpatch.datasets import load_folder
-from lungpatch.datasets.folders import find_images, read_patients
+from lungpatch.datasets import read_patients
+from lungpatch.io import find_images
 from lungpatch.datasets.splits import every_second_patient, load_split
 from lungpatch.evaluation.protocol import Evaluation, evaluate
 from lungpatch.evaluation.report import write_report
-from lungpatch.files import atomic_write
+from lungpatch._utils.files import atomic_write
 from lungpatch.pipeline import Pipeline
 from lungpatch.segmenters.unet import UNetSegmenter
 

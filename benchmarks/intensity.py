@@ -22,13 +22,15 @@ from detectors import fitted, unfitted
 from scipy import ndimage
 
 import lungpatch
-from lungpatch.containers import ChestImage, Failure
+from lungpatch.containers import ChestImage
+from lungpatch.pipeline import Failure
 from lungpatch.datasets import Dataset, load_folder
-from lungpatch.datasets.folders import find_images, read_patients
+from lungpatch.datasets import read_patients
+from lungpatch.io import find_images
 from lungpatch.datasets.splits import every_second_patient, load_split
 from lungpatch.evaluation.cases import kinds_of, leave_out_training
 from lungpatch.evaluation.protocol import Evaluation, evaluate
-from lungpatch.files import atomic_write
+from lungpatch._utils.files import atomic_write
 from lungpatch.pipeline import Pipeline
 from lungpatch.samplers.lung_crop import INTENSITIES
 from lungpatch.segmenters.unet import UNetSegmenter

@@ -17,10 +17,11 @@ from detectors import fitted, unfitted
 
 import lungpatch
 from lungpatch.datasets import load_folder
-from lungpatch.datasets.folders import find_images, read_patients
+from lungpatch.datasets import read_patients
+from lungpatch.io import find_images
 from lungpatch.datasets.splits import every_second_patient, load_split
 from lungpatch.evaluation.protocol import evaluate
-from lungpatch.files import atomic_write
+from lungpatch._utils.files import atomic_write
 from lungpatch.segmenters.unet import UNetSegmenter
 from lungpatch.thresholders.quantile import QuantileThresholder
 

@@ -17,7 +17,7 @@ import torch
 from skimage import io
 
 from lungpatch.containers import ChestImage
-from lungpatch.segmenters.lung_network import NETWORK_SIDE, load_lung_network
+from lungpatch.networks.lung_network import NETWORK_SIDE, load_lung_network
 from lungpatch.segmenters.threshold import ThresholdSegmenter
 from lungpatch.segmenters.unet import UNetSegmenter
 

@@ -26,14 +26,15 @@ from PIL import Image
 import lungpatch
 from lungpatch.containers import ChestImage, FloatImage, PatchBatch, PatchScores
 from lungpatch.datasets import Dataset, load_folder
-from lungpatch.datasets.folders import find_images, read_patients
+from lungpatch.datasets import read_patients
+from lungpatch.io import find_images
 from lungpatch.datasets.splits import every_second_patient, load_split
 from lungpatch.evaluation.cases import FRAME, in_frame
 from lungpatch.evaluation.outcomes import Outcome
 from lungpatch.evaluation.protocol import Evaluation, evaluate, judge
-from lungpatch.files import atomic_write
-from lungpatch.images import resize
-from lungpatch.localisation import build_anomaly_map
+from lungpatch._utils.files import atomic_write
+from lungpatch.io import resize
+from lungpatch.pipeline.localisation import build_anomaly_map
 from lungpatch.samplers.lung_crop import LungCropSampler
 from lungpatch.segmenters.unet import UNetSegmenter
 

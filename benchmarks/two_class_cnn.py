@@ -16,8 +16,8 @@ import numpy as np
 
 import lungpatch
 from lungpatch.datasets.pneumoniamnist import load_pneumoniamnist
-from lungpatch.files import write_json
-from lungpatch.progress import progress_bar
+from lungpatch._utils.files import write_json
+from lungpatch._utils.progress import progress_bar
 from lungpatch.reference.preliminary import run_preliminary
 
 

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 from sklearn.metrics import average_precision_score
 
-from lungpatch.config import build_pipeline
+from lungpatch.pipeline.configuration import build_pipeline
 from lungpatch.datasets import Dataset, load_chest_xray, load_pneumoniamnist
 from lungpatch.evaluation.metrics import auroc, bootstrap_interval
 
@@ -30,7 +30,7 @@ SIDE, LARGE_SIDE = 64, 128
 
 def detectors() -> dict[str, dict[str, Any]]:
     """Return model and scorer of each, by name."""
-    excess = {"name": "feature", "difference": "excess", "top_share": 0.3, "smoothing": 0.03}
+    excess = {"name": "feature", "difference": "excess", "top_fraction": 0.3, "smoothing": 0.03}
     distance = excess | {"difference": "distance"}
     size = {"patch_size": SIDE}
     lungs = {"extractor": {"name": "lung-encoder"}, "patch_size": LARGE_SIDE}
@@ -47,7 +47,7 @@ def detectors() -> dict[str, dict[str, Any]]:
         "atlas": {"model": {"name": "atlas"} | size, "scorer": excess},
         "Gaussian of statistics": {"model": {"name": "gaussian"} | size, "scorer": distance},
         "memory bank of statistics": {
-            "model": {"name": "memory-bank", "coreset_share": 0.05} | size,
+            "model": {"name": "memory-bank", "coreset_fraction": 0.05} | size,
             "scorer": distance,
         },
         "lesion head on statistics": {
@@ -59,7 +59,7 @@ def detectors() -> dict[str, dict[str, Any]]:
             "scorer": distance,
         },
         "memory bank of lung features": {
-            "model": {"name": "memory-bank", "coreset_share": 0.05} | lungs,
+            "model": {"name": "memory-bank", "coreset_fraction": 0.05} | lungs,
             "scorer": distance,
         },
         "lesion head on lung features": {
@@ -117,7 +117,7 @@ def run(tables: dict[str, Any], healthy: Dataset, test: Dataset) -> tuple[np.nda
     pipeline = build_pipeline(
         tables
         | {
-            "pipeline": {"working_size": side, "image_score": "mean", "validation_fraction": 0.1},
+            "pipeline": {"grid_size": side, "image_score": "mean", "validation_fraction": 0.1},
             "segmenter": {"name": "whole-image"},
             "fit_sampler": whole,
             "sampler": whole,

@@ -19,7 +19,7 @@ from typing import Any
 from PIL import Image
 
 from lungpatch.reference.paper_report import verdict_sentences
-from lungpatch.reference.settings import CLASSIFIER_IMAGES, WORKING_SIZE
+from lungpatch.reference.settings import CLASSIFIER_IMAGES, GRID_SIZE
 
 RUNS = Path(__file__).parent / "paper-run"
 WIDEST = 900
@@ -53,7 +53,7 @@ def two_class_table(result: dict[str, Any]) -> str:
     figures = result["figures"]
     test = figures["test"]
     rows = [
-        ("side of the films", WORKING_SIZE, figures["image_size"]),
+        ("side of the films", GRID_SIZE, figures["image_size"]),
         *_learnt(figures),
         ("test films", "-", test["n_images"]),
         ("accuracy", f"{figures['paper_accuracy']:.1%}", f"{test['accuracy']:.1%}"),

@@ -13,7 +13,8 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 from lungpatch import load_preset
-from lungpatch.config import build_pipeline, pipeline_settings
+from lungpatch.pipeline.configuration import build_pipeline
+from lungpatch.pipeline import pipeline_settings
 from lungpatch.datasets.phantom import phantom_cohort
 from lungpatch.evaluation.metrics import score_localisation
 
@@ -47,7 +48,7 @@ for name, tables in detectors.items():
     start = time.perf_counter()
     found[name] = list(pipeline.detect_many(case.image for case in opaque))
     scores = [
-        score_localisation(detection.own_heatmap, case.opacity)
+        score_localisation(detection.native_heatmap, case.opacity)
         for detection, case in zip(found[name], opaque, strict=True)
     ]
     print(
@@ -76,5 +77,5 @@ for column, index in zip(axes.T, shown, strict=True):
     column[0].set_title(case.kind)
     for ax, detections in zip(column[1:], found.values(), strict=True):
         detection = detections[index]
-        ax.imshow(detection.anomaly_map.colour_scale.to_rgba(detection.own_heatmap))
+        ax.imshow(detection.anomaly_map.colour_scale.to_rgba(detection.native_heatmap))
 plt.show()

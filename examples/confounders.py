@@ -60,7 +60,7 @@ after = [pipeline.detect(one.image) for one in painted]
 figure, axes = plt.subplots(1, 7, figsize=(13, 2.4), layout="constrained")
 for ax, found, title in zip(axes, [before, *after], ["nothing", *CONFOUNDER_KINDS], strict=True):
     ax.imshow(found.image.pixels, cmap="gray", vmin=0, vmax=1)
-    ax.imshow(found.anomaly_map.colour_scale.to_rgba(found.own_heatmap))
+    ax.imshow(found.anomaly_map.colour_scale.to_rgba(found.native_heatmap))
     ax.set_title(title, fontsize=9)
     ax.set_axis_off()
 plt.show()
@@ -69,5 +69,5 @@ plt.show()
 # In words and numbers: where the heat is, and how much the lungs moved.
 
 for found, title in zip([before, *after], ["nothing", *CONFOUNDER_KINDS], strict=True):
-    both, either = found.own_lungs & before.own_lungs, found.own_lungs | before.own_lungs
+    both, either = found.native_lungs & before.native_lungs, found.native_lungs | before.native_lungs
     print(f"{title}: lungs' overlap {both.sum() / either.sum():.3f}; {found.places.lines[0]}")

@@ -92,7 +92,7 @@ print(json.dumps(record, indent=2))
 
 heat = tifffile.imread(folder / "film.anomaly.tiff")
 print(heat.shape, heat.dtype, f"{np.isnan(heat).mean():.0%} not scored")
-for row0, col0, row1, col1 in detection.own_boxes[:1]:
+for row0, col0, row1, col1 in detection.native_boxes[:1]:
     height, width = image.pixel_spacing_mm
     print(f"first box: {(row1 - row0) * height:.0f} mm high, {(col1 - col0) * width:.0f} mm wide")
 

@@ -50,7 +50,7 @@ detection
 # The numbers behind it:
 
 print(detection.decision)
-print("boxes:", detection.own_boxes.tolist())
+print("boxes:", detection.native_boxes.tolist())
 print("highest heat in each:", detection.localisation.box_scores.round(2).tolist())
 
 # %%

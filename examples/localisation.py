@@ -41,7 +41,7 @@ detections = list(pipeline.detect_many(case.image for case in test))
 # as the opacity is large, which is printed beside it.
 
 opaque = [(case, found) for case, found in zip(test, detections, strict=True) if case.opacity.any()]
-scores = [score_localisation(found.own_heatmap, case.opacity) for case, found in opaque]
+scores = [score_localisation(found.native_heatmap, case.opacity) for case, found in opaque]
 
 
 def mean_with_interval(values):
@@ -65,9 +65,9 @@ figure, axes = plt.subplots(1, 5, figsize=(13, 3.2), layout="constrained")
 for ax, index in zip(axes, chosen, strict=True):
     case, found = opaque[index]
     ax.imshow(case.image.pixels, cmap="gray")
-    ax.imshow(found.anomaly_map.colour_scale.to_rgba(found.own_heatmap))
+    ax.imshow(found.anomaly_map.colour_scale.to_rgba(found.native_heatmap))
     ax.contour(case.opacity, [0.5], colors="yellow", linewidths=1)
-    row, column = np.unravel_index(np.nanargmax(found.own_heatmap), found.own_heatmap.shape)
+    row, column = np.unravel_index(np.nanargmax(found.native_heatmap), found.native_heatmap.shape)
     ax.plot(column, row, "c+", markersize=12, markeredgewidth=2)
     ax.set_title(f"{case.kind}: {scores[index].pixel_auroc:.2f}")
     ax.set_axis_off()

@@ -13,9 +13,9 @@ import torch
 from lungpatch.containers import LungMask
 from lungpatch.datasets.phantom import phantom_cohort
 from lungpatch.models.autoencoder import Autoencoder
-from lungpatch.models.diagnostics import identity_collapse
-from lungpatch.models.losses import dice, squared_dice
-from lungpatch.patch_store import PatchStore
+from lungpatch.models.diagnostics import identity_shortcut
+from lungpatch.networks.losses import dice, squared_dice
+from lungpatch.pipeline.patch_store import PatchStore
 from lungpatch.samplers.grid import GridSampler
 
 # %%
@@ -58,9 +58,9 @@ with PatchStore(32) as training, PatchStore(32) as unseen:
     for name in ("dice", "squared-dice", "l1"):
         model = Autoencoder(base_channels=8, loss=name, epochs=10, learning_rate=3e-3)
         model.fit(training, rng=np.random.default_rng(0))
-        collapse = identity_collapse(model, unseen, rng=np.random.default_rng(1))
-        reconstructions[name] = model.reconstruct(batches[-1]), collapse
-        print(f"{name:>13}: {collapse}")
+        shortcut = identity_shortcut(model, unseen, rng=np.random.default_rng(1))
+        reconstructions[name] = model.reconstruct(batches[-1]), shortcut
+        print(f"{name:>13}: {shortcut}")
 
 # %%
 # Input above, outputs below. With the printed loss every output is white, and the "error" of a
@@ -82,16 +82,16 @@ plt.show()
 # %%
 # Does it copy?
 # -------------
-# *Identity collapse* puts a number on the method's weakness: synthetic opacities are painted into
+# *Identity shortcut* puts a number on the method's weakness: synthetic opacities are painted into
 # healthy patches. 0: the model restores the healthy lung below; 1: it copies what it is given.
 # A model that draws all patches alike, as with the printed loss, can have any value; its error on
 # healthy patches gives it away.
 
 figure, axes = plt.subplots(1, 2, figsize=(11, 3), layout="constrained")
 names = list(reconstructions)
-axes[0].barh(names, [collapse.collapse for _, collapse in reconstructions.values()])
+axes[0].barh(names, [shortcut.shortcut for _, shortcut in reconstructions.values()])
 axes[0].axvline(1, color="0.5", ls="--")
-axes[0].set_title("identity collapse (1: copies)")
-axes[1].barh(names, [collapse.healthy_error for _, collapse in reconstructions.values()])
+axes[0].set_title("identity shortcut (1: copies)")
+axes[1].barh(names, [shortcut.normal_error for _, shortcut in reconstructions.values()])
 axes[1].set_title("error on healthy patches, grey levels")
 plt.show()

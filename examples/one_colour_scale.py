@@ -41,7 +41,7 @@ print(scale)
 
 figure, axes = plt.subplots(2, len(films), figsize=(13, 4.9), layout="constrained")
 for (own, shared), case, found in zip(axes.T, films, detections, strict=True):
-    heat = found.own_heatmap
+    heat = found.native_heatmap
     for ax in (own, shared):
         ax.imshow(case.image.pixels, cmap="gray")
         ax.set(xticks=[], yticks=[])

@@ -80,7 +80,7 @@ figure, axes = plt.subplots(2, 4, figsize=(12, 6), layout="constrained")
 for row, (name, detections) in zip(axes, found.items(), strict=True):
     for ax, case, detection in zip(row, cases[24:], detections, strict=True):
         ax.imshow(case.image.pixels, cmap="gray")
-        ax.imshow(detection.anomaly_map.colour_scale.to_rgba(detection.own_heatmap))
+        ax.imshow(detection.anomaly_map.colour_scale.to_rgba(detection.native_heatmap))
         ax.contour(case.opacity, [0.5], colors="yellow", linewidths=0.8)
         ax.set(xticks=[], yticks=[], title=case.kind)
     row[0].set_ylabel(name)

@@ -54,7 +54,7 @@ print(json.dumps(description, indent=1)[:900], "...")
 film = phantom_chest(31, size=256, opacity="patchy", patient="patchy").image
 loaded = lungpatch.load_pipeline(saved)
 before, after = pipeline.detect(film), loaded.detect(film)
-difference = np.nanmax(np.abs(before.own_heatmap - after.own_heatmap))
+difference = np.nanmax(np.abs(before.native_heatmap - after.native_heatmap))
 print("largest difference of the two maps:", difference)
 
 figure, axes = plt.subplots(2, 3, figsize=(12, 7.6), layout="constrained")

@@ -64,7 +64,7 @@ for column, index in zip(axes.T, shown, strict=True):
     for ax, name in zip(column[1:], scorers, strict=True):
         found = results[name][index]
         ax.imshow(case.image.pixels, cmap="gray")
-        ax.imshow(found.anomaly_map.colour_scale.to_rgba(found.own_heatmap))
+        ax.imshow(found.anomaly_map.colour_scale.to_rgba(found.native_heatmap))
 for ax, name in zip(axes[:, 0], ("truth", *scorers), strict=True):
     ax.set_ylabel(name)
 for ax in axes.ravel():
@@ -77,7 +77,7 @@ plt.show()
 
 for name, detections in results.items():
     scores = [
-        score_localisation(found.own_heatmap, case.opacity)
+        score_localisation(found.native_heatmap, case.opacity)
         for found, case in zip(detections, opaque, strict=True)
     ]
     print(

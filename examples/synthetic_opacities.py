@@ -50,7 +50,7 @@ healthy = phantom_chest(12, size=256)
 other = phantom_chest(13, size=256)
 figure, axes = plt.subplots(2, len(RECIPES), figsize=(13, 3.6), layout="constrained")
 for column, recipe in zip(axes.T, RECIPES, strict=True):
-    painter = LesionSynthesiser(recipes=(recipe,), healthy_share=0.0, max_lesions=1)
+    painter = LesionSynthesiser(recipes=(recipe,), normal_fraction=0.0, max_lesions=1)
     rng = np.random.default_rng(1)
     lesion = painter.paint(healthy.image.pixels, healthy.lungs, rng, other=other.image.pixels)
     column[0].imshow(lesion.pixels, cmap="gray", vmin=0, vmax=1)

@@ -11,14 +11,14 @@ import pytest
 import torch
 
 import lungpatch
-from lungpatch.config import build_pipeline
+from lungpatch.pipeline.configuration import build_pipeline
 from lungpatch.datasets.phantom import phantom_cohort, save_cohort
 
 # On a busy machine threads that wait for each other make small networks a hundred times slower.
 torch.set_num_threads(1)
 
 FAST_TABLES = {
-    "pipeline": {"working_size": 128, "seed": 1},
+    "pipeline": {"grid_size": 128, "seed": 1},
     "segmenter": {"name": "threshold"},
     "fit_sampler": {"name": "grid", "patch_size": 16, "stride": 12, "min_lung_fraction": 1.0},
     "sampler": {"name": "grid", "patch_size": 16, "stride": 12, "min_lung_fraction": 0.5},

@@ -3,7 +3,7 @@
 import pytest
 
 import lungpatch
-from lungpatch.patch_store import PatchStore
+from lungpatch.pipeline.patch_store import PatchStore
 from lungpatch.plugins.hookspecs import KINDS
 from lungpatch.protocols import (
     PatchSampler,

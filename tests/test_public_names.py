@@ -25,23 +25,23 @@ INTERNAL = {
     "lungpatch.cli": "docs/command-line.md documents the commands",
     "lungpatch.datasets.tables": "shared by the loaders",
     "lungpatch.features.network_extractor": SHARED,
-    "lungpatch.features.ready": SHARED,
-    "lungpatch.models.compact_unet": SHARED,
+    "lungpatch.features.fixed": SHARED,
+    "lungpatch.networks.compact_unet": SHARED,
     "lungpatch.models.convolutional": SHARED,
     "lungpatch.models.feature_model": SHARED,
-    "lungpatch.models.film_augmentation": SHARED,
-    "lungpatch.models.lesion_painting": SHARED,
-    "lungpatch.models.lesion_trained": SHARED,
-    "lungpatch.models.network_model": SHARED,
-    "lungpatch.models.state_checks": SHARED,
-    "lungpatch.models.torch_adapter": SHARED,
+    "lungpatch.networks.image_augmentation": SHARED,
+    "lungpatch.networks.lesion_painting": SHARED,
+    "lungpatch.networks.lesion_trained": SHARED,
+    "lungpatch.networks.network_model": SHARED,
+    "lungpatch._utils.states": SHARED,
+    "lungpatch.networks.torch_adapter": SHARED,
     "lungpatch.plugins.builtins": "our own plugin; lungpatch plugins lists what it registers",
     "lungpatch.plugins.settings": "used by the registry alone",
     "lungpatch.reference.cohort": A_STAGE,
-    "lungpatch.reference.films": A_STAGE,
-    "lungpatch.reference.learning": A_STAGE,
+    "lungpatch.reference.images": A_STAGE,
+    "lungpatch.reference.training": A_STAGE,
     "lungpatch.reference.loss_study": A_STAGE,
-    "lungpatch.reference.paper_pictures": A_STAGE,
+    "lungpatch.reference.paper_renderings": A_STAGE,
     "lungpatch.reference.paper_report": A_STAGE,
     "lungpatch.reference.patch_table": A_STAGE,
     "lungpatch.reference.preliminary": A_STAGE,
@@ -49,7 +49,7 @@ INTERNAL = {
     "lungpatch.reference.stages": A_STAGE,
     "lungpatch.samplers.cutting": SHARED,
     "lungpatch.scorers.region": SHARED,
-    "lungpatch.segmenters.lung_network": "the network of the segmenter unet, for training/",
+    "lungpatch.networks.lung_network": "the network of the segmenter unet, for training/",
     "lungpatch.testing.batch_checks": SHARED,
     "lungpatch.testing.common_checks": ONE_CHECK_A_FUNCTION,
     "lungpatch.testing.comparing": SHARED,
@@ -203,7 +203,7 @@ def test_all_are_named_in_a_test():
 def test_every_command_is_in_the_page_of_commands():
     from typer.main import get_command
 
-    from lungpatch.cli import app
+    from lungpatch.cli.commands import app
 
     page = (DOCS / "command-line.md").read_text(encoding="utf-8")
     commands = set(get_command(app).commands)

@@ -35,7 +35,7 @@ def quick_pipeline(**settings):
         model=PCA(patch_size=32, n_components=1),
         scorer=SADScorer(),
         thresholder=QuantileThresholder(q=0.9),
-        working_size=32,
+        grid_size=32,
         **settings,
     )
 

@@ -48,7 +48,7 @@ def found_in(folder: Path) -> list[float]:
 
 
 scorers: list[Scorer] = [SADScorer(), MeanScorer()]
-heat = lungpatch.load_pipeline("mine.lungpatch").detect("a.png").own_heatmap
+heat = lungpatch.load_pipeline("mine.lungpatch").detect("a.png").native_heatmap
 hottest: float = float(np.nanmax(heat))
 """
 

@@ -25,10 +25,10 @@ from torch import Tensor
 from torch.nn import functional as F  # noqa: N812 - torch's own convention
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from lungpatch.devices import choose_device
-from lungpatch.models.compact_unet import resize, standardise
-from lungpatch.models.torch_adapter import mixed_precision
-from lungpatch.segmenters.lung_network import NETWORK_SIDE, LungNetwork, network_input
+from lungpatch._utils.devices import choose_device
+from lungpatch.networks.compact_unet import resize, standardise
+from lungpatch.networks.torch_adapter import mixed_precision
+from lungpatch.networks.lung_network import NETWORK_SIDE, LungNetwork, network_input
 from lungpatch.segmenters.unet import lungs_from_logits
 
 BATCH = 8

@@ -14,7 +14,8 @@ import argparse
 from pathlib import Path
 
 import lungpatch
-from lungpatch.datasets.folders import find_images, read_patients
+from lungpatch.datasets import read_patients
+from lungpatch.io import find_images
 from lungpatch.datasets.splits import every_second_patient
 
 NAMES = ("default", "paper")

@@ -53,7 +53,7 @@ class InvalidMaskError(LungpatchError, ValueError):
 
     Examples
     --------
-    >>> from lungpatch.lung_coordinates import split_lungs
+    >>> from lungpatch.containers.lung_coordinates import split_lungs
     >>> split_lungs([[1, 0]])
     Traceback (most recent call last):
     ...

@@ -76,7 +76,7 @@ class PatchSource(Protocol):
 
     Examples
     --------
-    >>> from lungpatch.patch_store import PatchStore
+    >>> from lungpatch.pipeline.patch_store import PatchStore
     >>> with PatchStore(32) as source:
     ...     len(source), source.patch_size, list(source.batches(8))
     (0, 32, [])
@@ -207,6 +207,11 @@ class Thresholder(Protocol):
     """
 
     uses_labels: ClassVar[bool]
+
+    @property
+    def min_scores(self) -> int:
+        """Minimum number of scores that ``fit`` needs."""
+        ...
 
     @property
     def threshold_(self) -> float:

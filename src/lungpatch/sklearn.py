@@ -15,9 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 import lungpatch
-from lungpatch.containers import ChestImage, Failure
+from lungpatch.containers import ChestImage
 from lungpatch.errors import ConfigurationError, InvalidImageError, MissingExtraError
-from lungpatch.pipeline import Pipeline
+from lungpatch.pipeline import Failure, Pipeline
 
 try:
     from sklearn.base import BaseEstimator, OutlierMixin

@@ -17,7 +17,7 @@ from lungpatch.datasets.confounders import (
     PaintedConfounder,
     paint_confounder,
 )
-from lungpatch.datasets.folders import find_images
+from lungpatch.io.folders import find_images
 from lungpatch.datasets.phantom import phantom_chest
 from lungpatch.errors import ConfigurationError, InvalidMaskError
 from lungpatch.segmenters.unet import UNetSegmenter
@@ -161,14 +161,14 @@ def test_heat_changes_near_the_object_only_and_never_leaves_the_lungs(fitted, ki
     pipeline.segmenter = KnownLungs(lungs=chest.lungs)
     painted = paint(kind, seed, image=chest.image, lungs=chest.lungs)
     before, after = pipeline.detect(chest.image), pipeline.detect(painted.image)
-    assert np.isnan(after.own_heatmap[~chest.lungs]).all()
-    for row0, col0, row1, col1 in after.own_boxes:
+    assert np.isnan(after.native_heatmap[~chest.lungs]).all()
+    for row0, col0, row1, col1 in after.native_boxes:
         assert chest.lungs[row0:row1, col0:col1].any()
     assert not (after.localisation.pred_mask & ~chest.lungs).any()
     # A pixel shares patches of 16 x 16 pixels with pixels at most 15 rows and columns away.
     reach = ndimage.maximum_filter(painted.mask, size=2 * 15 + 1)
     assert kind in OVER_LUNGS or (chest.lungs & ~reach).any()
-    np.testing.assert_array_equal(before.own_heatmap[~reach], after.own_heatmap[~reach])
+    np.testing.assert_array_equal(before.native_heatmap[~reach], after.native_heatmap[~reach])
     assert (painted.image.pixels != chest.image.pixels).any()
 
 

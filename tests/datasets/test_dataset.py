@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lungpatch import ChestImage
-from lungpatch.config import build_pipeline
-from lungpatch.containers import Failure
+from lungpatch.pipeline.configuration import build_pipeline
+from lungpatch.pipeline import Failure
 from lungpatch.datasets.dataset import Dataset
 from lungpatch.datasets.labelled_folder import load_folder
 from lungpatch.errors import ConfigurationError, InsufficientDataError, MissingInputError

@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from lungpatch.datasets.folders import find_images, read_patients
+from lungpatch.datasets import read_patients
+from lungpatch.io import find_images
 from lungpatch.datasets.splits import Split, every_second_patient, load_split, pixels_digest
 from lungpatch.errors import ConfigurationError, MissingInputError
 

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from lungpatch.evaluation.froc import (
-    LEAST_AREA,
+    MIN_AREA,
     BoxCounts,
     boxes_above,
     count_boxes,
@@ -22,11 +22,11 @@ def test_iou_by_hand():
 
 def test_specks_are_no_finding(no_heat):
     heat = no_heat()
-    heat[0, : LEAST_AREA - 1] = 1.0
-    heat[10, :LEAST_AREA] = 1.0
+    heat[0, : MIN_AREA - 1] = 1.0
+    heat[10, :MIN_AREA] = 1.0
     heat[10, 7] = 3.0
     boxes, peaks = boxes_above(heat, 0.5)
-    assert boxes.tolist() == [[10, 0, 11, LEAST_AREA]]
+    assert boxes.tolist() == [[10, 0, 11, MIN_AREA]]
     assert peaks.tolist() == [[10, 7]]
 
 

@@ -32,7 +32,7 @@ from lungpatch.evaluation.protocol import (
 )
 from lungpatch.evaluation.report import markdown, record, write_report
 from lungpatch.evaluation.sheets import N_SHOWN, best_and_worst, draw_case, draw_sheet
-from lungpatch.plotting import plot_froc, plot_roc, plot_scores_by_kind
+from lungpatch.evaluation.figures import plot_froc, plot_roc, plot_scores_by_kind
 from lungpatch.segmenters.threshold import ThresholdSegmenter
 
 

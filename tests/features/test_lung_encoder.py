@@ -9,8 +9,8 @@ from torch.nn import functional
 from lungpatch.containers import PatchBatch
 from lungpatch.errors import ConfigurationError
 from lungpatch.features.lung_encoder import LungEncoder
-from lungpatch.models.compact_unet import standardise
-from lungpatch.segmenters.lung_network import load_lung_network
+from lungpatch.networks.compact_unet import standardise
+from lungpatch.networks.lung_network import load_lung_network
 
 
 def crops(count=3, side=64):

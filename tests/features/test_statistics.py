@@ -7,7 +7,7 @@ from hypothesis.extra import numpy as hnp
 
 from lungpatch.containers import PatchBatch
 from lungpatch.errors import ConfigurationError
-from lungpatch.features.places import known_places, mean_over_places, nearest_known
+from lungpatch.containers.cells import known_cells, mean_over_cells, nearest_known
 from lungpatch.features.statistics import StatisticsExtractor
 from lungpatch.plugins.registry import Registry
 
@@ -100,7 +100,7 @@ def test_refused_settings(wrong):
 @settings(max_examples=60, deadline=None)
 def test_means_over_places_weigh_every_pixel_once(maps, data):
     shape = tuple(data.draw(st.integers(1, side)) for side in maps.shape[1:])
-    found = mean_over_places(maps, shape)
+    found = mean_over_cells(maps, shape)
     assert found.shape == (len(maps), *shape)
     rows = np.array(
         [
@@ -140,4 +140,4 @@ def test_nearest_known_place_is_the_nearest(known):
 def test_known_places_are_lung_often_enough():
     lung = np.zeros((8, 1, 4), bool)
     lung[:, 0, 0] = lung[:2, 0, 1] = lung[:1, 0, 2] = True
-    assert known_places(lung).tolist() == [[True, True, False, False]]
+    assert known_cells(lung).tolist() == [[True, True, False, False]]

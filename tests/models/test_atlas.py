@@ -6,10 +6,10 @@ import pytest
 
 from lungpatch.containers import PatchBatch, TrainingHistory
 from lungpatch.errors import ConfigurationError
-from lungpatch.features.ready import ReadyExtractor
+from lungpatch.features.fixed import FixedExtractor
 from lungpatch.features.statistics import StatisticsExtractor
 from lungpatch.models.atlas import AtlasModel
-from lungpatch.patch_store import PatchStore
+from lungpatch.pipeline.patch_store import PatchStore
 from lungpatch.scorers.feature import FeatureScorer
 
 SIDE = 4
@@ -90,7 +90,7 @@ def test_states_that_cannot_be(change):
 
 
 @attrs.define(kw_only=True, eq=False)
-class Learner(ReadyExtractor):
+class Learner(FixedExtractor):
     """Learns the mean grey in two epochs, and takes it off."""
 
     stop: str = "finished"
@@ -127,7 +127,7 @@ def test_an_extractor_that_learns_is_fitted_first_and_saved():
             on_epoch=lambda *call: calls.append(call[:2]),
         )
     assert calls == [(1, 3), (2, 3), (3, 3)]
-    assert [set(figures) for figures in history.epochs] == [{"loss"}, {"loss"}, {"known_places"}]
+    assert [set(figures) for figures in history.epochs] == [{"loss"}, {"loss"}, {"known_cells"}]
     assert history.best_epoch == 2
     state = model.state()
     assert state["extractor.mean"] == pytest.approx(healthy.pixels.mean())

@@ -8,10 +8,10 @@ from lungpatch.containers import PatchBatch
 from lungpatch.errors import ConfigurationError, InsufficientDataError, NotFittedError
 from lungpatch.models.autoencoder import Autoencoder
 from lungpatch.models.convolutional import PatchNetwork
-from lungpatch.models.losses import LOSSES
-from lungpatch.models.network_model import CPU_CHUNK_PIXELS
+from lungpatch.networks.losses import LOSSES
+from lungpatch.networks.network_model import CPU_CHUNK_PIXELS
 from lungpatch.models.unet import UNet
-from lungpatch.patch_store import PatchStore
+from lungpatch.pipeline.patch_store import PatchStore
 from lungpatch.protocols import ReconstructionModel
 
 KINDS = (UNet, Autoencoder)

@@ -5,8 +5,8 @@ import pytest
 
 from lungpatch.containers import PatchBatch, Reconstruction
 from lungpatch.errors import InsufficientDataError
-from lungpatch.models.diagnostics import IdentityCollapse, identity_collapse
-from lungpatch.patch_store import PatchStore
+from lungpatch.models.diagnostics import IdentityShortcut, identity_shortcut
+from lungpatch.pipeline.patch_store import PatchStore
 
 LEVELS = np.linspace(0.1, 0.6, 40, dtype=np.float32)
 
@@ -53,19 +53,19 @@ def _oracle(source):
 
 
 def _run(model, source, **options):
-    return identity_collapse(model, source, rng=np.random.default_rng(1), **options)
+    return identity_shortcut(model, source, rng=np.random.default_rng(1), **options)
 
 
 def test_a_copying_model_has_exactly_1(source):
     result = _run(_Model(lambda patches: patches.pixels), source)
-    assert result.collapse == 1
-    assert result.healthy_error == result.opacity_error == 0
+    assert result.shortcut == 1
+    assert result.normal_error == result.opacity_error == 0
     assert result.n_patches == 40
 
 
 def test_an_oracle_has_0(source):
     result = _run(_oracle(source), source)
-    assert result.collapse == pytest.approx(0, abs=1e-12)
+    assert result.shortcut == pytest.approx(0, abs=1e-12)
     assert result.opacity_error == pytest.approx(result.copy_error)
     assert 10 < result.copy_error < 255
 
@@ -73,23 +73,23 @@ def test_an_oracle_has_0(source):
 def test_halfway_between_the_two_has_a_half(source):
     oracle = _oracle(source)
     half = _Model(lambda p: (oracle.reconstruct(p).expected[:, 0] + p.pixels) / 2)
-    assert _run(half, source).collapse == pytest.approx(0.5, abs=1e-5)
+    assert _run(half, source).shortcut == pytest.approx(0.5, abs=1e-5)
 
 
 def test_an_always_white_output_is_above_1(source):
     # All that an opacity brightens comes nearer to white.
     result = _run(_Model(lambda patches: np.ones_like(patches.pixels)), source)
-    assert result.collapse == pytest.approx(2, abs=1e-5)
-    assert result.healthy_error > 100
+    assert result.shortcut == pytest.approx(2, abs=1e-5)
+    assert result.normal_error > 100
 
 
 def test_errors_are_grey_levels(source):
     off = _Model(lambda patches: patches.pixels + 5 / 255)
     result = _run(off, source)
-    assert result.healthy_error == pytest.approx(5, abs=1e-3)
-    assert result.healthy_error_there == pytest.approx(5, abs=1e-3)
+    assert result.normal_error == pytest.approx(5, abs=1e-3)
+    assert result.normal_error_there == pytest.approx(5, abs=1e-3)
     assert result.opacity_error == pytest.approx(5, abs=1e-3)
-    assert result.collapse == pytest.approx(1, abs=1e-3)
+    assert result.shortcut == pytest.approx(1, abs=1e-3)
 
 
 def test_same_seed_same_figures_whatever_the_model(source):
@@ -147,13 +147,13 @@ def test_nothing_to_paint_on_is_an_error():
 
 
 def test_figures_are_ready_for_json():
-    result = IdentityCollapse(
-        healthy_error=1.0,
-        healthy_error_there=2.0,
+    result = IdentityShortcut(
+        normal_error=1.0,
+        normal_error_there=2.0,
         opacity_error=4.0,
         copy_error=40.0,
         n_patches=3,
     )
     figures = json.loads(json.dumps(result.to_dict()))
-    assert figures["collapse"] == result.collapse == pytest.approx(0.95)
+    assert figures["shortcut"] == result.shortcut == pytest.approx(0.95)
     assert figures["copy_error"] == 40

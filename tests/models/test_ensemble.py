@@ -6,7 +6,7 @@ from lungpatch.errors import ConfigurationError, NotFittedError
 from lungpatch.models.autoencoder import Autoencoder
 from lungpatch.models.ensemble import EnsembleModel, Member
 from lungpatch.models.pca import PCA
-from lungpatch.patch_store import PatchStore
+from lungpatch.pipeline.patch_store import PatchStore
 from lungpatch.scorers.sad import SADScorer
 from lungpatch.scorers.ssim import SSIMScorer
 

@@ -10,9 +10,9 @@ from sklearn.covariance import oas
 
 from lungpatch.containers import PatchBatch
 from lungpatch.errors import ConfigurationError
-from lungpatch.features.ready import ReadyExtractor
+from lungpatch.features.fixed import FixedExtractor
 from lungpatch.models.gaussian import GaussianModel, shrunk_covariance
-from lungpatch.patch_store import PatchStore
+from lungpatch.pipeline.patch_store import PatchStore
 from lungpatch.plugins.registry import Registry
 
 SIDE = 8
@@ -20,7 +20,7 @@ GRID = 4
 
 
 @attrs.define(kw_only=True, eq=False)
-class Blocks(ReadyExtractor):
+class Blocks(FixedExtractor):
     """The four pixels of each of 4 x 4 places, on very different scales, and a constant."""
 
     def extract(self, patches):
@@ -115,7 +115,7 @@ def test_places_that_are_seldom_lung_take_the_nearest_gaussian():
     lung[0] = True
     healthy = batch_of(8, 1, lung)
     model, history = fitted(healthy)
-    assert history.epochs[-1]["known_places"] == 2 * GRID
+    assert history.epochs[-1]["known_cells"] == 2 * GRID
     flat = batch_of(1, 2)
     pixels = flat.pixels.copy()
     pixels[0, 2:4, 6:8] = pixels[0, 2:4, 2:4]

@@ -10,7 +10,7 @@ from lungpatch.errors import InsufficientDataError
 from lungpatch.features.lesion_encoder import LesionEncoder
 from lungpatch.features.statistics import StatisticsExtractor
 from lungpatch.models.lesion_head import LesionHeadModel, logistic_regression
-from lungpatch.patch_store import PatchStore
+from lungpatch.pipeline.patch_store import PatchStore
 from lungpatch.protocols import FeatureExtractor
 from lungpatch.testing.samples import phantom_source
 
@@ -74,7 +74,7 @@ def test_it_sees_a_bright_patch_that_it_was_not_shown():
 
 def test_it_takes_a_trained_extractor():
     encoder = LesionEncoder(
-        patch_size=32, channels=(2, 2, 2, 2, 2), places=4, epochs=1, device="cpu"
+        patch_size=32, channels=(2, 2, 2, 2, 2), grid=4, epochs=1, device="cpu"
     )
     assert isinstance(encoder, FeatureExtractor)
     model = LesionHeadModel(patch_size=32, extractor=encoder, passes=1)

@@ -9,10 +9,10 @@ from lungpatch.containers import ChestImage, LungMask, PatchBatch
 from lungpatch.datasets.phantom import phantom_chest
 from lungpatch.errors import ConfigurationError, NotFittedError
 from lungpatch.evaluation.metrics import auroc
-from lungpatch.models.lesion_painting import lesion_painter
+from lungpatch.networks.lesion_painting import lesion_painter
 from lungpatch.models.repair import RepairModel
 from lungpatch.models.synthetic_lesion import SyntheticLesionModel, lesion_loss
-from lungpatch.patch_store import PatchStore
+from lungpatch.pipeline.patch_store import PatchStore
 from lungpatch.samplers.lung_crop import LungCropSampler
 from lungpatch.synthesis import LesionSynthesiser
 

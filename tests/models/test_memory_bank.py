@@ -11,9 +11,9 @@ from sklearn.neighbors import NearestNeighbors
 
 from lungpatch.containers import PatchBatch
 from lungpatch.errors import ConfigurationError, InsufficientDataError
-from lungpatch.features.ready import ReadyExtractor
+from lungpatch.features.fixed import FixedExtractor
 from lungpatch.models.memory_bank import MemoryBankModel, coreset
-from lungpatch.patch_store import PatchStore
+from lungpatch.pipeline.patch_store import PatchStore
 from lungpatch.plugins.registry import Registry
 from lungpatch.scorers.feature import FeatureScorer
 
@@ -22,7 +22,7 @@ GRID = 6
 
 
 @attrs.define(kw_only=True, eq=False)
-class Blocks(ReadyExtractor):
+class Blocks(FixedExtractor):
     """The four pixels of each of 6 x 6 places, on very different scales."""
 
     def extract(self, patches):
@@ -44,7 +44,7 @@ def batch_of(count, seed, lung=None):
 
 def fitted(batch, **settings):
     model = MemoryBankModel(
-        patch_size=SIDE, extractor=Blocks(), **{"neighbourhood": 1, "coreset_share": 1.0} | settings
+        patch_size=SIDE, extractor=Blocks(), **{"neighbourhood": 1, "coreset_fraction": 1.0} | settings
     )
     with PatchStore(SIDE) as store:
         store.add(batch)
@@ -96,7 +96,7 @@ def test_local_search_is_that_of_scikit_learn_among_nearby_places(radius, reach)
 def test_the_scorers_distance_is_that_to_the_nearest():
     healthy, tested = batch_of(3, 1), batch_of(2, 2)
     model = fitted(healthy)
-    scores = FeatureScorer(top_share=1e-6).score(tested, model.reconstruct(tested))
+    scores = FeatureScorer(top_fraction=1e-6).score(tested, model.reconstruct(tested))
     highest = distances_of(model, tested).max(axis=(1, 2))
     # The scorer interpolates between places, which takes a little off the peaks.
     assert (scores.values <= highest * (1 + 1e-6)).all()
@@ -150,7 +150,7 @@ def test_no_lung_at_all():
 
 @pytest.mark.parametrize("search", ["local", "global"])
 def test_a_tenth_is_kept(search):
-    model = fitted(batch_of(20, 1), search=search, coreset_share=0.1)
+    model = fitted(batch_of(20, 1), search=search, coreset_fraction=0.1)
     assert len(model.state()["bank"]) == 2 * GRID * GRID
     if search == "local":
         assert (np.bincount(model.state()["places"]) == 2).all()
@@ -190,7 +190,7 @@ def test_states_that_cannot_be(change):
     "wrong",
     [
         {"neighbourhood": 2},
-        {"coreset_share": 0.0},
+        {"coreset_fraction": 0.0},
         {"radius": 1.5},
         {"search": "near"},
         {"patch_size": 0},

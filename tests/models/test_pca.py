@@ -6,7 +6,7 @@ from sklearn import decomposition
 from lungpatch.containers import PatchBatch
 from lungpatch.errors import ConfigurationError, InsufficientDataError, NotFittedError
 from lungpatch.models.pca import PCA
-from lungpatch.patch_store import PatchStore
+from lungpatch.pipeline.patch_store import PatchStore
 from lungpatch.protocols import ReconstructionModel
 
 

@@ -7,7 +7,8 @@ import attrs
 import pytest
 
 import lungpatch
-from lungpatch.config import build_pipeline, load_config, pipeline_settings
+from lungpatch.pipeline.configuration import build_pipeline, load_config
+from lungpatch.pipeline import pipeline_settings
 from lungpatch.errors import ConfigurationError, LungpatchError, SavedPipelineError
 from lungpatch.features.statistics import StatisticsExtractor
 from lungpatch.models.ensemble import EnsembleModel, Member
@@ -175,8 +176,8 @@ def test_a_file_changes_a_nested_setting(tmp_path, monkeypatch):
     preset = tmp_path / "base.toml"
     preset.write_text('[scorer]\nname = "sum"\ngain = 2.0\n[scorer.inner]\nname = "sad"\n')
     base = {"scorer": {"name": "sum", "gain": 2.0, "inner": {"name": "sad", "region": "patch"}}}
-    paper = lungpatch.config.pipeline_settings(lungpatch.load_preset("paper"))
-    monkeypatch.setattr(lungpatch.config, "_preset_tables", lambda name: paper | base)
+    paper = lungpatch.pipeline.configuration.pipeline_settings(lungpatch.load_preset("paper"))
+    monkeypatch.setattr(lungpatch.pipeline.configuration, "_preset_tables", lambda name: paper | base)
     path = tmp_path / "mine.toml"
     with temporary_plugin(lungpatch_register):
         path.write_text('preset = "paper"\n[scorer.inner]\nreduction = "sum"\n')

@@ -9,7 +9,7 @@ import pytest
 from matplotlib import pyplot
 
 from lungpatch import cli
-from lungpatch.reference.paper_pictures import draw_figures
+from lungpatch.reference.paper_renderings import draw_figures
 from lungpatch.reference.paper_report import CAPTIONS, verdict_sentences
 from lungpatch.reference.reproduction import Reproduction, reproduce, run_stages
 from lungpatch.reference.settings import NORMAL_PATCHES, ReproductionSettings

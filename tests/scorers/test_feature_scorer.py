@@ -29,7 +29,7 @@ def reconstruction(target, expected=None):
 def test_distance_is_the_norm_over_channels():
     target = np.zeros((2, 4, 4))
     target[:, 1, 2] = 3.0, -4.0
-    scores = FeatureScorer(top_share=1 / 16).score(batch(4), reconstruction(target))
+    scores = FeatureScorer(top_fraction=1 / 16).score(batch(4), reconstruction(target))
     assert scores.values.tolist() == [5.0]
     assert scores.error_maps[0, 1, 2] == 5.0
 
@@ -37,7 +37,7 @@ def test_distance_is_the_norm_over_channels():
 def test_excess_keeps_its_sign():
     target = np.zeros((2, 4, 4))
     target[:, 0, 0], target[:, 3, 3] = (2.0, 4.0), (-2.0, -4.0)
-    scores = FeatureScorer(difference="excess", top_share=1.0).score(
+    scores = FeatureScorer(difference="excess", top_fraction=1.0).score(
         batch(4), reconstruction(target)
     )
     assert scores.error_maps[0, 0, 0] == 3.0
@@ -57,7 +57,7 @@ def test_only_lung_counts():
     lung[0, :2] = True
     target = np.zeros((1, 4, 4))
     target[0, 0, 0], target[0, 3, 3] = 1.0, 100.0
-    scores = FeatureScorer(top_share=1 / 8).score(batch(4, lung), reconstruction(target))
+    scores = FeatureScorer(top_fraction=1 / 8).score(batch(4, lung), reconstruction(target))
     assert scores.values.tolist() == [1.0]
 
 
@@ -65,7 +65,7 @@ def test_smoothing_does_not_leak_in_from_outside():
     lung = np.zeros((1, 16, 16), bool)
     lung[0, :8] = True
     target = np.where(lung, 1.0, 1000.0)
-    scores = FeatureScorer(difference="excess", smoothing=0.2, top_share=1.0).score(
+    scores = FeatureScorer(difference="excess", smoothing=0.2, top_fraction=1.0).score(
         batch(16, lung), reconstruction(target)
     )
     np.testing.assert_allclose(scores.error_maps[lung], 1.0, rtol=1e-6)
@@ -81,7 +81,7 @@ def test_smoothing_is_a_gaussian():
     np.testing.assert_allclose(scores.error_maps[0][middle], expected, rtol=1e-4)
 
 
-@pytest.mark.parametrize("setting", [{"top_share": 0.0}, {"smoothing": -1.0}, {"difference": "x"}])
+@pytest.mark.parametrize("setting", [{"top_fraction": 0.0}, {"smoothing": -1.0}, {"difference": "x"}])
 def test_wrong_settings_are_refused(setting):
     with pytest.raises(ValueError, match=next(iter(setting))):
         FeatureScorer(**setting)

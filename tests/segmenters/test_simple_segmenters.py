@@ -10,7 +10,7 @@ from scipy import ndimage
 
 from lungpatch.containers import ChestImage
 from lungpatch.errors import InvalidMaskError, MissingInputError
-from lungpatch.images import read_image, read_mask, resize
+from lungpatch.io import read_image, read_mask, resize
 from lungpatch.segmenters.mask_folder import MaskFolderSegmenter
 from lungpatch.segmenters.threshold import ThresholdSegmenter
 from lungpatch.segmenters.whole_image import WholeImageSegmenter

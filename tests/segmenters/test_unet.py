@@ -18,7 +18,7 @@ from skimage.measure import euler_number
 from lungpatch.containers import ChestImage
 from lungpatch.datasets.phantom import phantom_chest
 from lungpatch.errors import LungpatchError
-from lungpatch.segmenters.lung_network import LungNetwork, check_weights
+from lungpatch.networks.lung_network import LungNetwork, check_weights
 from lungpatch.segmenters.unet import (
     UNetSegmenter,
     euler_numbers,

@@ -22,7 +22,7 @@ def test_recipes_are_all_opacities_and_pastes():
 
 @pytest.mark.parametrize("recipe", RECIPES)
 def test_each_recipe_changes_what_it_marks(chests, recipe):
-    synthesiser = LesionSynthesiser(recipes=(recipe,), healthy_share=0.0, max_lesions=1)
+    synthesiser = LesionSynthesiser(recipes=(recipe,), normal_fraction=0.0, max_lesions=1)
     marked = 0
     for seed in range(12):
         lesion = paint(chests, synthesiser, seed)
@@ -44,7 +44,7 @@ def test_each_recipe_changes_what_it_marks(chests, recipe):
 def test_opacities_leave_no_step_at_the_lungs_border(chests):
     # A step as high as the opacity itself would tell the lesion by the mask, not by the lung.
     lungs = chests[0].lungs
-    synthesiser = LesionSynthesiser(recipes=("veil",), healthy_share=0.0, max_lesions=1)
+    synthesiser = LesionSynthesiser(recipes=("veil",), normal_fraction=0.0, max_lesions=1)
     lesion = paint(chests, synthesiser, 0)
     change = lesion.pixels - chests[0].image.pixels
     across = np.abs(np.diff(change, axis=1))[lungs[:, 1:] ^ lungs[:, :-1]]
@@ -53,18 +53,18 @@ def test_opacities_leave_no_step_at_the_lungs_border(chests):
 
 
 def test_share_of_healthy_films_and_number_of_lesions(chests):
-    synthesiser = LesionSynthesiser(recipes=("nodular",), healthy_share=0.4, max_lesions=3)
+    synthesiser = LesionSynthesiser(recipes=("nodular",), normal_fraction=0.4, max_lesions=3)
     counts = [len(paint(chests, synthesiser, seed).recipes) for seed in range(200)]
     assert 0.3 < np.mean(np.array(counts) == 0) < 0.5
     assert set(counts) == {0, 1, 2, 3}
-    healthy = paint(chests, LesionSynthesiser(healthy_share=1.0), 0)
+    healthy = paint(chests, LesionSynthesiser(normal_fraction=1.0), 0)
     np.testing.assert_array_equal(healthy.pixels, chests[0].image.pixels)
     assert not healthy.alpha.any()
     assert repr(healthy) == "SyntheticLesion(128x128, healthy)"
 
 
 def test_same_seed_same_lesion(chests):
-    one, other = (paint(chests, LesionSynthesiser(healthy_share=0.0), 5) for _ in range(2))
+    one, other = (paint(chests, LesionSynthesiser(normal_fraction=0.0), 5) for _ in range(2))
     np.testing.assert_array_equal(one.pixels, other.pixels)
     np.testing.assert_array_equal(one.alpha, other.alpha)
 
@@ -74,8 +74,8 @@ def test_wrong_settings_are_refused():
         LesionSynthesiser(recipes=("mass",))
     with pytest.raises(ValueError, match="recipes"):
         LesionSynthesiser(recipes=())
-    with pytest.raises(ValueError, match="healthy_share"):
-        LesionSynthesiser(healthy_share=1.5)
+    with pytest.raises(ValueError, match="normal_fraction"):
+        LesionSynthesiser(normal_fraction=1.5)
 
 
 def test_recipes_may_come_as_a_list_as_toml_gives_them():

@@ -59,7 +59,7 @@ def test_decorated_function_is_taken():
 
 
 def test_pipeline_is_saved_and_read(fast_tables, cohort, tmp_path):
-    from lungpatch.config import build_pipeline
+    from lungpatch.pipeline.configuration import build_pipeline
 
     fast_tables["scorer"] = {"name": "louder", "gain": 5.0}
     with temporary_plugin(register):

@@ -11,9 +11,9 @@ from skimage.filters import threshold_multiotsu, threshold_otsu
 from sklearn.mixture import GaussianMixture
 
 from lungpatch.errors import InsufficientDataError
-from lungpatch.thresholders.base import LearntThresholds
+from lungpatch.thresholders.base import FittedThresholds
 from lungpatch.thresholders.mixture import MixtureThresholder, fit_gaussian_mixture
-from lungpatch.thresholders.multi_otsu import MultiOtsuThresholder, least_variance_thresholds
+from lungpatch.thresholders.multi_otsu import MultiOtsuThresholder, min_variance_thresholds
 from lungpatch.thresholders.quantile import QuantileThresholder
 
 
@@ -154,13 +154,13 @@ def test_quantile_equals_numpy(q):
 
 def test_least_variance_thresholds_are_midway_between_the_groups():
     scores = np.array([1.0, 2.0, 3.0, 11.0, 12.0, 13.0, 31.0, 32.0, 33.0])
-    assert least_variance_thresholds(scores, 3).tolist() == [7.0, 22.0]
-    assert least_variance_thresholds(scores, 1).tolist() == []
+    assert min_variance_thresholds(scores, 3).tolist() == [7.0, 22.0]
+    assert min_variance_thresholds(scores, 1).tolist() == []
 
 
 @pytest.mark.parametrize("thresholder", [MultiOtsuThresholder(), MixtureThresholder()])
 def test_a_class_is_the_number_of_thresholds_below(thresholder):
-    assert isinstance(thresholder, LearntThresholds)
+    assert isinstance(thresholder, FittedThresholds)
     scores = np.concatenate([np.arange(m, m + 5.0) for m in (0, 100, 200)])
     fitted = thresholder.fit(scores)
     assert fitted.classify(scores).tolist() == [0] * 5 + [1] * 5 + [2] * 5

@@ -7,8 +7,8 @@ import re
 from pathlib import Path
 
 from lungpatch.datasets.dataset import Dataset
-from lungpatch.datasets.folders import find_images
 from lungpatch.errors import ConfigurationError, MissingInputError
+from lungpatch.io.folders import find_images
 
 _SPLITS = {"train": "training", "val": "validation", "validation": "validation", "test": "test"}
 _LABELS = {"normal": "normal", "pneumonia": "pneumonia"}

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from lungpatch.containers import BoolImage, ChestImage, FloatImage, LungMask
+from lungpatch.containers.lung_coordinates import SIDES, Side
 from lungpatch.errors import ConfigurationError, InvalidMaskError
-from lungpatch.lung_coordinates import SIDES, Side
 
 ConfounderKind = Literal["marker", "text", "pacemaker", "ecg-wires", "collimation", "arms"]
 CONFOUNDER_KINDS: tuple[ConfounderKind, ...] = get_args(ConfounderKind)

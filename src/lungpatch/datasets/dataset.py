@@ -18,7 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from lungpatch.containers import ChestImage
 from lungpatch.errors import ConfigurationError, InsufficientDataError
-from lungpatch.images import image_id_of, read_image
+from lungpatch.io import image_id_of, read_image
 
 _NO_BOXES = np.empty((0, 4))
 _NO_BOXES.flags.writeable = False

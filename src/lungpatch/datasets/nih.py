@@ -7,9 +7,9 @@ import os
 from pathlib import Path
 
 from lungpatch.datasets.dataset import Dataset
-from lungpatch.datasets.folders import find_images
 from lungpatch.datasets.tables import read_table
 from lungpatch.errors import MissingInputError
+from lungpatch.io.folders import find_images
 
 logger = logging.getLogger(__name__)
 

@@ -21,11 +21,11 @@ import attrs
 import numpy as np
 from numpy.typing import NDArray
 
+from lungpatch._utils.files import atomic_write
 from lungpatch.containers import BoolImage, ChestImage, FloatImage
-from lungpatch.files import atomic_write
 from lungpatch.synthesis import OPACITY_KINDS, OpacityKind, opacity_alpha, smooth_noise
 
-_VISIBLE_SHARE = 0.25  # an opacity's mask: where it has this share of its greatest density
+_VISIBLE_FRACTION = 0.25  # an opacity's mask: where it has this share of its greatest density
 _ATTENUATION = 4.2  # of soft tissue, a unit of thickness
 # What bone and vessels add, as thickness of soft tissue.
 _BONE, _SPINE, _VESSELS = 0.14, 0.1, 6.5
@@ -644,7 +644,7 @@ def phantom_chest(
         alpha = opacity_alpha(lungs.mask | lungs.margin, opacity_rng, kind=opacity)
         density += _ATTENUATION * _FLUID * alpha * lungs.air
         seen = _scattered(density, frame.anatomy.scatter)
-        visible = lungs.mask & (alpha > _VISIBLE_SHARE * alpha.max())
+        visible = lungs.mask & (alpha > _VISIBLE_FRACTION * alpha.max())
     film = _finish(frame, _expose(frame.anatomy, seen, anchors, film_rng))
     return PhantomCase(
         image=ChestImage(pixels=film, image_id=patient, source="phantom"),

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import zipfile
 import zlib
-from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 from typing import Literal
@@ -13,8 +12,9 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from lungpatch._utils.extras import import_extra
 from lungpatch.datasets.dataset import Dataset
-from lungpatch.errors import ConfigurationError, MissingExtraError, MissingInputError
+from lungpatch.errors import ConfigurationError, MissingInputError
 
 _RECORD = "https://zenodo.org/records/10519652/files"
 # As published with medmnist 3.0.2 (medmnist/info.py).
@@ -169,11 +169,10 @@ def _check(path: Path, key: str, stack: NDArray[np.generic], numbers: NDArray[np
         )
 
 
-def _pooch() -> ModuleType:
-    try:
-        return import_module("pooch")
-    except ImportError as error:
-        raise MissingExtraError(
-            "fetch_pneumoniamnist downloads with pooch, which is not installed; run "
-            'pip install "lungpatch[datasets]", or load a file at hand with load_pneumoniamnist'
-        ) from error
+def _pooch() -> Any:
+    return import_extra(
+        "pooch",
+        needed_by="fetch_pneumoniamnist",
+        extra="datasets",
+        otherwise=", or load a file at hand with load_pneumoniamnist",
+    )

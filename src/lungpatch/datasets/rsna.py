@@ -8,10 +8,10 @@ import os
 from pathlib import Path
 
 from lungpatch.datasets.dataset import Dataset
-from lungpatch.datasets.folders import find_images
 from lungpatch.datasets.tables import read_table
 from lungpatch.errors import ConfigurationError, MissingInputError
-from lungpatch.images import DICOM_SUFFIXES
+from lungpatch.io import DICOM_SUFFIXES
+from lungpatch.io.folders import find_images
 
 logger = logging.getLogger(__name__)
 

@@ -16,9 +16,9 @@ from typing import Any
 
 import attrs
 
+from lungpatch._utils.files import write_json
 from lungpatch.errors import ConfigurationError, MissingInputError
-from lungpatch.files import write_json
-from lungpatch.images import read_image
+from lungpatch.io import read_image
 
 PARTS = ("training", "held")
 
@@ -32,7 +32,7 @@ def every_second_patient(films: Iterable[Path], patients: Mapping[str, str]) -> 
     ----------
     films : iterable of pathlib.Path
     patients : mapping of str to str
-        Patient by file name, as `lungpatch.datasets.folders.read_patients` gives it.
+        Patient by file name, as `lungpatch.datasets.read_patients` gives it.
 
     Returns
     -------

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import math
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -168,3 +169,43 @@ def read_table(path: Path, columns: Sequence[str]) -> list[Row]:
     if not rows:
         raise ConfigurationError(f"{path}: holds no line but the header; download it again")
     return rows
+
+
+def read_patients(path: str | os.PathLike[str]) -> dict[str, str]:
+    r"""Read which patient each image file belongs to, so that splits keep patients together.
+
+    Parameters
+    ----------
+    path : str or path-like
+        CSV file with a header and at least the columns ``file`` and ``patient``.
+
+    Returns
+    -------
+    dict of str to str
+        Patient by file name (the last part of ``file``).
+
+    Raises
+    ------
+    MissingInputError
+        If there is no such file.
+    ConfigurationError
+        If it cannot be read as CSV, lacks a column or a value, or gives a file two patients.
+
+    Examples
+    --------
+    >>> import tempfile, pathlib
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     table = pathlib.Path(folder, "metadata.csv")
+    ...     _ = table.write_text("file,patient,age\na.png,7,40\nb.png,7,41\n")
+    ...     read_patients(table)
+    {'a.png': '7', 'b.png': '7'}
+    """
+    patients: dict[str, str] = {}
+    for row in read_table(Path(path), ("file", "patient")):
+        file, patient = Path(row.required("file")).name, row.required("patient")
+        if patients.setdefault(file, patient) != patient:
+            raise ConfigurationError(
+                f"{path}: line {row.line} gives {file} the patient {patient}, an earlier line "
+                f"{patients[file]}; file names must be unique"
+            )
+    return patients

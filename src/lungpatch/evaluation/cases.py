@@ -8,13 +8,13 @@ import attrs
 import numpy as np
 from numpy.typing import NDArray
 
+from lungpatch._utils.progress import ProgressCallback, silent
 from lungpatch.containers import BoolImage
+from lungpatch.containers.grids import to_native_grid
 from lungpatch.datasets.dataset import Dataset
 from lungpatch.datasets.splits import Split
 from lungpatch.errors import ConfigurationError
-from lungpatch.geometry import to_own_pixels
-from lungpatch.images import resize
-from lungpatch.progress import ProgressCallback, silent
+from lungpatch.io import resize
 from lungpatch.protocols import Segmenter
 
 FRAME = 256
@@ -277,4 +277,4 @@ def in_frame(array: NDArray[Any]) -> NDArray[Any]:
     >>> in_frame(np.zeros((512, 512))).shape
     (256, 256)
     """
-    return to_own_pixels(array, (FRAME, FRAME))
+    return to_native_grid(array, (FRAME, FRAME))

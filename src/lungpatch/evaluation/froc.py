@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 from lungpatch.containers import FloatImage
 from lungpatch.evaluation.bootstrap import Floats, Statistic, ratio
 from lungpatch.evaluation.cases import Case
-from lungpatch.localisation import label_regions
+from lungpatch.pipeline.localisation import label_regions
 
 FALSE_BOXES = (0.25, 0.5, 1.0, 2.0, 4.0)
 N_THRESHOLDS = 60
-LEAST_AREA = 64
+MIN_AREA = 64
 """Regions of fewer pixels of the frame, a quarter of a cell, are no finding."""
 
 
@@ -76,7 +76,7 @@ def count_boxes(
 ) -> BoxCounts:
     """Cut boxes from every film at every threshold and compare them with the true ones.
 
-    A box surrounds a connected region above the threshold, of at least `LEAST_AREA` pixels. It hits
+    A box surrounds a connected region above the threshold, of at least `MIN_AREA` pixels. It hits
     a lesion if the hottest pixel of its region lies in the true box; one that hits none is false.
 
     Parameters
@@ -136,7 +136,7 @@ def boxes_above(heat: FloatImage, threshold: float) -> tuple[NDArray[np.int64], 
     boxes, peaks = [], []
     for number, window in enumerate(windows, 1):
         region = labels[window] == number
-        if region.sum() < LEAST_AREA:
+        if region.sum() < MIN_AREA:
             continue
         rows, columns = window
         boxes.append((rows.start, columns.start, rows.stop, columns.stop))

@@ -9,12 +9,12 @@ import attrs
 import numpy as np
 from numpy.typing import NDArray
 
-from lungpatch.colours import ColourScale
-from lungpatch.containers import Failure, FloatImage
+from lungpatch._utils.progress import ProgressCallback, silent
+from lungpatch.containers import FloatImage
+from lungpatch.containers.colours import ColourScale
 from lungpatch.datasets.dataset import Dataset
 from lungpatch.evaluation.cases import FRAME, Case, in_frame
-from lungpatch.pipeline import Pipeline
-from lungpatch.progress import ProgressCallback, silent
+from lungpatch.pipeline import Failure, Pipeline
 
 
 @attrs.frozen(eq=False, kw_only=True)
@@ -157,7 +157,8 @@ def atlas_pipeline(seed: int) -> Pipeline:
     >>> atlas_pipeline(0).model.patch_size
     64
     """
-    from lungpatch.config import build_pipeline, load_preset, pipeline_settings
+    from lungpatch.pipeline import pipeline_settings
+    from lungpatch.pipeline.configuration import build_pipeline, load_preset
 
     tables = pipeline_settings(load_preset("paper"))
     crop = {"name": "lung-crop", "patch_size": 64}

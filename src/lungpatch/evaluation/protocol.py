@@ -13,6 +13,7 @@ import attrs
 import numpy as np
 from numpy.typing import NDArray
 
+from lungpatch._utils.progress import ProgressCallback
 from lungpatch.datasets.dataset import Dataset
 from lungpatch.datasets.splits import Split
 from lungpatch.errors import InsufficientDataError
@@ -26,6 +27,7 @@ from lungpatch.evaluation.bootstrap import (
 )
 from lungpatch.evaluation.cases import KINDS, Case, leave_out_training, read_cases
 from lungpatch.evaluation.froc import BoxCounts, count_boxes, froc_statistics, heat_thresholds
+from lungpatch.evaluation.localisation import place_statistics
 from lungpatch.evaluation.outcomes import (
     Outcome,
     atlas_pipeline,
@@ -33,10 +35,8 @@ from lungpatch.evaluation.outcomes import (
     simple_controls,
     training_films,
 )
-from lungpatch.evaluation.places import place_statistics
 from lungpatch.evaluation.ranking import score_statistics
 from lungpatch.pipeline import Pipeline
-from lungpatch.progress import ProgressCallback
 from lungpatch.protocols import Segmenter
 
 logger = logging.getLogger(__name__)

@@ -9,12 +9,12 @@ from typing import Any
 
 import attrs
 
-from lungpatch import __version__
+from lungpatch._utils.files import atomic_write, write_json
+from lungpatch._version import __version__
 from lungpatch.evaluation.bootstrap import Estimate
 from lungpatch.evaluation.cases import KINDS
 from lungpatch.evaluation.protocol import LARGE, N_RESAMPLES, SMALL, Evaluation
 from lungpatch.evaluation.sheets import draw_sheet
-from lungpatch.files import atomic_write, write_json
 
 Table = Mapping[str, Mapping[str, Estimate]]
 
@@ -86,8 +86,8 @@ def _write_sheets(evaluation: Evaluation, out: Path) -> None:
 
 
 def _write_figures(evaluation: Evaluation, out: Path) -> None:
-    from lungpatch.plotting._canvas import load_pyplot
-    from lungpatch.plotting.evaluation_figures import plot_froc, plot_roc, plot_scores_by_kind
+    from lungpatch._utils.axes import load_pyplot
+    from lungpatch.evaluation.figures import plot_froc, plot_roc, plot_scores_by_kind
 
     figures = {"roc": plot_roc(evaluation), "froc": plot_froc(evaluation)}
     for number in range(evaluation.n_pipelines):

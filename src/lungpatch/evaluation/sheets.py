@@ -8,11 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from lungpatch.colours import ColourScale
+from lungpatch._utils.renderings import contact_sheet, outline
 from lungpatch.containers import FloatImage
+from lungpatch.containers.colours import ColourScale
 from lungpatch.evaluation.cases import Case, boxes_mask
-from lungpatch.evaluation.places import heat_in_lungs, within_films
-from lungpatch.reports import contact_sheet, outline
+from lungpatch.evaluation.localisation import heat_in_lungs, within_films
 
 N_SHOWN = 6
 ZOOM = 2

@@ -8,10 +8,11 @@ from typing import Any
 import attrs
 import torch
 
+from lungpatch._utils.component import plain_errors
+from lungpatch._utils.extras import require_package
 from lungpatch.features.network_extractor import (
     NetworkExtractor,
     TrainedNetwork,
-    require_package,
 )
 
 BLOCKS = 16
@@ -30,7 +31,7 @@ def _blocks(_: Any, attribute: attrs.Attribute[Any], value: tuple[int, ...]) -> 
         )
 
 
-@attrs.define(kw_only=True, eq=False)
+@attrs.define(kw_only=True, eq=False, field_transformer=plain_errors)
 class ImageNetExtractor(NetworkExtractor):
     """Feature maps of EfficientNet-Lite0, trained on the photographs of ImageNet.
 
@@ -75,7 +76,7 @@ class ImageNetExtractor(NetworkExtractor):
     def __attrs_post_init__(self) -> None:
         for module in _PACKAGES:
             require_package(
-                module, wanted_by="the extractor 'imagenet'", install='"lungpatch[features]"'
+                module, needed_by="the extractor 'imagenet'", install='"lungpatch[features]"'
             )
 
     def _layer_names(self) -> list[str]:

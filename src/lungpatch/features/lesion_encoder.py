@@ -9,14 +9,16 @@ import torch
 from attrs import validators
 from torch import Tensor, nn
 
+from lungpatch._utils.component import plain_errors
 from lungpatch.containers import FloatImage, PatchBatch
-from lungpatch.models.compact_unet import CompactUNet, resize
-from lungpatch.models.network_model import at_least_1
-from lungpatch.models.synthetic_lesion import SyntheticLesionModel
+from lungpatch.networks.compact_unet import CompactUNet, resize
+from lungpatch.networks.lesion_painting import PaintedBatch
+from lungpatch.networks.lesion_trained import LesionTrainedNetwork, lesion_loss
+from lungpatch.networks.network_model import at_least_1
 
 
-@attrs.define(kw_only=True, eq=False)
-class LesionEncoder(SyntheticLesionModel):
+@attrs.define(kw_only=True, eq=False, field_transformer=plain_errors)
+class LesionEncoder(LesionTrainedNetwork):
     """What the encoder of a `SyntheticLesionModel` makes of every place.
 
     To tell lesions, the network had to learn what ribs, vessels and opacities look like: its
@@ -27,16 +29,17 @@ class LesionEncoder(SyntheticLesionModel):
     ----------
     levels : tuple of int
         Whose features are joined: 0 is the finest of the five, 4 the coarsest.
-    places : int
-        Places a side, at least 1; features of all levels are interpolated to them.
-    patch_size, shrink, channels, recipes, healthy_share, max_lesions
+    grid : int
+        Cells per side of the feature grid, at least 1; features of all levels are interpolated to
+        it.
+    patch_size, shrink, channels, recipes, normal_fraction, max_lesions
         As in `lungpatch.models.synthetic_lesion.SyntheticLesionModel`.
     epochs, patience, batch_size, learning_rate, device
         As in `lungpatch.models.synthetic_lesion.SyntheticLesionModel`.
 
     Examples
     --------
-    >>> LesionEncoder(patch_size=64, channels=(4, 4, 8, 8, 8), places=8).levels
+    >>> LesionEncoder(patch_size=64, channels=(4, 4, 8, 8, 8), grid=8).levels
     (2, 3)
     """
 
@@ -48,7 +51,7 @@ class LesionEncoder(SyntheticLesionModel):
             validators.deep_iterable(validators.in_((0, 1, 2, 3, 4))),
         ],
     )
-    places: int = attrs.field(default=16, validator=at_least_1())
+    grid: int = attrs.field(default=16, validator=at_least_1())
 
     def extract(self, patches: PatchBatch) -> FloatImage:
         """Return the features of patches.
@@ -60,7 +63,7 @@ class LesionEncoder(SyntheticLesionModel):
 
         Returns
         -------
-        ndarray of float32, shape (N, C, places, places)
+        ndarray of float32, shape (N, C, grid, grid)
             C is the sum of the channels of ``levels``.
 
         Raises
@@ -70,10 +73,13 @@ class LesionEncoder(SyntheticLesionModel):
         ConfigurationError
             If the patches have another size, or the device is absent.
         """
-        shape = (self.places, self.places)
+        shape = (self.grid, self.grid)
 
         def output_of(network: nn.Module, part: PatchBatch, device: torch.device) -> Tensor:
             levels = cast(CompactUNet, network).encode(self._network_input(part, device))
             return torch.cat([resize(levels[level], shape) for level in self.levels], dim=1)
 
         return self._run(patches, output_of)
+
+    def _loss(self, output: Tensor, painted: PaintedBatch) -> Tensor:
+        return lesion_loss(output, painted.alpha, painted.lung)

@@ -10,14 +10,15 @@ import torch
 from attrs import validators
 from torch import Tensor, nn
 
+from lungpatch._utils.component import plain_errors
 from lungpatch.features.network_extractor import NetworkExtractor, TrainedNetwork
-from lungpatch.models.compact_unet import CHANNELS, standardise
-from lungpatch.segmenters.lung_network import load_lung_network
+from lungpatch.networks.compact_unet import CHANNELS, standardise
+from lungpatch.networks.lung_network import load_lung_network
 
 LEVELS = tuple(range(len(CHANNELS)))
 
 
-@attrs.define(kw_only=True, eq=False)
+@attrs.define(kw_only=True, eq=False, field_transformer=plain_errors)
 class LungEncoder(NetworkExtractor):
     """What the encoder of the packaged lung network makes of every place.
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import difflib
 import hashlib
-import importlib.util
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -16,14 +14,16 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812 - torch's own convention
 
+from lungpatch._utils.component import EXECUTION, plain_errors
+from lungpatch._utils.devices import DEVICES, Device, choose_device
+from lungpatch._utils.states import check_state
+from lungpatch._utils.suggestions import did_you_mean
 from lungpatch.containers import FloatImage, PatchBatch
-from lungpatch.devices import DEVICES, Device, choose_device
-from lungpatch.errors import ConfigurationError, MissingExtraError
-from lungpatch.features.ready import ReadyExtractor
-from lungpatch.models.compact_unet import resize
-from lungpatch.models.network_model import CPU_CHUNK_PIXELS, GPU_CHUNK_PIXELS, at_least_1
-from lungpatch.models.state_checks import check_state
-from lungpatch.models.torch_adapter import network_state, patches_to_tensor, place, reproducible
+from lungpatch.errors import ConfigurationError
+from lungpatch.features.fixed import FixedExtractor
+from lungpatch.networks.compact_unet import resize
+from lungpatch.networks.network_model import CPU_CHUNK_PIXELS, GPU_CHUNK_PIXELS, at_least_1
+from lungpatch.networks.torch_adapter import network_state, patches_to_tensor, place, reproducible
 
 _DIGEST = "weights_sha256"
 
@@ -44,8 +44,8 @@ class TrainedNetwork:
     std: Sequence[float]
 
 
-@attrs.define(kw_only=True, eq=False)
-class NetworkExtractor(ReadyExtractor):
+@attrs.define(kw_only=True, eq=False, field_transformer=plain_errors)
+class NetworkExtractor(FixedExtractor):
     """Feature maps of a trained network's layers, brought to one grid.
 
     A subclass says which network and which layers. Its weights are not saved with a pipeline; a
@@ -53,7 +53,9 @@ class NetworkExtractor(ReadyExtractor):
     """
 
     grid: int = attrs.field(default=16, validator=at_least_1())
-    device: Device = attrs.field(default="auto", validator=validators.in_(DEVICES))
+    device: Device = attrs.field(
+        default="auto", validator=validators.in_(DEVICES), metadata={EXECUTION: True}
+    )
 
     _trained: TrainedNetwork | None = attrs.field(init=False, default=None, repr=False)
 
@@ -156,24 +158,11 @@ class NetworkExtractor(ReadyExtractor):
         return torch.cat([_to_grid(m, (rows, columns)) for m in maps], dim=1)
 
 
-def require_package(module: str, *, wanted_by: str, install: str) -> None:
-    """Raise `MissingExtraError` unless a package is installed; it is not imported.
-
-    Extractors call it when they are made, so that nothing is read in vain before.
-    """
-    if importlib.util.find_spec(module) is None:
-        raise MissingExtraError(
-            f"{wanted_by} needs {module}, which is not installed: pip install {install}"
-        )
-
-
 def _check_layer(name: str, modules: Mapping[str, nn.Module]) -> None:
     if name not in modules:
-        near = difflib.get_close_matches(name, modules, n=1)
-        hint = f"; did you mean {near[0]!r}?" if near else "."
         top = sorted({module.partition(".")[0] for module in modules if module})
         raise ConfigurationError(
-            f"the network has no layer {name!r}{hint} Its outermost layers: {', '.join(top)}"
+            f"the network has no layer {name!r}{did_you_mean(name, modules)} Its outermost layers: {', '.join(top)}"
         )
 
 

@@ -10,9 +10,10 @@ from attrs import validators
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from lungpatch._utils.component import plain_errors
 from lungpatch.containers import FloatImage, PatchBatch
-from lungpatch.features.places import mean_over_places
-from lungpatch.features.ready import ReadyExtractor
+from lungpatch.containers.cells import mean_over_cells
+from lungpatch.features.fixed import FixedExtractor
 
 Statistic = Literal["grey", "deviation", "gradient"]
 STATISTICS: tuple[Statistic, ...] = get_args(Statistic)
@@ -30,8 +31,8 @@ def _known(_: Any, attribute: attrs.Attribute[Any], value: tuple[str, ...]) -> N
         )
 
 
-@attrs.define(kw_only=True, eq=False)
-class StatisticsExtractor(ReadyExtractor):
+@attrs.define(kw_only=True, eq=False, field_transformer=plain_errors)
+class StatisticsExtractor(FixedExtractor):
     """Local mean, standard deviation and gradient energy of the grey levels, at several scales.
 
     Parameters
@@ -83,7 +84,7 @@ class StatisticsExtractor(ReadyExtractor):
         pixels = patches.pixels.astype(np.float64)
         side = min(self.grid, patches.patch_size)
         mean, square, energy = (
-            mean_over_places(maps, (side, side))
+            mean_over_cells(maps, (side, side))
             for maps in (pixels, pixels**2, _squared_gradient(pixels))
         )
         channels: dict[str, list[NDArray[np.float64]]] = {name: [] for name in STATISTICS}

@@ -10,11 +10,12 @@ from typing import Any, Literal, get_args
 import attrs
 from attrs import validators
 
+from lungpatch._utils.component import plain_errors
+from lungpatch._utils.extras import require_package
 from lungpatch.errors import ConfigurationError
 from lungpatch.features.network_extractor import (
     NetworkExtractor,
     TrainedNetwork,
-    require_package,
 )
 
 Library = Literal["timm", "torchvision", "torchxrayvision"]
@@ -29,7 +30,7 @@ def _layers(_: Any, attribute: attrs.Attribute[Any], value: tuple[str, ...]) -> 
         raise ValueError(f"{attribute.name!r} must be one or several names of layers, got {value}")
 
 
-@attrs.define(kw_only=True, eq=False)
+@attrs.define(kw_only=True, eq=False, field_transformer=plain_errors)
 class TorchModuleExtractor(NetworkExtractor):
     """Feature maps of any trained network of timm, torchvision or torchxrayvision.
 
@@ -77,7 +78,7 @@ class TorchModuleExtractor(NetworkExtractor):
 
     def __attrs_post_init__(self) -> None:
         require_package(
-            self.library, wanted_by="the extractor 'torch-module'", install=self.library
+            self.library, needed_by="the extractor 'torch-module'", install=self.library
         )
 
     def _layer_names(self) -> tuple[str, ...]:

@@ -10,19 +10,20 @@ import numpy as np
 from attrs import validators
 from numpy.typing import NDArray
 
+from lungpatch._utils.component import plain_errors
+from lungpatch._utils.states import check_state
 from lungpatch.containers import PatchBatch, Reconstruction
+from lungpatch.containers.cells import known_cells, nearest_known
 from lungpatch.errors import ConfigurationError
-from lungpatch.features.places import known_places, nearest_known
 from lungpatch.features.statistics import StatisticsExtractor
 from lungpatch.models.feature_model import FeatureModel
-from lungpatch.models.state_checks import check_state
 from lungpatch.protocols import FeatureExtractor, PatchSource
 
-LEAST_SPREAD = 0.05
+MIN_SPREAD = 0.05
 """Least standard deviation at a place, as a share of that over all places."""
 
 
-@attrs.define(kw_only=True, eq=False)
+@attrs.define(kw_only=True, eq=False, field_transformer=plain_errors)
 class AtlasModel(FeatureModel):
     """Every feature as a z-score among healthy lungs at the same place.
 
@@ -98,7 +99,7 @@ class AtlasModel(FeatureModel):
     ) -> tuple[dict[str, NDArray[Any]], dict[str, float]]:
         healthy = self._healthy(source, rng)
         counts = healthy.lung.sum(axis=0)
-        known = known_places(healthy.lung)
+        known = known_cells(healthy.lung)
         rows, columns = nearest_known(known)
         lung = healthy.lung[:, None]
         shares = lung / np.maximum(counts, 1)
@@ -106,12 +107,12 @@ class AtlasModel(FeatureModel):
         spread = np.sqrt((shares * (healthy.values - mean) ** 2).sum(axis=0))
         overall = healthy.values.std(axis=(0, 2, 3), where=lung, dtype=np.float64)
         # A feature that is the same everywhere says nothing; any spread will do.
-        least = LEAST_SPREAD * np.where(overall > 0, overall, 1.0)
+        least = MIN_SPREAD * np.where(overall > 0, overall, 1.0)
         learnt = {
             "mean": mean[:, rows, columns].astype(np.float32),
             "spread": np.maximum(spread, least[:, None, None])[:, rows, columns].astype(np.float32),
         }
-        return learnt, {"known_places": float(known.sum())}
+        return learnt, {"known_cells": float(known.sum())}
 
     def _check_learnt(self, learnt: Mapping[str, NDArray[Any]]) -> None:
         shape = learnt["mean"].shape if "mean" in learnt else ()

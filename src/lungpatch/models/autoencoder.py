@@ -6,10 +6,11 @@ from typing import ClassVar
 
 import attrs
 
+from lungpatch._utils.component import plain_errors
 from lungpatch.models.convolutional import ConvolutionalModel
 
 
-@attrs.define(kw_only=True, eq=False)
+@attrs.define(kw_only=True, eq=False, field_transformer=plain_errors)
 class Autoencoder(ConvolutionalModel):
     """A plain convolutional autoencoder: the paper's U-Net without skip connections.
 
@@ -26,7 +27,7 @@ class Autoencoder(ConvolutionalModel):
     output : {"sigmoid", "linear"}
         What follows the last convolution. Values are clipped nowhere.
     loss : {"squared-dice", "dice", "l1", "l2", "ssim"}
-        See `lungpatch.models.losses`.
+        See `lungpatch.networks.losses`.
     epochs : int
         At most so many passes over the training patches.
     patience : int

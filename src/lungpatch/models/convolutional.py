@@ -11,13 +11,14 @@ from attrs import validators
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812 - torch's own convention
 
+from lungpatch._utils.component import plain_errors
+from lungpatch._utils.devices import choose_device
 from lungpatch.containers import PatchBatch, Reconstruction, TrainingHistory
-from lungpatch.devices import choose_device
 from lungpatch.errors import ConfigurationError
-from lungpatch.models.losses import LOSSES, SSIM_WINDOW, check_loss_name
-from lungpatch.models.network_model import NetworkModel, at_least_1
-from lungpatch.models.torch_adapter import patches_to_tensor
-from lungpatch.models.training import train
+from lungpatch.networks.losses import LOSSES, SSIM_WINDOW, check_loss_name
+from lungpatch.networks.network_model import NetworkModel, at_least_1
+from lungpatch.networks.torch_adapter import patches_to_tensor
+from lungpatch.networks.training import train
 from lungpatch.protocols import EpochCallback, PatchSource
 
 Output = Literal["sigmoid", "linear"]
@@ -110,7 +111,7 @@ def _multiple_of_4(_: Any, attribute: attrs.Attribute[Any], value: int) -> None:
         )
 
 
-@attrs.define(kw_only=True, eq=False)
+@attrs.define(kw_only=True, eq=False, field_transformer=plain_errors)
 class ConvolutionalModel(NetworkModel):
     """A `PatchNetwork` that learns to return the healthy patch it is given.
 
@@ -140,7 +141,7 @@ class ConvolutionalModel(NetworkModel):
         rng: np.random.Generator,
         on_epoch: EpochCallback | None = None,
     ) -> TrainingHistory:
-        """Learn to reconstruct healthy patches; see `lungpatch.models.training.train`.
+        """Learn to reconstruct healthy patches; see `lungpatch.networks.training.train`.
 
         Parameters
         ----------

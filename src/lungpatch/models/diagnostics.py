@@ -13,23 +13,23 @@ from lungpatch.errors import InsufficientDataError
 from lungpatch.protocols import PatchSource, ReconstructionModel
 from lungpatch.synthesis import blend_opacity, opacity_alpha
 
-_LEAST_ALPHA = 0.1
+_MIN_ALPHA = 0.1
 """From here on a pixel counts as the opacity's: below, healthy and opacified hardly differ."""
 
 _BATCH_PIXELS = 2**20
 
 
 @attrs.frozen(kw_only=True, repr=False)
-class IdentityCollapse:
+class IdentityShortcut:
     """How much of an opacity a model copies into its reconstruction.
 
     All errors are mean absolute differences in grey levels, 0..255.
 
     Parameters
     ----------
-    healthy_error : float
+    normal_error : float
         Between healthy patches and their reconstruction.
-    healthy_error_there : float
+    normal_error_there : float
         The same over those pixels only where the opacities will be.
     opacity_error : float
         Between the patches with opacities and their reconstruction, over the opacities' pixels.
@@ -40,52 +40,52 @@ class IdentityCollapse:
 
     Examples
     --------
-    >>> IdentityCollapse(healthy_error=1.2, healthy_error_there=1.0, opacity_error=3.0,
+    >>> IdentityShortcut(normal_error=1.2, normal_error_there=1.0, opacity_error=3.0,
     ...                  copy_error=40.0, n_patches=256)
-    IdentityCollapse(0.95: opacities are copied; errors: healthy 1.20, opacity 3.00, copy 40.00)
+    IdentityShortcut(0.95: opacities are copied; errors: healthy 1.20, opacity 3.00, copy 40.00)
     """
 
-    healthy_error: float
-    healthy_error_there: float
+    normal_error: float
+    normal_error_there: float
     opacity_error: float
     copy_error: float
     n_patches: int
 
     @property
-    def collapse(self) -> float:
-        """The one number, ``1 - (opacity_error - healthy_error_there) / copy_error``.
+    def shortcut(self) -> float:
+        """The one number, ``1 - (opacity_error - normal_error_there) / copy_error``.
 
         0 for a model that restores the healthy patch, 1 for one that copies its input, above 1
         where opacities are reconstructed even better than healthy lung. A model that draws all
-        patches alike can have any value; its ``healthy_error`` gives it away.
+        patches alike can have any value; its ``normal_error`` gives it away.
         """
-        return 1 - (self.opacity_error - self.healthy_error_there) / self.copy_error
+        return 1 - (self.opacity_error - self.normal_error_there) / self.copy_error
 
     def to_dict(self) -> dict[str, Any]:
-        """Return all figures, ``collapse`` included, as JSON-ready numbers."""
-        return attrs.asdict(self) | {"collapse": self.collapse}
+        """Return all figures, ``shortcut`` included, as JSON-ready numbers."""
+        return attrs.asdict(self) | {"shortcut": self.shortcut}
 
     def __repr__(self) -> str:
-        if self.collapse > 1:
+        if self.shortcut > 1:
             verdict = "opacities are reconstructed better than healthy lung"
-        elif self.collapse > 0.5:
+        elif self.shortcut > 0.5:
             verdict = "opacities are copied"
         else:
             verdict = "opacities are replaced"
         return (
-            f"IdentityCollapse({self.collapse:.2f}: {verdict}; errors: healthy "
-            f"{self.healthy_error:.2f}, opacity {self.opacity_error:.2f}, copy "
+            f"IdentityShortcut({self.shortcut:.2f}: {verdict}; errors: healthy "
+            f"{self.normal_error:.2f}, opacity {self.opacity_error:.2f}, copy "
             f"{self.copy_error:.2f})"
         )
 
 
-def identity_collapse(
+def identity_shortcut(
     model: ReconstructionModel,
     source: PatchSource,
     *,
     rng: np.random.Generator,
     max_patches: int = 512,
-) -> IdentityCollapse | None:
+) -> IdentityShortcut | None:
     """Paint opacities into healthy patches and see what a model makes of them.
 
     Parameters
@@ -101,7 +101,7 @@ def identity_collapse(
 
     Returns
     -------
-    IdentityCollapse or None
+    IdentityShortcut or None
         None for a model that compares features, not the pixels it was given: it returns no picture
         into which an opacity could be copied.
 
@@ -120,7 +120,7 @@ def identity_collapse(
     Examples
     --------
     >>> from lungpatch.models.pca import PCA
-    >>> from lungpatch.patch_store import PatchStore
+    >>> from lungpatch.pipeline.patch_store import PatchStore
     >>> rng = np.random.default_rng(0)
     >>> greys = 0.3 + 0.1 * rng.random((64, 16, 16), dtype=np.float32)
     >>> patches = PatchBatch(
@@ -130,7 +130,7 @@ def identity_collapse(
     >>> with PatchStore(16) as store:
     ...     store.add(patches)
     ...     _ = model.fit(store, rng=rng)
-    ...     identity_collapse(model, store, rng=rng).collapse < 0.5
+    ...     identity_shortcut(model, store, rng=rng).shortcut < 0.5
     True
     """
     if len(source) == 0:
@@ -145,9 +145,9 @@ def identity_collapse(
             return None
         opacified, painted = _paint(healthy, rng)
         opacity_error = _grey_levels(opacified.pixels, model.reconstruct(opacified).expected[:, 0])
-        healthy_error = _grey_levels(healthy.pixels, reconstruction.expected[:, 0])
-        healthy_sum += float(healthy_error.sum())
-        there_sum += float(healthy_error[painted].sum())
+        normal_error = _grey_levels(healthy.pixels, reconstruction.expected[:, 0])
+        healthy_sum += float(normal_error.sum())
+        there_sum += float(normal_error[painted].sum())
         opacity_sum += float(opacity_error[painted].sum())
         copy_sum += float(_grey_levels(opacified.pixels, healthy.pixels)[painted].sum())
         n_patches += len(healthy)
@@ -159,9 +159,9 @@ def identity_collapse(
         raise InsufficientDataError(
             f"no opacity brightens any of the {n_patches} healthy patches: they are white"
         )
-    return IdentityCollapse(
-        healthy_error=healthy_sum / n_pixels,
-        healthy_error_there=there_sum / n_opacity,
+    return IdentityShortcut(
+        normal_error=healthy_sum / n_pixels,
+        normal_error_there=there_sum / n_opacity,
         opacity_error=opacity_sum / n_opacity,
         copy_error=copy_sum / n_opacity,
         n_patches=n_patches,
@@ -176,7 +176,7 @@ def _paint(healthy: PatchBatch, rng: np.random.Generator) -> tuple[PatchBatch, N
     for index, patch in enumerate(healthy.pixels):
         alpha = opacity_alpha(everywhere, rng)
         pixels[index] = blend_opacity(patch, alpha, rng)
-        painted[index] = alpha > _LEAST_ALPHA
+        painted[index] = alpha > _MIN_ALPHA
     return attrs.evolve(healthy, pixels=pixels), painted
 
 

@@ -11,11 +11,12 @@ import numpy as np
 from attrs import validators
 from numpy.typing import NDArray
 
+from lungpatch._utils.component import Component, plain_errors
 from lungpatch.containers import FloatImage, PatchBatch, Reconstruction, TrainingHistory
 from lungpatch.errors import ConfigurationError, InsufficientDataError, NotFittedError
 from lungpatch.protocols import EpochCallback, PatchSource, ReconstructionModel, Scorer
 
-LEAST_SPREAD = 1e-6
+MIN_SPREAD = 1e-6
 """Standard deviation below which an error that never varies counts as varying by this."""
 
 BATCH_SIZE = 8
@@ -48,8 +49,8 @@ class Member:
     )
 
 
-@attrs.define(kw_only=True, eq=False)
-class EnsembleModel:
+@attrs.define(kw_only=True, eq=False, field_transformer=plain_errors)
+class EnsembleModel(Component):
     """The weighted mean of several detectors' errors, each a z-score among healthy lungs.
 
     Every member learns from the same patches. Its errors on healthy patches that it did not learn
@@ -256,7 +257,7 @@ class EnsembleModel:
         if not count:
             raise InsufficientDataError("there is no healthy lung to calibrate an ensemble on")
         mean = total / count
-        spread = np.sqrt(max(squares / count - mean**2, LEAST_SPREAD**2))
+        spread = np.sqrt(max(squares / count - mean**2, MIN_SPREAD**2))
         return np.array([mean, spread], np.float32)
 
 

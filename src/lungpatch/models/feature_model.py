@@ -11,22 +11,23 @@ import numpy as np
 from attrs import validators
 from numpy.typing import NDArray
 
+from lungpatch._utils.component import Component, plain_errors
 from lungpatch.containers import BoolImage, FloatImage, PatchBatch, TrainingHistory
+from lungpatch.containers.cells import mean_over_cells
 from lungpatch.errors import ConfigurationError, InsufficientDataError, NotFittedError
-from lungpatch.features.places import mean_over_places
 from lungpatch.features.statistics import StatisticsExtractor
 from lungpatch.protocols import EpochCallback, FeatureExtractor, PatchSource
 
 BATCH_SIZE = 8
 
-LEAST_LUNG = 0.5
+MIN_LUNG = 0.5
 """Share of a place that must be lung for it to count while learning."""
 
 _EXTRACTOR = "extractor."
 
 
 @attrs.frozen(eq=False, kw_only=True)
-class HealthyFeatures:
+class NormalFeatures:
     """What a feature model learns from.
 
     Parameters
@@ -40,8 +41,8 @@ class HealthyFeatures:
     lung: BoolImage
 
 
-@attrs.define(kw_only=True, eq=False)
-class FeatureModel:
+@attrs.define(kw_only=True, eq=False, field_transformer=plain_errors)
+class FeatureModel(Component):
     """A model over the features of an extractor. A subclass says what is learnt of them.
 
     A place of a patch is a place in the lungs where the sampler is ``lung-crop``: then the same
@@ -179,16 +180,16 @@ class FeatureModel:
             )
         return features
 
-    def _healthy(self, source: PatchSource, rng: np.random.Generator) -> HealthyFeatures:
+    def _healthy(self, source: PatchSource, rng: np.random.Generator) -> NormalFeatures:
         """Return the features of all patches, or of a random choice of ``max_patches``."""
         values, lung = [], []
         for part in self._batches(source, rng if self.max_patches < len(source) else None):
             values.append(self._features(part))
-            shares = mean_over_places(part.lung, values[-1].shape[2:])
-            lung.append(shares >= LEAST_LUNG)
+            shares = mean_over_cells(part.lung, values[-1].shape[2:])
+            lung.append(shares >= MIN_LUNG)
         if not any(places.any() for places in lung):
             raise no_lung(source)
-        return HealthyFeatures(values=np.concatenate(values), lung=np.concatenate(lung))
+        return NormalFeatures(values=np.concatenate(values), lung=np.concatenate(lung))
 
     def _batches(
         self, source: PatchSource, rng: np.random.Generator | None

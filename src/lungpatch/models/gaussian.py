@@ -10,18 +10,19 @@ import numpy as np
 from attrs import validators
 from numpy.typing import NDArray
 
+from lungpatch._utils.component import plain_errors
+from lungpatch._utils.states import check_state
 from lungpatch.containers import PatchBatch, Reconstruction
+from lungpatch.containers.cells import known_cells, nearest_known
 from lungpatch.errors import ConfigurationError
-from lungpatch.features.places import known_places, nearest_known
 from lungpatch.models.feature_model import FeatureModel
-from lungpatch.models.state_checks import check_state
 from lungpatch.protocols import PatchSource
 
-LEAST_VARIANCE = 1e-6
+MIN_VARIANCE = 1e-6
 """Added to the variance of every channel, in units of its variance over all places."""
 
 
-@attrs.define(kw_only=True, eq=False)
+@attrs.define(kw_only=True, eq=False, field_transformer=plain_errors)
 class GaussianModel(FeatureModel):
     """Whitened features: how unusual, for this place, is what is there.
 
@@ -111,13 +112,13 @@ class GaussianModel(FeatureModel):
         unit = values.std(axis=(0, 2, 3), where=healthy.lung[:, None])
         unit[unit == 0] = 1.0
         values /= unit[:, None, None]
-        known = known_places(healthy.lung)
+        known = known_cells(healthy.lung)
         means, factors, shrinkages = [], [], []
         lower = np.tril_indices(len(channels))
         for row, column in np.argwhere(known):
             samples = values[healthy.lung[:, row, column], :, row, column]
             mean, covariance, shrinkage = shrunk_covariance(samples)
-            covariance[np.diag_indices_from(covariance)] += LEAST_VARIANCE
+            covariance[np.diag_indices_from(covariance)] += MIN_VARIANCE
             whitening = np.linalg.inv(np.linalg.cholesky(covariance)) / unit
             means.append(mean * unit)
             factors.append(whitening[lower])
@@ -129,7 +130,7 @@ class GaussianModel(FeatureModel):
             "mean": np.array(means, np.float32),
             "whitening": np.array(factors, np.float32),
         }
-        figures = {"known_places": float(known.sum()), "shrinkage": float(np.mean(shrinkages))}
+        figures = {"known_cells": float(known.sum()), "shrinkage": float(np.mean(shrinkages))}
         return learnt, figures
 
     def _check_learnt(self, learnt: Mapping[str, NDArray[Any]]) -> None:

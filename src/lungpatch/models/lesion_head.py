@@ -13,20 +13,21 @@ from numpy.typing import NDArray
 from scipy import optimize
 from scipy.special import expit
 
+from lungpatch._utils.component import plain_errors
+from lungpatch._utils.states import check_state
 from lungpatch.containers import PatchBatch, Reconstruction
-from lungpatch.features.places import mean_over_places
-from lungpatch.models.feature_model import LEAST_LUNG, FeatureModel, no_lung
-from lungpatch.models.lesion_painting import paint_varied
-from lungpatch.models.state_checks import check_state
+from lungpatch.containers.cells import mean_over_cells
+from lungpatch.models.feature_model import MIN_LUNG, FeatureModel, no_lung
+from lungpatch.networks.lesion_painting import paint_varied
 from lungpatch.protocols import PatchSource
 from lungpatch.synthesis import RECIPES, LesionSynthesiser, Recipe
 from lungpatch.synthesis.lesions import as_recipes
 
-MAX_PLACES = 200_000
+MAX_CELLS = 200_000
 """Places that are learnt from; beyond that a random choice, for the sake of memory."""
 
 
-@attrs.define(kw_only=True, eq=False)
+@attrs.define(kw_only=True, eq=False, field_transformer=plain_errors)
 class LesionHeadModel(FeatureModel):
     """Evidence of a lesion from the features of each place, against an expectation of none.
 
@@ -50,7 +51,7 @@ class LesionHeadModel(FeatureModel):
         ones have.
     recipes : tuple of str
         What is painted, out of `lungpatch.synthesis.RECIPES`.
-    healthy_share : float
+    normal_fraction : float
         Share of the training patches that stay healthy, in [0, 1].
     max_lesions : int
         Most lesions in a patch.
@@ -78,7 +79,7 @@ class LesionHeadModel(FeatureModel):
         default=0.1, validator=[validators.instance_of((int, float)), validators.gt(0)]
     )
     recipes: tuple[Recipe, ...] = attrs.field(default=RECIPES, converter=as_recipes)
-    healthy_share: float = 0.25
+    normal_fraction: float = 0.25
     max_lesions: int = 2
 
     def __attrs_post_init__(self) -> None:
@@ -144,9 +145,9 @@ class LesionHeadModel(FeatureModel):
                 films = attrs.evolve(part, pixels=painted.films[:, 0].numpy(), lung=lung)
                 features = self._features(films)
                 shape = (features.shape[2], features.shape[3])
-                share = mean_over_places(painted.alpha[:, 0].numpy(), shape)
-                kept = mean_over_places(lung, shape) >= LEAST_LUNG
-                wanted = MAX_PLACES / (self.passes * count * kept[0].size)
+                share = mean_over_cells(painted.alpha[:, 0].numpy(), shape)
+                kept = mean_over_cells(lung, shape) >= MIN_LUNG
+                wanted = MAX_CELLS / (self.passes * count * kept[0].size)
                 kept &= rng.random(kept.shape) < wanted
                 values.append(features.transpose(0, 2, 3, 1)[kept])
                 targets.append(share[kept].astype(np.float32))
@@ -164,7 +165,7 @@ class LesionHeadModel(FeatureModel):
 
     def _synthesiser(self) -> LesionSynthesiser:
         return LesionSynthesiser(
-            recipes=self.recipes, healthy_share=self.healthy_share, max_lesions=self.max_lesions
+            recipes=self.recipes, normal_fraction=self.normal_fraction, max_lesions=self.max_lesions
         )
 
 

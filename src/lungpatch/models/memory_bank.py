@@ -11,11 +11,12 @@ from attrs import validators
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from lungpatch._utils.component import plain_errors
+from lungpatch._utils.states import check_state
 from lungpatch.containers import FloatImage, PatchBatch, Reconstruction
+from lungpatch.containers.cells import nearest_known
 from lungpatch.errors import ConfigurationError
-from lungpatch.features.places import nearest_known
 from lungpatch.models.feature_model import FeatureModel
-from lungpatch.models.state_checks import check_state
 from lungpatch.protocols import PatchSource
 
 Search = Literal["local", "global"]
@@ -30,7 +31,7 @@ def _odd(_: Any, attribute: attrs.Attribute[Any], value: int) -> None:
         raise ValueError(f"{attribute.name!r} must be an odd number, at least 1, got {value}")
 
 
-@attrs.define(kw_only=True, eq=False)
+@attrs.define(kw_only=True, eq=False, field_transformer=plain_errors)
 class MemoryBankModel(FeatureModel):
     """Expects, at each place, the nearest healthy feature that it remembers.
 
@@ -53,7 +54,7 @@ class MemoryBankModel(FeatureModel):
     radius : float
         What is nearby, for ``local``: places whose row and column both differ by at most this
         share of the patch's side, rounded to whole places; in [0, 1].
-    coreset_share : float
+    coreset_fraction : float
         Share of the healthy features that is kept, at each place for ``local`` or of all for
         ``global``; in (0, 1].
     neighbourhood : int
@@ -87,7 +88,7 @@ class MemoryBankModel(FeatureModel):
         default=0.1,
         validator=[validators.instance_of((int, float)), validators.ge(0), validators.le(1)],
     )
-    coreset_share: float = attrs.field(
+    coreset_fraction: float = attrs.field(
         default=0.1,
         validator=[validators.instance_of((int, float)), validators.gt(0), validators.le(1)],
     )
@@ -169,7 +170,7 @@ class MemoryBankModel(FeatureModel):
         return learnt, {"bank_size": float(len(kept)), "healthy_features": float(len(features))}
 
     def _kept(self, count: int) -> int:
-        return max(1, round(self.coreset_share * count))
+        return max(1, round(self.coreset_fraction * count))
 
     def _check_learnt(self, learnt: Mapping[str, NDArray[Any]]) -> None:
         count = len(learnt["places"]) if "places" in learnt and learnt["places"].ndim else 0

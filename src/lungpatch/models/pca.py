@@ -11,17 +11,18 @@ import numpy as np
 from attrs import validators
 from numpy.typing import NDArray
 
+from lungpatch._utils.component import Component, plain_errors
+from lungpatch._utils.states import check_state
 from lungpatch.containers import PatchBatch, Reconstruction, TrainingHistory
 from lungpatch.errors import ConfigurationError, InsufficientDataError, NotFittedError
-from lungpatch.models.state_checks import check_state
 from lungpatch.protocols import EpochCallback, PatchSource
 
 _CHUNK_VALUES = 2**20
 """Values that are worked on at once in float64."""
 
 
-@attrs.define(kw_only=True, eq=False)
-class PCA:
+@attrs.define(kw_only=True, eq=False, field_transformer=plain_errors)
+class PCA(Component):
     """Reconstruct by projection on the principal components of healthy patches.
 
     ``expected = mean + sum_k <patch - mean, component_k> component_k``: the best linear
@@ -50,7 +51,7 @@ class PCA:
 
     Examples
     --------
-    >>> from lungpatch.patch_store import PatchStore
+    >>> from lungpatch.pipeline.patch_store import PatchStore
     >>> rng = np.random.default_rng(0)
     >>> patches = PatchBatch(
     ...     pixels=rng.random((64, 8, 8), dtype=np.float32), corners=np.zeros((64, 2), np.int64),

@@ -7,14 +7,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from lungpatch._utils.component import plain_errors
 from lungpatch.containers import PatchBatch, Reconstruction
-from lungpatch.models.compact_unet import resize
-from lungpatch.models.lesion_painting import PaintedBatch
-from lungpatch.models.lesion_trained import LesionTrainedModel
+from lungpatch.networks.compact_unet import resize
+from lungpatch.networks.lesion_painting import PaintedBatch
+from lungpatch.networks.lesion_trained import LesionTrainedNetwork
 
 
-@attrs.define(kw_only=True, eq=False)
-class RepairModel(LesionTrainedModel):
+@attrs.define(kw_only=True, eq=False, field_transformer=plain_errors)
+class RepairModel(LesionTrainedNetwork):
     """The healthy film under a lesion.
 
     A U-Net learns on healthy lungs into which lesions are painted as it goes, by
@@ -34,7 +35,7 @@ class RepairModel(LesionTrainedModel):
         Of the network's five levels, the finest first.
     recipes : tuple of str
         What is painted, out of `lungpatch.synthesis.RECIPES`.
-    healthy_share : float
+    normal_fraction : float
         Share of the training patches that stay healthy, in [0, 1].
     max_lesions : int
         Most lesions in a patch.

@@ -6,16 +6,15 @@ import attrs
 import numpy as np
 from scipy.special import expit
 from torch import Tensor
-from torch.nn import functional as F  # noqa: N812 - torch's own convention
 
+from lungpatch._utils.component import plain_errors
 from lungpatch.containers import PatchBatch, Reconstruction
-from lungpatch.models.compact_unet import resize
-from lungpatch.models.lesion_painting import PaintedBatch
-from lungpatch.models.lesion_trained import LesionTrainedModel
+from lungpatch.networks.lesion_painting import PaintedBatch
+from lungpatch.networks.lesion_trained import LesionTrainedNetwork, lesion_loss
 
 
-@attrs.define(kw_only=True, eq=False)
-class SyntheticLesionModel(LesionTrainedModel):
+@attrs.define(kw_only=True, eq=False, field_transformer=plain_errors)
+class SyntheticLesionModel(LesionTrainedNetwork):
     """Evidence of a lesion at every place, against an expectation of none.
 
     A U-Net learns on healthy lungs into which lesions are painted as it goes, by
@@ -35,7 +34,7 @@ class SyntheticLesionModel(LesionTrainedModel):
         Of the network's five levels, the finest first.
     recipes : tuple of str
         What is painted, out of `lungpatch.synthesis.RECIPES`.
-    healthy_share : float
+    normal_fraction : float
         Share of the training patches that stay healthy, in [0, 1].
     max_lesions : int
         Most lesions in a patch.
@@ -89,35 +88,3 @@ class SyntheticLesionModel(LesionTrainedModel):
 
     def _loss(self, output: Tensor, painted: PaintedBatch) -> Tensor:
         return lesion_loss(output, painted.alpha, painted.lung)
-
-
-def lesion_loss(logits: Tensor, alpha: Tensor, lung: Tensor) -> Tensor:
-    """Binary cross-entropy plus 1 - Dice within the lungs, at the logits' resolution.
-
-    Parameters
-    ----------
-    logits : Tensor, float32, (N, 1, h, w)
-    alpha, lung : Tensor, float32, (N, 1, P, P)
-        How anomalous each pixel is, in [0, 1]; 1 within the lungs, 0 elsewhere.
-
-    Returns
-    -------
-    Tensor, float32, ()
-
-    Examples
-    --------
-    >>> import torch
-    >>> alpha = torch.zeros(1, 1, 4, 4)
-    >>> alpha[..., :2] = 1.0
-    >>> sure = torch.where(alpha > 0, 20.0, -20.0)
-    >>> round(lesion_loss(sure, alpha, torch.ones(1, 1, 4, 4)).item(), 6)
-    0.0
-    """
-    shape = logits.shape[2:]
-    lung = resize(lung, shape)
-    target = resize(alpha, shape) * lung
-    entropy = F.binary_cross_entropy_with_logits(logits, target, weight=lung, reduction="sum")
-    found = logits.sigmoid() * lung
-    total = (found + target).sum((1, 2, 3))
-    dice = (2.0 * (found * target).sum((1, 2, 3)) + 1.0) / (total + 1.0)
-    return entropy / lung.sum().clamp_min(1.0) + 1.0 - dice.mean()

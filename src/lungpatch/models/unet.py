@@ -6,10 +6,11 @@ from typing import ClassVar
 
 import attrs
 
+from lungpatch._utils.component import plain_errors
 from lungpatch.models.convolutional import ConvolutionalModel
 
 
-@attrs.define(kw_only=True, eq=False)
+@attrs.define(kw_only=True, eq=False, field_transformer=plain_errors)
 class UNet(ConvolutionalModel):
     """The paper's U-Net, trained to return the healthy patch it is given.
 
@@ -28,7 +29,7 @@ class UNet(ConvolutionalModel):
     output : {"sigmoid", "linear"}
         What follows the last convolution. Values are clipped nowhere.
     loss : {"squared-dice", "dice", "l1", "l2", "ssim"}
-        See `lungpatch.models.losses`. The paper prints ``"dice"``, which has its optimum at
+        See `lungpatch.networks.losses`. The paper prints ``"dice"``, which has its optimum at
         white, not at the input.
     epochs : int
         At most so many passes over the training patches.
@@ -54,7 +55,7 @@ class UNet(ConvolutionalModel):
     --------
     >>> import numpy as np
     >>> from lungpatch.containers import PatchBatch
-    >>> from lungpatch.patch_store import PatchStore
+    >>> from lungpatch.pipeline.patch_store import PatchStore
     >>> rng = np.random.default_rng(0)
     >>> patches = PatchBatch(
     ...     pixels=rng.random((64, 8, 8), dtype=np.float32), corners=np.zeros((64, 2), np.int64),

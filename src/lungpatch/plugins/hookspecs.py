@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import functools
 import inspect
 import re
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Concatenate, NoReturn, ParamSpec
 import attrs
 import pluggy
 
+from lungpatch._utils.suggestions import did_you_mean
 from lungpatch.errors import PluginError
 
 if TYPE_CHECKING:
@@ -189,10 +189,9 @@ class Register:
         self._add("thresholder", name, target, summary)
 
     def __getattr__(self, name: str) -> NoReturn:
-        near = difflib.get_close_matches(name, KINDS, n=1)
-        hint = f"; did you mean register.{near[0]}?" if near else "."
-        known = ", ".join(f"register.{kind}" for kind in KINDS)
-        raise AttributeError(f"there is no register.{name}{hint} There is: {known}")
+        raise AttributeError(
+            f"register has no method {name!r}{did_you_mean(name, KINDS)} It has: {', '.join(KINDS)}"
+        )
 
     def _add(self, kind: Kind, name: str, target: str | type, summary: str) -> None:
         call = f"register.{kind}({name!r}, ...)"

@@ -19,7 +19,7 @@ from pathlib import Path
 import attrs
 import pluggy
 
-from lungpatch import __version__
+from lungpatch._version import __version__
 from lungpatch.errors import PluginError
 from lungpatch.plugins import builtins, hookspecs
 from lungpatch.plugins.hookspecs import PROJECT, Entry, Register

@@ -12,8 +12,8 @@ from pathlib import Path
 from string import Template
 from typing import TYPE_CHECKING
 
+from lungpatch._utils.files import atomic_folder
 from lungpatch.errors import ConfigurationError
-from lungpatch.files import atomic_folder
 from lungpatch.plugins.hookspecs import KINDS
 
 if TYPE_CHECKING:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import functools
 import importlib
 import inspect
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
+from lungpatch._utils.suggestions import did_you_mean
 from lungpatch.errors import (
     AmbiguousComponentError,
     ConfigurationError,
@@ -335,8 +335,7 @@ class Registry:
     def _unknown(self, kind: str, name: object) -> str:
         names = self.names(kind)
         everything = {*names, *(entry.full_name for entry in self.entries(kind))}
-        near = difflib.get_close_matches(str(name), sorted(everything), n=1)
-        hint = f"; did you mean {near[0]!r}?" if near else "."
+        hint = did_you_mean(name, everything)
         text = f"there is no {kind} {name!r}{hint} There is: {', '.join(names)}"
         failed = [f"{failure.plugin_id} ({failure.error})" for failure in self.failures()]
         return f"{text}. Plugins that failed to load: {'; '.join(failed)}" if failed else text
@@ -427,10 +426,9 @@ def _check_kind(kind: str) -> Kind:
     for known in KINDS:
         if kind == known:
             return known
-    near = difflib.get_close_matches(str(kind), KINDS, n=1)
-    hint = f"; did you mean {near[0]!r}?" if near else "."
     raise ConfigurationError(
-        f"there is no kind of component {kind!r}{hint} Kinds: {', '.join(KINDS)}"
+        f"there is no kind of component {kind!r}{did_you_mean(kind, KINDS)} "
+        f"Kinds: {', '.join(KINDS)}"
     )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 import sys
 import types
@@ -13,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
+from lungpatch._utils.component import error_text
+from lungpatch._utils.suggestions import did_you_mean
 from lungpatch.errors import ConfigurationError, LungpatchError, PluginError
 
 if TYPE_CHECKING:
@@ -190,9 +191,9 @@ def _check_names(
     known = f"Its settings: {', '.join(fields)}" if fields else "It has no settings"
     for name in settings:
         if name not in fields:
-            near = difflib.get_close_matches(str(name), fields, n=1)
-            hint = f"; did you mean {near[0]!r}?" if near else "."
-            raise ConfigurationError(f"{label} has no setting {name!r}{hint} {known}")
+            raise ConfigurationError(
+                f"{label} has no setting {name!r}{did_you_mean(name, fields)} {known}"
+            )
     for name, field in fields.items():
         if field.default is attrs.NOTHING and name not in settings:
             raise ConfigurationError(f"{label} needs the setting {name!r}. {known}")
@@ -266,10 +267,9 @@ def _plain(value: Any, field: attrs.Attribute[Any], component: object) -> Any:
 
 
 def _refusal(label: str, error: Exception, settings: Mapping[str, Any]) -> str:
-    # attrs puts the message first, then the attribute, what was expected and the value.
-    message = str(error.args[0]) if error.args else type(error).__name__
-    message = re.sub(r"<class '(?:\w+\.)*(\w+)'>", r"\1", message).rstrip(".")
-    named = [name for name in settings if re.search(rf"\b{re.escape(name)}\b", message)]
+    message = error_text(error)
+    words = set(re.findall(r"\w+", message))
+    named = [name for name in settings if name in words]
     given = ", ".join(f"{name} = {settings[name]!r}" for name in named or settings)
     return f"{label}: {message}; given: {given}" if given else f"{label}: {message}"
 

@@ -14,13 +14,14 @@ from scipy.special import expit
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812 - torch's own convention
 
+from lungpatch._utils.component import plain_errors
+from lungpatch._utils.devices import choose_device
 from lungpatch.containers import TrainingHistory
-from lungpatch.devices import choose_device
 from lungpatch.errors import ConfigurationError, InsufficientDataError
 from lungpatch.evaluation.metrics import auroc
-from lungpatch.models.network_model import CPU_CHUNK_PIXELS, NetworkModel, at_least_1
-from lungpatch.models.torch_adapter import patches_to_tensor, place, reproducible
-from lungpatch.models.training import train
+from lungpatch.networks.network_model import CPU_CHUNK_PIXELS, NetworkModel, at_least_1
+from lungpatch.networks.torch_adapter import patches_to_tensor, place, reproducible
+from lungpatch.networks.training import train
 from lungpatch.protocols import EpochCallback
 
 SMALLEST_SIDE = 16
@@ -91,7 +92,7 @@ def _three_counts(_: Any, attribute: attrs.Attribute[Any], value: Any) -> None:
         raise ValueError(f"{attribute.name} must be three counts of at least 1, got {value}")
 
 
-@attrs.define(kw_only=True, eq=False)
+@attrs.define(kw_only=True, eq=False, field_transformer=plain_errors)
 class TwoClassCNN(NetworkModel):
     """The paper's two-class CNN, which says whether a whole film shows pneumonia.
 
@@ -176,7 +177,7 @@ class TwoClassCNN(NetworkModel):
         rng: np.random.Generator,
         on_epoch: EpochCallback | None = None,
     ) -> TrainingHistory:
-        """Learn to tell the classes apart; see `lungpatch.models.training.train`.
+        """Learn to tell the classes apart; see `lungpatch.networks.training.train`.
 
         Parameters
         ----------
@@ -315,7 +316,7 @@ class TwoClassCNN(NetworkModel):
         if array.dtype != np.float32 or array.shape[1:] != (side, side):
             raise ConfigurationError(
                 f"this TwoClassCNN takes films as float32 of shape (N, {side}, {side}), got "
-                f"{array.dtype} of shape {array.shape}: resize them with lungpatch.images.resize, "
+                f"{array.dtype} of shape {array.shape}: resize them with lungpatch.io.resize, "
                 "or set image_size"
             )
         # NaN fails both comparisons.

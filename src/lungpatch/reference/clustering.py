@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from importlib import import_module
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from lungpatch._utils.extras import import_extra
 from lungpatch.containers import FloatImage
-from lungpatch.errors import MissingExtraError
-from lungpatch.reference.verdict import balanced_accuracy, confusion_counts
+from lungpatch.reference.claims import balanced_accuracy, confusion_counts
 
-MOST_LEARNT = 5000
+MAX_FITTED = 5000
 """Patches that the cluster centres are found on; all are put into clusters."""
 
 
@@ -54,7 +53,7 @@ def cluster(
     """
     spread = features.std(axis=0)
     scaled = (features - features.mean(axis=0)) / np.where(spread > 0, spread, 1.0)
-    learnt = rng.permutation(len(scaled))[:MOST_LEARNT]
+    learnt = rng.permutation(len(scaled))[:MAX_FITTED]
     k_means = _sklearn("cluster").KMeans(
         n_clusters=clusters, n_init=4, random_state=int(rng.integers(2**31))
     )
@@ -146,9 +145,4 @@ def judge_classes(
 
 
 def _sklearn(module: str) -> Any:
-    try:
-        return import_module(f"sklearn.{module}")
-    except ImportError as error:
-        raise MissingExtraError(
-            'clusters need scikit-learn, which is not installed: pip install "lungpatch[reproduce]"'
-        ) from error
+    return import_extra(f"sklearn.{module}", needed_by="clustering", extra="reproduce")

@@ -18,7 +18,7 @@ from lungpatch.reference.settings import N_NORMAL_IMAGES, NORMAL_PATCHES
 
 logger = logging.getLogger(__name__)
 
-LEAST_HELD = 3
+MIN_HELD = 3
 """Images that validation and test get at least, where there are some 15: ours."""
 
 
@@ -248,7 +248,7 @@ def choose_roles(
     n_films = sum(map(len, learnt))
     total = int(sum(counts[films].sum() for films in learnt))
     share = min(1.0, total / sum(NORMAL_PATCHES.values()))
-    least = max(1, min(LEAST_HELD, n_films // 5))
+    least = max(1, min(MIN_HELD, n_films // 5))
     waiting = list(learnt)
     for role in ("test", "validation"):
         wanted = share * NORMAL_PATCHES[role]

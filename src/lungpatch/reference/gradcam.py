@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from importlib import import_module
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +11,8 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch.nn import functional as F  # noqa: N812 - torch's own convention
 
-from lungpatch.errors import ConfigurationError, InvalidMaskError, MissingExtraError
+from lungpatch._utils.extras import import_extra
+from lungpatch.errors import ConfigurationError, InvalidMaskError
 
 if TYPE_CHECKING:
     from lungpatch.reference.classifier import TwoClassCNN
@@ -225,10 +225,5 @@ def _heat_and_lungs(
     return heat, lung
 
 
-def _captum() -> ModuleType:
-    try:
-        return import_module("captum.attr")
-    except ImportError as error:
-        raise MissingExtraError(
-            'Grad-CAM needs captum, which is not installed: pip install "lungpatch[reproduce]"'
-        ) from error
+def _captum() -> Any:
+    return import_extra("captum.attr", needed_by="Grad-CAM", extra="reproduce")

@@ -8,20 +8,20 @@ import attrs
 import numpy as np
 from numpy.typing import NDArray
 
+from lungpatch._utils.progress import ProgressCallback
 from lungpatch.containers import FloatImage, PatchBatch
 from lungpatch.errors import ConfigurationError, InsufficientDataError
 from lungpatch.evaluation.metrics import auroc
 from lungpatch.models.autoencoder import Autoencoder
 from lungpatch.models.convolutional import ConvolutionalModel, Output
-from lungpatch.models.diagnostics import identity_collapse
-from lungpatch.models.losses import LOSSES
+from lungpatch.models.diagnostics import identity_shortcut
 from lungpatch.models.unet import UNet
-from lungpatch.patch_store import PatchStore
-from lungpatch.progress import ProgressCallback
+from lungpatch.networks.losses import LOSSES
+from lungpatch.pipeline.patch_store import PatchStore
 from lungpatch.protocols import Scorer
-from lungpatch.reference.learning import all_patches, learn, stage_rng
+from lungpatch.reference.claims import FEWEST_PATCHES
 from lungpatch.reference.patch_table import PatchTable
-from lungpatch.reference.verdict import FEWEST_PATCHES
+from lungpatch.reference.training import all_patches, learn, stage_rng
 
 NETWORKS: dict[str, type[ConvolutionalModel]] = {"U-Net": UNet, "autoencoder": Autoencoder}
 
@@ -113,7 +113,7 @@ def study_losses(
     Parameters
     ----------
     stores : dict of str to PatchStore
-        See `lungpatch.reference.learning.normal_patches`.
+        See `lungpatch.reference.training.normal_patches`.
     judged : StudyPatches
     scorer : Scorer
         Over the whole patch.
@@ -124,7 +124,7 @@ def study_losses(
     -------
     list of dict
         One of `CASES` each: `output_figures` on normal test patches, AUROCs on ``judged``,
-        ``collapse`` (see `lungpatch.models.diagnostics`), or ``failed``, the reason.
+        ``shortcut`` (see `lungpatch.models.diagnostics`), or ``failed``, the reason.
     """
     test = all_patches(stores["test"])
     rows: list[dict[str, Any]] = []
@@ -151,15 +151,15 @@ def study_losses(
         )
         scores = scorer.score(judged.patches, model.reconstruct(judged.patches)).values
         try:
-            collapse = identity_collapse(model, stores["test"], rng=own_rng)
+            shortcut = identity_shortcut(model, stores["test"], rng=own_rng)
         except InsufficientDataError:
-            collapse = None
+            shortcut = None
         rows.append(
             row
             | figures
             | {
                 "aurocs": judged.aurocs(scores),
-                "collapse": None if collapse is None else collapse.collapse,
+                "shortcut": None if shortcut is None else shortcut.shortcut,
             }
         )
         progress("losses", number, len(CASES), {})

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from lungpatch.html_page import HtmlPage
+from lungpatch._utils.html_page import HtmlPage
 
 CAPTIONS = {
     "figure-01": "Figure 1. Films of the two classes.",
@@ -290,7 +290,7 @@ def _learnt_films(ours: Mapping[str, Any]) -> int:
 
 def _model(page: HtmlPage, found: Mapping[str, Any]) -> None:
     model, scores = found["model"], found["scores"]
-    collapse = model["identity_collapse"]
+    collapse = model["identity_shortcut"]
     page.paragraph(
         f"A U-Net with the squared Dice loss. SAD of normal test patches: mean "
         f"{model['test_sad']['mean']:.2f} grey levels, lowest {model['test_sad']['lowest']:.2f} "

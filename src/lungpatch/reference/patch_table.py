@@ -9,11 +9,11 @@ import attrs
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from lungpatch._utils.progress import ProgressCallback
 from lungpatch.containers import ChestImage, LungMask, PatchBatch, Reconstruction
-from lungpatch.plotting.score_figures import KINDS
-from lungpatch.progress import ProgressCallback
 from lungpatch.protocols import PatchSampler, ReconstructionModel, Scorer
-from lungpatch.reference.films import Films, inside_boxes
+from lungpatch.reference.images import Films, inside_boxes
+from lungpatch.reference.score_figures import KINDS
 from lungpatch.samplers.cutting import cut
 
 HEALTHY, OPACITY, OUTSIDE = KINDS
@@ -22,9 +22,9 @@ UNREAD = "lung of a pneumonia film"
 MIXED = "mixed"
 """Neither: lung and not lung, or healthy lung and opacity."""
 
-LEAST_LUNG = 0.75
+MIN_LUNG = 0.75
 """Share of a patch that is lung, for it to be a patch of lung: ours, as are these kinds."""
-LEAST_OPACITY = 0.5
+MIN_OPACITY = 0.5
 """Share of a patch that lies in boxes, for it to be one of opacity."""
 
 
@@ -61,11 +61,11 @@ def kinds_of(
     ['lung of a pneumonia film', 'lung of a pneumonia film', 'outside the lung', 'mixed']
     """
     kinds = np.full(len(lung_share), MIXED, dtype="<U24")
-    is_lung = lung_share >= LEAST_LUNG
+    is_lung = lung_share >= MIN_LUNG
     kinds[(lung_share == 0) & (box_share == 0)] = OUTSIDE
     kinds[is_lung & (normal | (boxed & (box_share == 0)))] = HEALTHY
     kinds[is_lung & ~normal & ~boxed] = UNREAD
-    kinds[is_lung & (box_share >= LEAST_OPACITY)] = OPACITY
+    kinds[is_lung & (box_share >= MIN_OPACITY)] = OPACITY
     return kinds
 
 

@@ -7,14 +7,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from lungpatch._utils.progress import ProgressCallback
 from lungpatch.containers import BoolImage
 from lungpatch.errors import InsufficientDataError
-from lungpatch.progress import ProgressCallback
 from lungpatch.reference.classifier import TwoClassCNN, score_classifier
 from lungpatch.reference.gradcam import grad_cam, lung_attention
-from lungpatch.reference.learning import stage_rng
 from lungpatch.reference.settings import CLASSIFIER_ACCURACY
 from lungpatch.reference.stages import StageResult
+from lungpatch.reference.training import stage_rng
 
 SHARES = {"validation": 0.15, "test": 0.25}
 """Share of the patients of each class that is kept out of training: ours."""

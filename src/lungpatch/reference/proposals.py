@@ -9,21 +9,21 @@ import attrs
 import numpy as np
 from numpy.typing import NDArray
 
+from lungpatch._utils.progress import ProgressCallback
 from lungpatch.containers import ChestImage, FloatImage, LungMask, PatchBatch, Reconstruction
 from lungpatch.errors import InsufficientDataError
 from lungpatch.evaluation.metrics import auroc
-from lungpatch.images import resize
+from lungpatch.io import resize
 from lungpatch.models.autoencoder import Autoencoder
 from lungpatch.models.pca import PCA
 from lungpatch.models.unet import UNet
-from lungpatch.progress import ProgressCallback
 from lungpatch.protocols import ReconstructionModel, Scorer, Segmenter
+from lungpatch.reference.claims import FEWEST_PATCHES, table_1_rule
 from lungpatch.reference.clustering import cluster, difference_features, judge_classes
-from lungpatch.reference.films import Films
-from lungpatch.reference.learning import learn, normal_patches, stage_rng
+from lungpatch.reference.images import Films
 from lungpatch.reference.patch_table import PatchTable, score_films
-from lungpatch.reference.settings import PATCH_SIZE, STRIDE, WORKING_SIZE
-from lungpatch.reference.verdict import FEWEST_PATCHES, table_1_rule
+from lungpatch.reference.settings import GRID_SIZE, PATCH_SIZE, STRIDE
+from lungpatch.reference.training import learn, normal_patches, stage_rng
 from lungpatch.samplers.grid import GridSampler
 
 SEPARATED = 0.8
@@ -55,7 +55,7 @@ class Proposal:
 
     name: str
     model: Callable[[int], ReconstructionModel]
-    size: int = WORKING_SIZE
+    size: int = GRID_SIZE
     patch_size: int = PATCH_SIZE
     stride: int = STRIDE
 
@@ -73,13 +73,13 @@ PROPOSALS = (
     Proposal(
         name="512 px, patches 32",
         model=lambda side: UNet(patch_size=side),
-        size=2 * WORKING_SIZE,
+        size=2 * GRID_SIZE,
         stride=2 * STRIDE,
     ),
     Proposal(
         name="512 px, patches scaled to 64",
         model=lambda side: UNet(patch_size=side),
-        size=2 * WORKING_SIZE,
+        size=2 * GRID_SIZE,
         patch_size=2 * PATCH_SIZE,
         stride=2 * STRIDE,
     ),
@@ -127,7 +127,7 @@ def try_proposals(
     rows: list[dict[str, Any]] = []
     usual_side = float(np.median(films.own_side[films.own_side > 0]))
     for proposal in PROPOSALS:
-        if proposal.size > WORKING_SIZE and usual_side < proposal.size:
+        if proposal.size > GRID_SIZE and usual_side < proposal.size:
             reason = f"the films have {usual_side:.0f} px a side; enlarging them adds nothing"
             rows.append({"name": proposal.name, "skipped": reason})
             continue

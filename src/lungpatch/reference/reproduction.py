@@ -10,18 +10,25 @@ import attrs
 import numpy as np
 from numpy.typing import NDArray
 
-from lungpatch import __version__
+from lungpatch._utils.files import write_json
+from lungpatch._utils.progress import ProgressCallback, silent
+from lungpatch._version import __version__
 from lungpatch.containers import PatchBatch
 from lungpatch.datasets.dataset import Dataset
 from lungpatch.errors import InsufficientDataError
 from lungpatch.evaluation.metrics import auroc
-from lungpatch.files import write_json
-from lungpatch.models.diagnostics import identity_collapse
+from lungpatch.models.diagnostics import identity_shortcut
 from lungpatch.models.unet import UNet
-from lungpatch.progress import ProgressCallback, silent
+from lungpatch.reference.claims import (
+    SIGNIFICANCE,
+    compare_films,
+    compare_kinds,
+    interval_over_films,
+    table_1_rule,
+    unimodality,
+)
 from lungpatch.reference.cohort import choose_roles, dataset_digest, known_patients
-from lungpatch.reference.films import Films, prepare_films, usable_films
-from lungpatch.reference.learning import ROLES, all_patches, learn, normal_patches, stage_rng
+from lungpatch.reference.images import Films, prepare_films, usable_films
 from lungpatch.reference.loss_study import StudyPatches, study_losses
 from lungpatch.reference.patch_table import (
     HEALTHY,
@@ -35,6 +42,7 @@ from lungpatch.reference.patch_table import (
 from lungpatch.reference.preliminary import run_preliminary, split_classes
 from lungpatch.reference.proposals import try_proposals
 from lungpatch.reference.settings import (
+    GRID_SIZE,
     N_NORMAL_IMAGES,
     N_PNEUMONIA_IMAGES,
     N_PNEUMONIA_PATCHES,
@@ -44,18 +52,10 @@ from lungpatch.reference.settings import (
     PATCHES_A_NORMAL_IMAGE,
     PNEUMONIA_SAD,
     STRIDE,
-    WORKING_SIZE,
     ReproductionSettings,
 )
 from lungpatch.reference.stages import StageResult, Stages
-from lungpatch.reference.verdict import (
-    SIGNIFICANCE,
-    compare_films,
-    compare_kinds,
-    interval_over_films,
-    table_1_rule,
-    unimodality,
-)
+from lungpatch.reference.training import ROLES, all_patches, learn, normal_patches, stage_rng
 from lungpatch.samplers.grid import GridSampler
 from lungpatch.scorers.sad import SADScorer
 from lungpatch.segmenters.unet import UNetSegmenter
@@ -148,7 +148,7 @@ def reproduce(
     >>> reproduce(films, Path("paper"), settings=settings)                # doctest: +SKIP
     PosixPath('paper/report.html')
     """
-    from lungpatch.reference.paper_pictures import draw_figures
+    from lungpatch.reference.paper_renderings import draw_figures
     from lungpatch.reference.paper_report import write_report
 
     found = run_stages(dataset, out / "stages", settings=settings, progress=progress)
@@ -193,12 +193,12 @@ def run_stages(
     segmenter = UNetSegmenter()
     prepared = stages.run(
         "films",
-        {"data": data, "size": WORKING_SIZE},
+        {"data": data, "size": GRID_SIZE},
         lambda: prepare_films(
-            dataset, size=WORKING_SIZE, segmenter=segmenter, sampler=NORMAL, progress=progress
+            dataset, size=GRID_SIZE, segmenter=segmenter, sampler=NORMAL, progress=progress
         ),
     )
-    films = Films(dataset=dataset, size=WORKING_SIZE, **prepared.arrays)
+    films = Films(dataset=dataset, size=GRID_SIZE, **prepared.arrays)
     earlier: dict[str, Any] = {"films": prepared.digest, "seed": settings.seed}
 
     chosen = stages.run(
@@ -303,7 +303,7 @@ def _choose(
     progress("patches", 1, 1, {})
     learnt = np.isin(roles, ROLES)
     n_pneumonia = int((roles == "pneumonia").sum())
-    on_a_grid = ((WORKING_SIZE - PATCH_SIZE) // STRIDE + 1) ** 2
+    on_a_grid = ((GRID_SIZE - PATCH_SIZE) // STRIDE + 1) ** 2
     flush = len(EXHAUSTIVE.sample(*films.read(int(np.flatnonzero(learnt)[0]))))
     return StageResult(
         figures={
@@ -349,10 +349,10 @@ def _train(
         test = all_patches(stores["test"])
         sad = SCORER.score(test, model.reconstruct(test)).values
         try:
-            found = identity_collapse(model, stores["test"], rng=rng)
-            collapse = None if found is None else found.collapse
+            found = identity_shortcut(model, stores["test"], rng=rng)
+            shortcut = None if found is None else found.shortcut
         except InsufficientDataError:
-            collapse = None
+            shortcut = None
     return StageResult(
         figures={
             "loss": model.loss,
@@ -362,7 +362,7 @@ def _train(
             "final": dict(history.epochs[-1]),
             "test_sad": {"mean": float(sad.mean()), "lowest": float(sad.min())},
             "paper_normal_sad": NORMAL_SAD,
-            "identity_collapse": collapse,
+            "identity_shortcut": shortcut,
         },
         arrays=model.state(),
     )

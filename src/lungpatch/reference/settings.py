@@ -5,7 +5,7 @@ from __future__ import annotations
 import attrs
 from attrs import validators
 
-WORKING_SIZE = 256
+GRID_SIZE = 256
 """Data preparation: images are resized to 256x256."""
 
 PATCH_SIZE = 32

@@ -14,9 +14,9 @@ import attrs
 import numpy as np
 from numpy.typing import NDArray
 
-from lungpatch import __version__
-from lungpatch.files import atomic_write, write_json
-from lungpatch.progress import ProgressCallback
+from lungpatch._utils.files import atomic_write, write_json
+from lungpatch._utils.progress import ProgressCallback
+from lungpatch._version import __version__
 
 FORMAT = 1
 """Goes up when what a stage computes or keeps changes, so that older results are not taken."""

@@ -7,12 +7,13 @@ import numpy as np
 from attrs import validators
 from numpy.typing import NDArray
 
+from lungpatch._utils.component import Component, plain_errors
 from lungpatch.containers import ChestImage, LungMask, PatchBatch
 from lungpatch.samplers.cutting import check_fit, cut, holds_enough_lung
 
 
-@attrs.define(kw_only=True, eq=False)
-class GridSampler:
+@attrs.define(kw_only=True, eq=False, field_transformer=plain_errors)
+class GridSampler(Component):
     """Patches on a regular grid, its last row and column flush with the image's border.
 
     Rows and columns start at 0, ``stride``, ``2 * stride``, ...; where the last patch would not

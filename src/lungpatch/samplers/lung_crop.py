@@ -9,6 +9,7 @@ import numpy as np
 from attrs import validators
 from numpy.typing import NDArray
 
+from lungpatch._utils.component import Component, plain_errors
 from lungpatch.containers import BoolImage, ChestImage, FloatImage, LungMask, PatchBatch
 from lungpatch.samplers.cutting import check_mask
 
@@ -17,8 +18,8 @@ INTENSITIES: tuple[Intensity, ...] = ("image", "crop", "lung", "clahe")
 BLACK_PERCENTILE, WHITE_PERCENTILE = 2.0, 98.0
 
 
-@attrs.define(kw_only=True, eq=False)
-class LungCropSampler:
+@attrs.define(kw_only=True, eq=False, field_transformer=plain_errors)
+class LungCropSampler(Component):
     """The bounding box of the lungs with a margin, resampled to a square: one patch an image.
 
     Lungs of any size and framing then lie in nearly the same place, so that a model can learn what
@@ -40,7 +41,7 @@ class LungCropSampler:
     Notes
     -----
     A patch of extent n shows image row ``r`` in its row ``floor((r + 1/2) P / n)``, counted from
-    its corner; `lungpatch.localisation.build_anomaly_map` brings maps back by that rule.
+    its corner; `lungpatch.pipeline.localisation.build_anomaly_map` brings maps back by that rule.
 
     Examples
     --------

@@ -6,13 +6,14 @@ import attrs
 import numpy as np
 from attrs import validators
 
+from lungpatch._utils.component import Component, plain_errors
 from lungpatch.containers import ChestImage, LungMask, PatchBatch
 from lungpatch.errors import ConfigurationError
 from lungpatch.samplers.cutting import check_fit, cut, holds_enough_lung
 
 
-@attrs.define(kw_only=True, eq=False)
-class RandomSampler:
+@attrs.define(kw_only=True, eq=False, field_transformer=plain_errors)
+class RandomSampler(Component):
     """Patches drawn uniformly from all places that hold enough lung.
 
     For training: unlike a grid it shows the model every alignment of ribs and vessels. No place is

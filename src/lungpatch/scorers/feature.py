@@ -10,6 +10,7 @@ from attrs import validators
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from lungpatch._utils.component import Component, plain_errors
 from lungpatch.containers import BoolImage, PatchBatch, PatchScores, Reconstruction
 from lungpatch.scorers.region import REGIONS, Region, check_same_batch, region_support
 
@@ -17,8 +18,8 @@ Difference = Literal["distance", "excess"]
 DIFFERENCES: tuple[Difference, ...] = ("distance", "excess")
 
 
-@attrs.define(kw_only=True, eq=False)
-class FeatureScorer:
+@attrs.define(kw_only=True, eq=False, field_transformer=plain_errors)
+class FeatureScorer(Component):
     """How far features lie from what was expected, at every place of a patch.
 
     For models that compare more than grey levels: the target may have any number of channels and
@@ -34,7 +35,7 @@ class FeatureScorer:
     smoothing : float
         Standard deviation of a Gaussian that the error maps are smoothed by, as a share of the
         patch's side; at least 0. Only pixels that count take part.
-    top_share : float
+    top_fraction : float
         Share of the pixels that count, those of the highest error, whose mean is the patch's
         score; in (0, 1]. 1 is the mean over all.
     region : {"lung", "patch"}
@@ -50,7 +51,7 @@ class FeatureScorer:
     >>> features = np.zeros((1, 2, 2, 2), np.float32)
     >>> features[0, :, 0, 0] = 3.0, 4.0
     >>> reconstruction = Reconstruction(target=features, expected=np.zeros_like(features))
-    >>> scores = FeatureScorer(top_share=0.01).score(patches, reconstruction)
+    >>> scores = FeatureScorer(top_fraction=0.01).score(patches, reconstruction)
     >>> scores.values.tolist(), scores.error_maps.shape
     ([5.0], (1, 4, 4))
     """
@@ -59,7 +60,7 @@ class FeatureScorer:
     smoothing: float = attrs.field(
         default=0.0, validator=[validators.instance_of((int, float)), validators.ge(0)]
     )
-    top_share: float = attrs.field(
+    top_fraction: float = attrs.field(
         default=0.1,
         validator=[validators.instance_of((int, float)), validators.gt(0), validators.le(1)],
     )
@@ -97,7 +98,7 @@ class FeatureScorer:
         if self.smoothing:
             error = _smooth(error, support, self.smoothing * patches.patch_size)
         values = [
-            _mean_of_highest(errors[counts], self.top_share)
+            _mean_of_highest(errors[counts], self.top_fraction)
             for errors, counts in zip(error, support, strict=True)
         ]
         return PatchScores(

@@ -6,12 +6,13 @@ import attrs
 import numpy as np
 from attrs import validators
 
+from lungpatch._utils.component import Component, plain_errors
 from lungpatch.containers import PatchBatch, PatchScores, Reconstruction
 from lungpatch.scorers.region import REGIONS, Region, check_pixelwise, mean_over, region_support
 
 
-@attrs.define(kw_only=True, eq=False)
-class L2Scorer:
+@attrs.define(kw_only=True, eq=False, field_transformer=plain_errors)
+class L2Scorer(Component):
     """Mean squared difference in squared grey levels, on the scale 0..255.
 
     ``L2 = mean((I(x, y) - T(x, y))**2)``, the mean squared error of 8-bit images. Against SAD it

@@ -8,6 +8,7 @@ import attrs
 import numpy as np
 from attrs import validators
 
+from lungpatch._utils.component import Component, plain_errors
 from lungpatch.containers import PatchBatch, PatchScores, Reconstruction
 from lungpatch.scorers.region import (
     REGIONS,
@@ -19,8 +20,8 @@ from lungpatch.scorers.region import (
 )
 
 
-@attrs.define(kw_only=True, eq=False)
-class SADScorer:
+@attrs.define(kw_only=True, eq=False, field_transformer=plain_errors)
+class SADScorer(Component):
     """Absolute difference in grey levels, the paper's score.
 
     ``SAD = |I(x, y) - T(x, y)|`` over the pixels of a patch, input I against output T, on the

@@ -9,6 +9,7 @@ import numpy as np
 from attrs import validators
 from numpy.typing import NDArray
 
+from lungpatch._utils.component import Component, plain_errors
 from lungpatch.containers import BoolImage, PatchBatch, PatchScores, Reconstruction
 from lungpatch.errors import ConfigurationError
 from lungpatch.scorers.region import REGIONS, Region, check_pixelwise, mean_over, region_support
@@ -26,8 +27,8 @@ def _odd(_: Any, attribute: attrs.Attribute[Any], value: int) -> None:
         raise ValueError(f"{attribute.name} must be odd, got {value}")
 
 
-@attrs.define(kw_only=True, eq=False)
-class SSIMScorer:
+@attrs.define(kw_only=True, eq=False, field_transformer=plain_errors)
+class SSIMScorer(Component):
     """Structural dissimilarity 1 - SSIM, in [0, 2]; 0 where both are equal.
 
     SSIM compares mean, contrast and structure in a window around each pixel. The defaults are

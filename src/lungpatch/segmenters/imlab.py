@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator
-from importlib import import_module
 from itertools import pairwise
 from pathlib import Path
 from types import ModuleType
@@ -18,11 +17,13 @@ from scipy import ndimage
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812 - torch's own convention
 
+from lungpatch._utils.component import EXECUTION, Component, plain_errors
+from lungpatch._utils.devices import DEVICES, Device, choose_device
+from lungpatch._utils.extras import import_extra
 from lungpatch.containers import BoolImage, ChestImage, FloatImage, LungMask
-from lungpatch.devices import DEVICES, Device, choose_device
-from lungpatch.errors import ConfigurationError, MissingExtraError, MissingInputError
-from lungpatch.models.compact_unet import resize
-from lungpatch.plausibility import implausibility
+from lungpatch.errors import ConfigurationError, MissingInputError
+from lungpatch.networks.compact_unet import resize
+from lungpatch.segmenters.plausibility import implausibility
 
 NETWORK_SIDE = 256
 """Side, in pixels, of the square image the network was trained on."""
@@ -39,8 +40,8 @@ DECODER = ((256, 256, 256, 256), (256, 256, 256, 256), (256, 128, 128, 128), (12
 """The same for the way up; the encoder's features join before a level's last convolution."""
 
 
-@attrs.define(kw_only=True, eq=False)
-class IMLABSegmenter:
+@attrs.define(kw_only=True, eq=False, field_transformer=plain_errors)
+class IMLABSegmenter(Component):
     """Find lungs with the public U-Net that the paper used on its normal films.
 
     Trained on films without pneumonia (JSRT and Montgomery), it misses opacified parts of a lung;
@@ -52,7 +53,7 @@ class IMLABSegmenter:
         The file ``trained_model.hdf5`` of https://github.com/imlab-uiip/lung-segmentation-2d
         (MIT licence), as Keras saved it. Reading it takes ``pip install "lungpatch[imlab]"``.
     device : {"auto", "cpu", "cuda", "mps"}
-        See `lungpatch.devices.choose_device`.
+        See `lungpatch._utils.devices.choose_device`.
 
     Notes
     -----
@@ -78,7 +79,9 @@ class IMLABSegmenter:
     """
 
     weights: str = attrs.field(converter=os.fspath, validator=attrs.validators.instance_of(str))
-    device: Device = attrs.field(default="auto", validator=attrs.validators.in_(DEVICES))
+    device: Device = attrs.field(
+        default="auto", validator=attrs.validators.in_(DEVICES), metadata={EXECUTION: True}
+    )
     _network: IMLABNetwork | None = attrs.field(init=False, default=None, repr=False)
 
     def segment(self, image: ChestImage) -> LungMask:
@@ -357,14 +360,8 @@ class _UnfitFileError(Exception):
     """What is wrong with an HDF5 file, without its name."""
 
 
-def _h5py() -> ModuleType:
-    try:
-        return import_module("h5py")
-    except ImportError as error:
-        raise MissingExtraError(
-            "the imlab segmenter reads its weights with h5py, which is not installed; run "
-            'pip install "lungpatch[imlab]"'
-        ) from error
+def _h5py() -> Any:
+    return import_extra("h5py", needed_by="the segmenter 'imlab'", extra="imlab")
 
 
 def _checked_layers(file: Any) -> list[str]:

@@ -11,15 +11,16 @@ import numpy as np
 from attrs import validators
 from numpy.typing import NDArray
 
+from lungpatch._utils.component import Component, plain_errors
 from lungpatch.containers import BoolImage, ChestImage, LungMask
 from lungpatch.errors import InvalidMaskError, MissingInputError
-from lungpatch.images import read_mask
+from lungpatch.io import read_mask
 
 _EXTENSIONS = (".png", ".tif", ".tiff")
 
 
-@attrs.define(kw_only=True, eq=False)
-class MaskFolderSegmenter:
+@attrs.define(kw_only=True, eq=False, field_transformer=plain_errors)
+class MaskFolderSegmenter(Component):
     """Take each image's mask from a folder of mask files.
 
     The mask of image ``chest1`` is ``chest1.png``, ``chest1.mask.png`` or ``chest1_mask.png``, or
@@ -62,7 +63,7 @@ class MaskFolderSegmenter:
         Parameters
         ----------
         image : ChestImage
-            Its ``image_id`` names the mask, its ``own_shape`` is the mask's shape.
+            Its ``image_id`` names the mask, its ``native_shape`` is the mask's shape.
 
         Returns
         -------
@@ -78,10 +79,10 @@ class MaskFolderSegmenter:
         """
         path = self._find(image.image_id)
         mask = read_mask(path)
-        if mask.shape != image.own_shape:
+        if mask.shape != image.native_shape:
             raise InvalidMaskError(
                 f"{path}: the mask has {_size(mask.shape)} pixels (rows x columns), image "
-                f"{image.image_id} has {_size(image.own_shape)}: masks must have their image's "
+                f"{image.image_id} has {_size(image.native_shape)}: masks must have their image's "
                 "own size"
             )
         return LungMask(pixels=_resized(mask, image.shape))

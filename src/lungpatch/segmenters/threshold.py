@@ -7,9 +7,10 @@ import numpy as np
 from PIL import Image
 from scipy import ndimage
 
+from lungpatch._utils.component import Component, plain_errors
 from lungpatch.containers import BoolImage, ChestImage, FloatImage, LungMask
-from lungpatch.geometry import to_own_pixels
-from lungpatch.plausibility import implausibility
+from lungpatch.containers.grids import to_native_grid
+from lungpatch.segmenters.plausibility import implausibility
 
 _SIDE = 128
 """Longer side of the copy that is worked on; lungs are large."""
@@ -25,12 +26,12 @@ _AREA = (0.02, 0.4)  # least and largest share of the image that one lung takes
 _ROWS = (0.15, 0.8)  # where its centre may lie
 _COLUMNS = (0.1, 0.9)
 _BORDER = 2.5  # longest stretch along the image's border, in square roots of its area
-_SMALLEST_SHARE = 0.15  # of the second lung's area in the first's
+_MIN_FRACTION = 0.15  # of the second lung's area in the first's
 _CONTRAST = 0.05  # least difference of grey between a lung and its surroundings
 
 
-@attrs.define(kw_only=True, eq=False)
-class ThresholdSegmenter:
+@attrs.define(kw_only=True, eq=False, field_transformer=plain_errors)
+class ThresholdSegmenter(Component):
     """Find lungs as the two large dark regions in the middle of the image.
 
     Weak: it needs no weights, and serves as a control and where nothing better is at hand. It
@@ -76,7 +77,7 @@ class ThresholdSegmenter:
         shrink = min(1.0, _SIDE / max(image.shape))
         height, width = (max(1, round(length * shrink)) for length in image.shape)
         small = Image.fromarray(image.pixels).resize((width, height), Image.Resampling.BOX)
-        lungs = to_own_pixels(_find_lungs(np.asarray(small)), image.shape)
+        lungs = to_native_grid(_find_lungs(np.asarray(small)), image.shape)
         return LungMask(pixels=lungs, implausible=implausibility(image, lungs))
 
 
@@ -111,7 +112,7 @@ def _find_lungs(pixels: FloatImage) -> BoolImage:
     ]
     found = sorted(found, key=lambda region: -region.area)[:2]
     for region in found:
-        if region.area < _SMALLEST_SHARE * found[0].area:
+        if region.area < _MIN_FRACTION * found[0].area:
             continue
         inside = regions == region.label
         around = isotropic_dilation(inside, _CLOSING * side) & ~inside

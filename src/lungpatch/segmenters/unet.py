@@ -8,9 +8,10 @@ import attrs
 import numpy as np
 from scipy import ndimage, special
 
+from lungpatch._utils.component import EXECUTION, Component, plain_errors
+from lungpatch._utils.devices import DEVICES, Device, choose_device
 from lungpatch.containers import BoolImage, ChestImage, FloatImage, LungMask
-from lungpatch.devices import DEVICES, Device, choose_device
-from lungpatch.plausibility import implausibility
+from lungpatch.segmenters.plausibility import implausibility
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -19,12 +20,12 @@ LUNG_PROBABILITY = 0.4
 """A place is lung from this on. A little less than one half: on the training pairs Dice is as good,
 and opaque lung, which a detector must not lose, is covered better."""
 
-SMALLEST_SHARE = 0.1
+MIN_FRACTION = 0.1
 """Least size of the second component, as a share of the first: less is a bit of something else."""
 
 
-@attrs.define(kw_only=True, eq=False)
-class UNetSegmenter:
+@attrs.define(kw_only=True, eq=False, field_transformer=plain_errors)
+class UNetSegmenter(Component):
     """Find lungs with a U-Net that also covers the opacified parts of a lung.
 
     Trained on 92 radiographs of patients with and without pneumonia, with opacities painted into
@@ -35,7 +36,7 @@ class UNetSegmenter:
     flip_average : bool
         Average over the image and its mirror image; takes twice as long.
     device : {"auto", "cpu", "cuda", "mps"}
-        See `lungpatch.devices.choose_device`.
+        See `lungpatch._utils.devices.choose_device`.
 
     Notes
     -----
@@ -52,7 +53,9 @@ class UNetSegmenter:
     """
 
     flip_average: bool = attrs.field(default=False, validator=attrs.validators.instance_of(bool))
-    device: Device = attrs.field(default="auto", validator=attrs.validators.in_(DEVICES))
+    device: Device = attrs.field(
+        default="auto", validator=attrs.validators.in_(DEVICES), metadata={EXECUTION: True}
+    )
 
     def segment(self, image: ChestImage) -> LungMask:
         """Find the lungs.
@@ -86,7 +89,7 @@ class UNetSegmenter:
         ndarray of float32, shape (H, W), values in [0, 1]
             Probability of lung at each pixel of the image.
         """
-        from lungpatch.models.compact_unet import resize
+        from lungpatch.networks.compact_unet import resize
 
         probability: FloatImage = resize(self._logits(image), image.shape).sigmoid()[0, 0].numpy()
         return probability
@@ -95,7 +98,7 @@ class UNetSegmenter:
         """Logits of lung on the CPU, float32, (1, 1, 128, 128)."""
         import torch
 
-        from lungpatch.segmenters.lung_network import load_lung_network, network_input
+        from lungpatch.networks.lung_network import load_lung_network, network_input
 
         device = choose_device(self.device)
         network = load_lung_network(device)
@@ -134,7 +137,7 @@ def lungs_from_logits(logits: Tensor, shape: tuple[int, int]) -> BoolImage:
     """
     import torch
 
-    from lungpatch.models.compact_unet import resize
+    from lungpatch.networks.compact_unet import resize
 
     margin = logits - float(special.logit(LUNG_PROBABILITY))
     lungs = two_solid_components(margin[0, 0].numpy() > 0.0)
@@ -167,7 +170,7 @@ def two_solid_components(mask: BoolImage) -> BoolImage:
     sizes[0] = 0
     kept = np.zeros(len(sizes), bool)
     kept[np.argsort(sizes)[-2:]] = True
-    kept &= sizes > SMALLEST_SHARE * sizes.max()
+    kept &= sizes > MIN_FRACTION * sizes.max()
     solid: BoolImage = kept[components]
     if set(euler_numbers(solid)) == {kept.sum()}:
         return solid

@@ -5,11 +5,12 @@ from __future__ import annotations
 import attrs
 import numpy as np
 
+from lungpatch._utils.component import Component, plain_errors
 from lungpatch.containers import ChestImage, LungMask
 
 
-@attrs.define(kw_only=True, eq=False)
-class WholeImageSegmenter:
+@attrs.define(kw_only=True, eq=False, field_transformer=plain_errors)
+class WholeImageSegmenter(Component):
     """Call every pixel lung.
 
     A control: what a method gains from knowing the lungs shows against this. With it patches are

@@ -13,7 +13,7 @@ from lungpatch.synthesis.opacities import BoolImage, FloatImage, smooth_noise, s
 
 Blend = Literal["mix", "poisson"]
 
-LEAST_CHANGE = 0.02
+MIN_CHANGE = 0.02
 """Change of grey below which a pixel is not part of the anomaly."""
 
 
@@ -101,7 +101,7 @@ def paste_foreign(
     changed = np.where(lung, np.clip(changed, 0.0, 1.0), pixels).astype(np.float32)
     # Smoothed, since a piece is no less foreign where it happens to have the same grey.
     change = ndimage.gaussian_filter(np.abs(changed - pixels), 0.01 * max(lung.shape))
-    alpha = np.where(lung & (change >= LEAST_CHANGE), np.minimum(10.0 * change, 1.0), 0.0)
+    alpha = np.where(lung & (change >= MIN_CHANGE), np.minimum(10.0 * change, 1.0), 0.0)
     return changed, alpha.astype(np.float32)
 
 

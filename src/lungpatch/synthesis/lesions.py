@@ -10,7 +10,7 @@ import numpy as np
 from attrs import validators
 from scipy import ndimage
 
-from lungpatch.synthesis.foreign import LEAST_CHANGE, paste_foreign
+from lungpatch.synthesis.foreign import MIN_CHANGE, paste_foreign
 from lungpatch.synthesis.opacities import (
     BoolImage,
     FloatImage,
@@ -90,7 +90,7 @@ class LesionSynthesiser:
     recipes : tuple of str
         Out of `RECIPES`; each lesion's is drawn with equal chances. One that is named twice is
         drawn twice as often.
-    healthy_share : float
+    normal_fraction : float
         Chance that nothing is painted, in [0, 1].
     max_lesions : int
         One to so many lesions a film, drawn with equal chances; at least 1.
@@ -107,7 +107,7 @@ class LesionSynthesiser:
     >>> lung = np.zeros((64, 64), bool)
     >>> lung[8:56, 8:28] = lung[8:56, 36:56] = True
     >>> film = np.where(lung, 0.3, 0.8).astype(np.float32)
-    >>> synthesiser = LesionSynthesiser(healthy_share=0.0, max_lesions=1)
+    >>> synthesiser = LesionSynthesiser(normal_fraction=0.0, max_lesions=1)
     >>> synthesiser.paint(film, lung, np.random.default_rng(0), other=film)
     SyntheticLesion(64x64, ...)
     """
@@ -120,7 +120,7 @@ class LesionSynthesiser:
             validators.deep_iterable(validators.in_(RECIPES)),
         ],
     )
-    healthy_share: float = attrs.field(
+    normal_fraction: float = attrs.field(
         default=0.25, validator=[validators.ge(0.0), validators.le(1.0)]
     )
     max_lesions: int = attrs.field(
@@ -152,7 +152,7 @@ class LesionSynthesiser:
         """
         alpha = np.zeros(pixels.shape, np.float32)
         painted: list[Recipe] = []
-        if rng.random() >= self.healthy_share:
+        if rng.random() >= self.normal_fraction:
             for _ in range(int(rng.integers(1, self.max_lesions + 1))):
                 recipe = self.recipes[rng.integers(len(self.recipes))]
                 if recipe == "foreign" or recipe == "poisson":
@@ -184,7 +184,7 @@ def _opacify(
         added = share * np.float32(rng.uniform(0.2, 0.5)) * (1 - pixels)
     changed = np.minimum(pixels + added, np.float32(1))
     # What cannot be seen is no lesion: a network that must find it learns to guess.
-    seen = lung & (added >= LEAST_CHANGE)
+    seen = lung & (added >= MIN_CHANGE)
     # Half of the way to soft tissue is a lesion beyond doubt.
     return changed, np.where(seen, np.minimum(2 * share, 1), np.float32(0))
 

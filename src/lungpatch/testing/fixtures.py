@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import pytest
 
 from lungpatch.containers import ChestImage, LungMask, PatchBatch, Reconstruction
-from lungpatch.patch_store import PatchStore
+from lungpatch.pipeline.patch_store import PatchStore
 from lungpatch.testing import samples
 
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import copy
-import difflib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import attrs
 
+from lungpatch._utils.suggestions import did_you_mean
 from lungpatch.errors import ConfigurationError
 from lungpatch.plugins.manager import error_text
 from lungpatch.protocols import Kind
@@ -173,9 +173,7 @@ def check_arguments(
     names = [check.name for check in checks]
     for name in expected_failures or {}:
         if name not in names:
-            near = difflib.get_close_matches(name, names, n=1)
-            hint = f"; did you mean {near[0]!r}?" if near else "."
             raise ConfigurationError(
-                f"expected_failures: there is no check {name!r} of a {kind}{hint} There is: "
+                f"expected_failures: there is no check {name!r} of a {kind}{did_you_mean(name, names)} There is: "
                 f"{', '.join(names)}"
             )

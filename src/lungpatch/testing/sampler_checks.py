@@ -28,8 +28,8 @@ from lungpatch.testing.samples import phantom_image, phantom_lungs
 
 _LARGEST_SIDE = 1024
 
-_LEAST_CORRELATION = 0.5
-_WRONG_SHARE = 0.02
+_MIN_CORRELATION = 0.5
+_WRONG_FRACTION = 0.02
 _MAPPING = (
     "corners is the image's row and column that the patch begins at, extents how many rows and "
     "columns it shows; image row r from there lies in patch row floor((r + 1/2) P / rows)."
@@ -141,7 +141,7 @@ def resampled_pixels_show_their_box(subject: Subject) -> None:
             alike = spearmanr(seen[inside], patch.pixels[0][inside]).statistic
             # Grey levels may be stretched, also by neighbourhood, but not moved.
             require(
-                alike >= _LEAST_CORRELATION,
+                alike >= _MIN_CORRELATION,
                 f"The rank correlation of their grey levels is {alike:.2f}. {_MAPPING}",
             )
 
@@ -157,7 +157,7 @@ def resampled_lung_shows_its_box(subject: Subject) -> None:
         wrong = (surely == 1) & ~patch.lung[0] | (maybe == 0) & patch.lung[0]
         share = wrong.sum() / max(1, ((surely == 1) | (maybe == 0)).sum())
         require(
-            share <= _WRONG_SHARE,
+            share <= _WRONG_FRACTION,
             f"{share:.0%} of its pixels say otherwise. {_MAPPING}",
         )
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from lungpatch.containers import ChestImage, LungMask, PatchBatch, Reconstruction
 from lungpatch.datasets.phantom import PhantomCase, phantom_chest
-from lungpatch.patch_store import PatchStore
+from lungpatch.pipeline.patch_store import PatchStore
 
 SEED = 20
 PATCHES = 15

@@ -9,12 +9,13 @@ import attrs
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from lungpatch._utils.component import Component, plain_errors
 from lungpatch.errors import ConfigurationError, NotFittedError
 from lungpatch.thresholders.checks import check_scores
 
 
-@attrs.define(kw_only=True, eq=False)
-class LearntThresholds:
+@attrs.define(kw_only=True, eq=False, field_transformer=plain_errors)
+class FittedThresholds(Component):
     """Thresholds that split scores into classes, and how they are used, kept and restored.
 
     ``fit`` of a subclass sets them; ``min_scores`` is overridden where one score is not enough.

@@ -11,13 +11,14 @@ import numpy as np
 from attrs import validators
 from numpy.typing import ArrayLike
 
+from lungpatch._utils.component import plain_errors
 from lungpatch.errors import InsufficientDataError
-from lungpatch.thresholders.base import LearntThresholds
+from lungpatch.thresholders.base import FittedThresholds
 from lungpatch.thresholders.checks import check_scores
 
 
-@attrs.define(kw_only=True, eq=False)
-class ConformalThresholder(LearntThresholds):
+@attrs.define(kw_only=True, eq=False, field_transformer=plain_errors)
+class ConformalThresholder(FittedThresholds):
     """Split-conformal threshold: at most ``alpha`` false alarms, whatever the distribution.
 
     Of ``n`` healthy scores it is the ``k``-th smallest, ``k = ceil((n + 1) (1 - alpha))``. The

@@ -8,11 +8,12 @@ import attrs
 from attrs import validators
 from numpy.typing import ArrayLike
 
-from lungpatch.thresholders.base import LearntThresholds
+from lungpatch._utils.component import plain_errors
+from lungpatch.thresholders.base import FittedThresholds
 
 
-@attrs.define(kw_only=True, eq=False)
-class FixedThresholder(LearntThresholds):
+@attrs.define(kw_only=True, eq=False, field_transformer=plain_errors)
+class FixedThresholder(FittedThresholds):
     """The threshold is a setting; nothing is learnt.
 
     Parameters

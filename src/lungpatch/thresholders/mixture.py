@@ -10,18 +10,19 @@ import numpy as np
 from attrs import validators
 from numpy.typing import ArrayLike, NDArray
 
+from lungpatch._utils.component import plain_errors
 from lungpatch.errors import InsufficientDataError
-from lungpatch.thresholders.base import LearntThresholds
+from lungpatch.thresholders.base import FittedThresholds
 from lungpatch.thresholders.checks import check_scores
-from lungpatch.thresholders.multi_otsu import least_variance_thresholds
+from lungpatch.thresholders.multi_otsu import min_variance_thresholds
 
 _MAX_ITERATIONS = 2000
 _TOLERANCE = 1e-9  # rise of the mean log-likelihood below which EM ends
 _VARIANCE_FLOOR = 1e-6  # of the variance of all scores; else a component could shrink to a point
 
 
-@attrs.define(kw_only=True, eq=False)
-class MixtureThresholder(LearntThresholds):
+@attrs.define(kw_only=True, eq=False, field_transformer=plain_errors)
+class MixtureThresholder(FittedThresholds):
     """Thresholds where neighbouring Gaussians of a mixture are equally likely.
 
     With three components of patch scores these stand for the paper's three kinds (table 1):
@@ -125,7 +126,7 @@ def fit_gaussian_mixture(
     >>> weights.round(3).tolist(), means.round(3).tolist()
     ([0.5, 0.5], [1.0, 11.0])
     """
-    thresholds = least_variance_thresholds(scores, n_components)
+    thresholds = min_variance_thresholds(scores, n_components)
     centre, scale = scores.mean(), scores.std()
     x = ((scores - centre) / scale)[:, None]
     membership = np.searchsorted(thresholds, scores, side="left")

@@ -9,13 +9,14 @@ import numpy as np
 from attrs import validators
 from numpy.typing import ArrayLike, NDArray
 
+from lungpatch._utils.component import plain_errors
 from lungpatch.errors import InsufficientDataError
-from lungpatch.thresholders.base import LearntThresholds
+from lungpatch.thresholders.base import FittedThresholds
 from lungpatch.thresholders.checks import check_scores
 
 
-@attrs.define(kw_only=True, eq=False)
-class MultiOtsuThresholder(LearntThresholds):
+@attrs.define(kw_only=True, eq=False, field_transformer=plain_errors)
+class MultiOtsuThresholder(FittedThresholds):
     """Split scores into classes of least variance (Otsu's method for several classes).
 
     With three classes of patch scores these are the paper's (table 1): healthy lung, lung with
@@ -76,7 +77,7 @@ class MultiOtsuThresholder(LearntThresholds):
             If the scores are not finite numbers along one axis.
         """
         scores = check_scores(pred_scores, at_least=self.min_scores)
-        self._thresholds = tuple(least_variance_thresholds(scores, self.classes).tolist())
+        self._thresholds = tuple(min_variance_thresholds(scores, self.classes).tolist())
         return self
 
 
@@ -92,7 +93,7 @@ def between(low: Any, high: Any) -> NDArray[np.float64]:
     return np.where((middle >= low) & (middle < high), middle, low)
 
 
-def least_variance_thresholds(scores: NDArray[np.float64], classes: int) -> NDArray[np.float64]:
+def min_variance_thresholds(scores: NDArray[np.float64], classes: int) -> NDArray[np.float64]:
     """Find the thresholds that leave the least variance within classes.
 
     Parameters
@@ -114,7 +115,7 @@ def least_variance_thresholds(scores: NDArray[np.float64], classes: int) -> NDAr
     Examples
     --------
     >>> import numpy as np
-    >>> least_variance_thresholds(np.array([1.0, 2.0, 9.0]), 2)
+    >>> min_variance_thresholds(np.array([1.0, 2.0, 9.0]), 2)
     array([5.5])
     """
     values, counts = np.unique(scores, return_counts=True)

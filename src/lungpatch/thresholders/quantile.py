@@ -9,12 +9,13 @@ import numpy as np
 from attrs import validators
 from numpy.typing import ArrayLike
 
-from lungpatch.thresholders.base import LearntThresholds
+from lungpatch._utils.component import plain_errors
+from lungpatch.thresholders.base import FittedThresholds
 from lungpatch.thresholders.checks import check_scores
 
 
-@attrs.define(kw_only=True, eq=False)
-class QuantileThresholder(LearntThresholds):
+@attrs.define(kw_only=True, eq=False, field_transformer=plain_errors)
+class QuantileThresholder(FittedThresholds):
     """Quantile of the healthy scores.
 
     A share of about ``1 - q`` of healthy images lies above it; with few scores that share is

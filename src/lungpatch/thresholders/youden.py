@@ -8,13 +8,14 @@ import attrs
 import numpy as np
 from numpy.typing import ArrayLike
 
-from lungpatch.thresholders.base import LearntThresholds
+from lungpatch._utils.component import plain_errors
+from lungpatch.thresholders.base import FittedThresholds
 from lungpatch.thresholders.checks import check_labels, check_scores
 from lungpatch.thresholders.multi_otsu import between
 
 
-@attrs.define(kw_only=True, eq=False)
-class YoudenThresholder(LearntThresholds):
+@attrs.define(kw_only=True, eq=False, field_transformer=plain_errors)
+class YoudenThresholder(FittedThresholds):
     """Highest sensitivity + specificity - 1 on labelled images (Youden's J).
 
     Uses labels: figures on the images it was fitted on are optimistic. Fit it on images that are

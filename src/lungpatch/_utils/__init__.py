@@ -1,0 +1,1 @@
+"""Helpers without knowledge of radiographs: files, pages, renderings, progress, devices, extras."""

@@ -1,0 +1,81 @@
+"""Optional packages: one error, which says what to install."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+from typing import Any
+
+from lungpatch.errors import MissingExtraError
+
+
+def import_extra(module: str, *, needed_by: str, extra: str, otherwise: str = "") -> Any:
+    """Import a module of an optional package.
+
+    Parameters
+    ----------
+    module : str
+        Its full name, such as ``"matplotlib.pyplot"``.
+    needed_by : str
+        The subject of the error's sentence, such as ``"plotting"``.
+    extra : str
+        The extra of lungpatch that installs it.
+    otherwise : str
+        What else the user can do; added to the message.
+
+    Returns
+    -------
+    module
+
+    Raises
+    ------
+    MissingExtraError
+        If it is not installed.
+
+    Examples
+    --------
+    >>> import_extra("json", needed_by="this example", extra="none").dumps([1])
+    '[1]'
+    >>> import_extra("no_such_package", needed_by="this example", extra="plot")
+    Traceback (most recent call last):
+    ...
+    lungpatch.errors.MissingExtraError: this example needs no_such_package, which is not installed:
+    pip install "lungpatch[plot]"
+    """
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        package = module.partition(".")[0]
+        raise MissingExtraError(
+            f"{needed_by} needs {package}, which is not installed: "
+            f'pip install "lungpatch[{extra}]"{otherwise}'
+        ) from error
+
+
+def require_package(module: str, *, needed_by: str, install: str) -> None:
+    """Check that an optional package is installed, without importing it.
+
+    Components call it when they are made, so that nothing is read in vain before.
+
+    Parameters
+    ----------
+    module : str
+        The name of its module.
+    needed_by : str
+        The subject of the error's sentence.
+    install : str
+        What to give to ``pip install``.
+
+    Raises
+    ------
+    MissingExtraError
+        If it is not installed.
+
+    Examples
+    --------
+    >>> require_package("json", needed_by="this example", install="json")
+    """
+    if importlib.util.find_spec(module) is None:
+        raise MissingExtraError(
+            f"{needed_by} needs {module}, which is not installed: pip install {install}"
+        )

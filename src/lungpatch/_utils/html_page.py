@@ -1,0 +1,202 @@
+"""One HTML page with everything in it: no scripts, no other files, nothing fetched."""
+
+from __future__ import annotations
+
+import base64
+import html
+import io
+import os
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from lungpatch._utils.files import atomic_write
+
+_STYLE = """
+:root { color-scheme: light dark; --text: #1d2127; --faint: #5b6470; --ground: #ffffff;
+  --panel: #f3f5f7; --line: #d9dee4; }
+@media (prefers-color-scheme: dark) { :root { --text: #e7eaee; --faint: #a0a9b5;
+  --ground: #14171b; --panel: #1d2127; --line: #363d46; } }
+* { box-sizing: border-box; }
+body { margin: 0; background: var(--ground); color: var(--text);
+  font: 1.0625rem/1.6 system-ui, sans-serif; }
+main { max-width: 62rem; margin: 0 auto; padding: 2rem 1.25rem 4rem; }
+h1 { font-size: 2rem; line-height: 1.2; margin: 0 0 1.25rem; }
+h2 { font-size: 1.375rem; line-height: 1.3; margin: 2.75rem 0 0.75rem; }
+p { max-width: 42rem; margin: 0 0 1rem; overflow-wrap: anywhere; }
+.wide { overflow-x: auto; margin: 0 0 1.5rem; }
+table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
+th, td { text-align: left; vertical-align: top; padding: 0.4rem 1.5rem 0.4rem 0;
+  border-bottom: 1px solid var(--line); }
+th { color: var(--faint); font-weight: 600; }
+td.number, th.number { text-align: right; }
+figure { margin: 0 0 1.75rem; }
+figure img { display: block; max-width: 100%; height: auto; border-radius: 4px;
+  background: var(--panel); }
+figcaption { max-width: 42rem; margin-top: 0.5rem; color: var(--faint); font-size: 0.9375rem; }
+"""
+
+
+class HtmlPage:
+    """A page that is filled from top to bottom and written as one file.
+
+    All text is escaped. Light or dark as the reader's system is.
+
+    Parameters
+    ----------
+    title : str
+        Of the window and of the page.
+
+    Examples
+    --------
+    >>> import pathlib, tempfile
+    >>> page = HtmlPage("Chests")
+    >>> page.paragraph("Scores < 1 are usual.")
+    >>> page.table([("a", 0.5)], header=("image", "score"))
+    >>> file = pathlib.Path(tempfile.mkdtemp()) / "page.html"
+    >>> page.write(file)
+    >>> "Scores &lt; 1 are usual." in file.read_text()
+    True
+    """
+
+    def __init__(self, title: str) -> None:
+        self._title = html.escape(title)
+        self._parts = [f"<h1>{self._title}</h1>"]
+
+    def heading(self, text: str) -> None:
+        """Begin a section."""
+        self._parts.append(f"<h2>{html.escape(text)}</h2>")
+
+    def paragraph(self, text: str) -> None:
+        """Add a paragraph."""
+        self._parts.append(f"<p>{html.escape(text)}</p>")
+
+    def table(self, rows: Iterable[Sequence[object]], *, header: Sequence[str]) -> None:
+        """Add a table.
+
+        Parameters
+        ----------
+        rows : iterable of sequences
+            Cells as they are to be read: format numbers first. Columns that hold numbers only
+            (or text that reads as such, ``"0.93"``, ``"12 %"``) are set flush right.
+        header : sequence of str
+
+        Raises
+        ------
+        ValueError
+            If a row is not as long as the header.
+        """
+        cells = [[str(cell) for cell in row] for row in rows]
+        for row in cells:
+            if len(row) != len(header):
+                raise ValueError(f"a row has {len(row)} cells, the header {len(header)}: {row}")
+        kinds = [
+            ' class="number"' if cells and all(_is_number(row[column]) for row in cells) else ""
+            for column in range(len(header))
+        ]
+        lines = [_table_row("th", header, kinds)] + [_table_row("td", row, kinds) for row in cells]
+        self._parts.append(
+            f'<div class="wide"><table>\n<thead>{lines[0]}</thead>\n<tbody>\n'
+            + "\n".join(lines[1:])
+            + "\n</tbody>\n</table></div>"
+        )
+
+    def picture(self, picture: NDArray[np.uint8], *, caption: str, alt: str) -> None:
+        """Add a picture, held in the page as PNG.
+
+        Parameters
+        ----------
+        picture : ndarray of uint8, shape (H, W) or (H, W, 3)
+        caption : str
+            Printed below it; may be empty.
+        alt : str
+            What it shows, for who cannot see it.
+        """
+        self._parts.append(figure(picture, caption=caption, alt=alt))
+
+    def write(self, path: str | os.PathLike[str]) -> None:
+        """Write the page.
+
+        Raises
+        ------
+        OSError
+            If the file cannot be written.
+        """
+        body = "\n".join(self._parts)
+        text = (
+            '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+            '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+            f"<title>{self._title}</title>\n<style>{_STYLE}</style>\n</head>\n"
+            f"<body>\n<main>\n{body}\n</main>\n</body>\n</html>\n"
+        )
+        with atomic_write(path) as temporary:
+            # A file name that is no valid text holds what UTF-8 cannot encode.
+            temporary.write_text(text, encoding="utf-8", errors="replace")
+
+
+def png(picture: NDArray[np.uint8]) -> bytes:
+    r"""Encode a picture as PNG.
+
+    Parameters
+    ----------
+    picture : ndarray of uint8, shape (H, W) or (H, W, 3)
+
+    Returns
+    -------
+    bytes
+
+    Examples
+    --------
+    >>> png(np.zeros((2, 2), np.uint8))[:4]
+    b'\x89PNG'
+    """
+    buffer = io.BytesIO()
+    Image.fromarray(picture).save(buffer, format="PNG")
+    return buffer.getvalue()
+
+
+def figure(picture: NDArray[np.uint8], *, caption: str, alt: str) -> str:
+    """Return a picture as an HTML element that holds it whole, as PNG.
+
+    Parameters
+    ----------
+    picture : ndarray of uint8, shape (H, W) or (H, W, 3)
+    caption : str
+        Printed below it; may be empty.
+    alt : str
+        What it shows, for who cannot see it.
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> figure(np.zeros((2, 3), np.uint8), caption="a < b", alt="black")
+    '<figure><img src="data:image/png;base64,..." width="3" height="2" alt="black"
+    style="max-width:100%;height:auto"><figcaption>a &lt; b</figcaption></figure>'
+    """
+    data = base64.b64encode(png(picture)).decode("ascii")
+    height, width = picture.shape[:2]
+    below = f"<figcaption>{html.escape(caption)}</figcaption>" if caption else ""
+    return (
+        f'<figure><img src="data:image/png;base64,{data}" width="{width}" height="{height}" '
+        f'alt="{html.escape(alt)}" style="max-width:100%;height:auto">{below}</figure>'
+    )
+
+
+def _table_row(tag: str, cells: Sequence[str], kinds: Sequence[str]) -> str:
+    inner = "".join(
+        f"<{tag}{kind}>{html.escape(cell)}</{tag}>" for cell, kind in zip(cells, kinds, strict=True)
+    )
+    return f"<tr>{inner}</tr>"
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text.removesuffix("%").replace(",", ""))
+    except ValueError:
+        return False
+    return True

@@ -1,0 +1,65 @@
+"""What the command line prints."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from lungpatch.archive import SavedDetection
+    from lungpatch.pipeline import Failure, Pipeline
+
+
+def print_failures(failures: Iterable[Failure]) -> None:
+    """Print the error of each image that could not be processed."""
+    for failure in failures:
+        typer.echo(f"failed: {failure.error}", err=True)
+
+
+def print_summary(detections: Iterable[SavedDetection]) -> None:
+    """Print where the anomaly score is high, for each image that was scored."""
+    for detection in detections:
+        if detection.decision is not None:
+            typer.echo("\n".join(detection.record["summary"]))
+
+
+def print_fit(pipeline: Pipeline, out: Path) -> None:
+    """Print what was fitted, and where it was saved."""
+    report = pipeline.report_
+    assert report is not None
+    for role, count in report.images.items():
+        patches = f", {report.patches[role]} patches" if role in report.patches else ""
+        typer.echo(f"{role}: {count} images of {report.patients[role]} patients{patches}")
+    typer.echo(f"model: {report.history}")
+    if (shortcut := report.identity_shortcut) is not None:
+        typer.echo(
+            f"identity shortcut: {shortcut['shortcut']:.2f} (0: the model restores normal lung "
+            "under an opacity; 1: it copies the opacity; above 1: it reconstructs opacities better "
+            f"than normal lung); error on normal patches {shortcut['normal_error']:.2f} grey levels"
+        )
+    typer.echo(
+        f"threshold: image score {pipeline.calibration.threshold:.4g}, map "
+        f"{pipeline.calibration.map_threshold:.4g} ({pipeline.calibration.rule})"
+    )
+    typer.echo(f"Saved to {out} after {report.seconds:.0f} s.")
+
+
+def print_plugins(rows: list[dict[str, Any]]) -> None:
+    """Print a table of components and of plugins that failed to load."""
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE_HEAD)
+    for column in ("kind", "name", "plugin", "status"):
+        table.add_column(column, no_wrap=True)
+    table.add_column("what it does")
+    for row in rows:
+        about = row["summary"] if row["status"] == "ok" else row["error"]
+        table.add_row(row["kind"], row["name"], row["plugin"], row["status"], about)
+    # Names and messages are shown as they are, whatever brackets or colons they hold.
+    Console(markup=False, emoji=False).print(table)

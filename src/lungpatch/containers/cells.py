@@ -1,0 +1,94 @@
+"""Places: the coarse grid on which patches are described."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+MIN_FRACTION = 0.25
+"""A place is known if it is lung in so many patches, as a share of those at the best-known one."""
+
+
+def mean_over_cells(maps: NDArray[Any], shape: tuple[int, int]) -> NDArray[np.float64]:
+    """Average the last two axes of maps over places of nearly equal size.
+
+    Row ``r`` of ``n`` lies in row ``i`` of ``m`` places if ``floor(i n / m) <= r <
+    floor((i + 1) n / m)``; so do columns.
+
+    Parameters
+    ----------
+    maps : ndarray, shape (..., n, k)
+        Of numbers or booleans.
+    shape : tuple of int
+        Rows and columns of places; at most n and k.
+
+    Returns
+    -------
+    ndarray of float64, shape (..., rows, columns)
+
+    Examples
+    --------
+    >>> mean_over_cells(np.arange(16.0).reshape(4, 4), (2, 2))
+    array([[ 2.5,  4.5],
+           [10.5, 12.5]])
+    """
+    means = np.asarray(maps, np.float64)
+    for axis, count in zip((-2, -1), shape, strict=True):
+        edges = np.arange(count + 1) * means.shape[axis] // count
+        sizes = np.diff(edges)
+        means = np.add.reduceat(means, edges[:-1], axis=axis)
+        means = means / (sizes[:, None] if axis == -2 else sizes)
+    return means
+
+
+def known_cells(lung: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Say which places are lung in enough patches for statistics of their own.
+
+    Parameters
+    ----------
+    lung : ndarray of bool, shape (N, h, w)
+        Which places of each patch are lung; some are.
+
+    Returns
+    -------
+    ndarray of bool, shape (h, w)
+        Those that are lung in at least a quarter as many patches as the place that most often is.
+
+    Examples
+    --------
+    >>> lung = np.zeros((8, 1, 3), bool)
+    >>> lung[:, 0, 0] = lung[:2, 0, 1] = lung[0, 0, 2] = True
+    >>> known_cells(lung)
+    array([[ True,  True, False]])
+    """
+    counts = lung.sum(axis=0)
+    known: NDArray[np.bool_] = counts >= max(1, MIN_FRACTION * counts.max())
+    return known
+
+
+def nearest_known(known: NDArray[np.bool_]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return, for every place, row and column of the nearest one that is known.
+
+    Parameters
+    ----------
+    known : ndarray of bool, shape (h, w)
+        At least one is.
+
+    Returns
+    -------
+    rows, columns : ndarray of int64, shape (h, w)
+        A known place's own.
+
+    Examples
+    --------
+    >>> rows, columns = nearest_known(np.array([[True, False, False, True]]))
+    >>> columns.tolist()
+    [[0, 0, 3, 3]]
+    """
+    rows, columns = ndimage.distance_transform_edt(
+        ~known, return_distances=False, return_indices=True
+    )
+    return rows.astype(np.int64), columns.astype(np.int64)

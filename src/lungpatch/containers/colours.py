@@ -1,0 +1,191 @@
+"""One colour scale for all images, fixed by healthy ones.
+
+Stretching each map between its own lowest and highest value paints healthy lungs as hot as sick
+ones. Here a colour means the same score in every picture.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Self
+
+import attrs
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from lungpatch.errors import InsufficientDataError
+
+# Indigo to pale yellow; the lightness (CIELAB) rises throughout, so the order survives in grey and
+# to colour-blind eyes.
+_ANCHORS = (
+    (40, 20, 100),
+    (112, 22, 132),
+    (182, 44, 118),
+    (232, 86, 70),
+    (248, 152, 44),
+    (255, 236, 140),
+)
+MID_GREY = 120
+"""The grey that colours are shown over where there is no radiograph below them."""
+
+# The radiograph stays visible under the hottest colour.
+_HIGHEST_ALPHA = 0.7
+
+
+def _colour_table() -> NDArray[np.uint8]:
+    """Red, green, blue and opacity of 256 places from ``low`` to ``high``, uint8 (256, 4)."""
+    place = np.linspace(0.0, 1.0, 256)
+    stops = np.linspace(0.0, 1.0, len(_ANCHORS))
+    channels = [np.interp(place, stops, values) for values in zip(*_ANCHORS, strict=True)]
+    opacity = 255.0 * _HIGHEST_ALPHA * np.minimum(2.0 * place, 1.0)
+    table: NDArray[np.uint8] = np.rint(np.stack([*channels, opacity], axis=-1)).astype(np.uint8)
+    table[0] = 0
+    return table
+
+
+_TABLE = _colour_table()
+
+
+def _finite(_: Any, attribute: attrs.Attribute[Any], value: float) -> None:
+    if not math.isfinite(value):
+        raise ValueError(f"{attribute.name} must be a finite number, got {value}")
+
+
+@attrs.frozen(kw_only=True)
+class ColourScale:
+    """Which colour a score has, in every image alike.
+
+    Parameters
+    ----------
+    low : float
+        At and below it nothing is painted.
+    high : float
+        From here on the colour stays the hottest; above ``low``.
+
+    Raises
+    ------
+    ValueError
+        If a value is not finite, or ``low`` is not below ``high``.
+
+    Examples
+    --------
+    >>> scale = ColourScale(low=1.0, high=5.0)
+    >>> scale.to_rgba([0.5, 3.0, 9.0, float("nan")])
+    array([[  0,   0,   0,   0],
+           [207,  65,  94, 178],
+           [255, 236, 140, 178],
+           [  0,   0,   0,   0]], dtype=uint8)
+    """
+
+    low: float = attrs.field(converter=float, validator=_finite)
+    high: float = attrs.field(converter=float, validator=_finite)
+
+    def __attrs_post_init__(self) -> None:
+        if not self.low < self.high:
+            raise ValueError(f"low must be below high, got low={self.low} and high={self.high}")
+
+    @classmethod
+    def from_normal(cls, values: ArrayLike, threshold: float) -> Self:
+        """Fix the scale by the anomaly maps of healthy images.
+
+        ``low`` is their median; the middle of the scale is their 99th percentile, or the
+        threshold where that is higher. So a colour beyond the middle is rare in healthy lung, and
+        the threshold lies on the scale unless it is below the healthy median.
+
+        Parameters
+        ----------
+        values : array-like
+            Heat at healthy pixels, any shape; NaN (unscored) is left out.
+        threshold : float
+            The heat above which a pixel counts as anomalous.
+
+        Returns
+        -------
+        ColourScale
+
+        Raises
+        ------
+        InsufficientDataError
+            If no value is finite.
+
+        Examples
+        --------
+        >>> ColourScale.from_normal([0, 1, 2, 3, 4], threshold=5)
+        ColourScale(low=2.0, high=8.0)
+        """
+        heat = np.asarray(values, dtype=np.float64).ravel()
+        heat = heat[np.isfinite(heat)]
+        if heat.size == 0:
+            raise InsufficientDataError(
+                "a colour scale needs scores of healthy images, and no healthy pixel was scored: "
+                "check the segmenter and the sampler"
+            )
+        low, extreme = np.quantile(heat, (0.5, 0.99))
+        high = low + 2.0 * (max(extreme, threshold) - low)
+        if not high > low:  # healthy pixels that all score the same
+            high = low + (abs(low) or 1.0)
+        return cls(low=low, high=high)
+
+    def to_rgba(self, heat: ArrayLike) -> NDArray[np.uint8]:
+        """Colour scores.
+
+        Parameters
+        ----------
+        heat : array-like of float, any shape
+            NaN where nothing was scored.
+
+        Returns
+        -------
+        ndarray of uint8, shape (..., 4)
+            Red, green, blue and opacity, not premultiplied. Opacity rises from 0 at ``low`` to
+            70 % in the middle of the scale, and is 0 for NaN.
+        """
+        place = (np.asarray(heat, dtype=np.float64) - self.low) / (self.high - self.low)
+        index = 255.0 * np.clip(np.nan_to_num(place, nan=0.0), 0.0, 1.0)
+        return _TABLE[np.rint(index).astype(np.uint8)]
+
+    def paint(self, grey: NDArray[np.uint8], heat: ArrayLike) -> NDArray[np.uint8]:
+        """Paint scores over a grey picture.
+
+        Parameters
+        ----------
+        grey : ndarray of uint8, shape (H, W)
+        heat : array-like of float, shape (H, W)
+            NaN where nothing was scored; there, and at or below ``low``, the picture stays grey.
+
+        Returns
+        -------
+        ndarray of uint8, shape (H, W, 3)
+
+        Examples
+        --------
+        >>> scale = ColourScale(low=1.0, high=5.0)
+        >>> scale.paint(np.array([[100, 100]], np.uint8), [[1.0, 5.0]])
+        array([[[100, 100, 100],
+                [208, 195, 128]]], dtype=uint8)
+        """
+        rgba = self.to_rgba(heat)
+        alpha = rgba[..., 3:].astype(np.float32) / 255.0
+        mixed = alpha * rgba[..., :3] + (1.0 - alpha) * grey[..., None]
+        return np.rint(mixed).astype(np.uint8)
+
+    def bar(self, steps: int) -> NDArray[np.uint8]:
+        """Return the colours from ``low`` to ``high`` as they look over mid-grey.
+
+        Parameters
+        ----------
+        steps : int
+
+        Returns
+        -------
+        ndarray of uint8, shape (steps, 3)
+
+        Examples
+        --------
+        >>> ColourScale(low=1.0, high=5.0).bar(2)
+        array([[120, 120, 120],
+               [214, 201, 134]], dtype=uint8)
+        """
+        heat = np.linspace(self.low, self.high, steps)[None]
+        colours: NDArray[np.uint8] = self.paint(np.full(heat.shape, MID_GREY, np.uint8), heat)[0]
+        return colours

@@ -1,0 +1,86 @@
+"""What thresholds make of scores and maps."""
+
+from __future__ import annotations
+
+import attrs
+import numpy as np
+from numpy.typing import NDArray
+
+from lungpatch.containers.arrays import (
+    BoolImage,
+    as_bool,
+    as_float64,
+    as_int64,
+    check_lengths,
+    has_ndim,
+)
+
+
+@attrs.frozen(kw_only=True)
+class Decision:
+    """Whether an image departs from healthy.
+
+    Parameters
+    ----------
+    pred_score : float
+        The image's anomaly score.
+    threshold : float
+    rule : str
+        The thresholder that set the threshold.
+
+    Examples
+    --------
+    >>> Decision(pred_score=5.0, threshold=1.5, rule="quantile").pred_label
+    True
+    """
+
+    pred_score: float
+    threshold: float
+    rule: str
+
+    @property
+    def pred_label(self) -> bool:
+        """True if ``pred_score`` is above ``threshold``."""
+        return self.pred_score > self.threshold
+
+
+@attrs.frozen(eq=False, kw_only=True, repr=False)
+class Localisation:
+    """Where an image departs from healthy.
+
+    Parameters
+    ----------
+    pred_mask : ndarray of bool, shape (H, W)
+        Pixels whose heat lies above ``threshold``.
+    boxes : ndarray of int64, shape (K, 4)
+        Half-open boxes (row0, col0, row1, col1) around its connected regions, highest first.
+    box_scores : ndarray of float64, shape (K,)
+        The highest heat in each region.
+    threshold : float
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> Localisation(pred_mask=np.ones((2, 2), bool), boxes=np.array([[0, 0, 2, 2]]),
+    ...              box_scores=np.array([3.0]), threshold=1.0)
+    Localisation(1 box, 4 pixels above 1)
+    """
+
+    pred_mask: BoolImage = attrs.field(converter=as_bool, validator=has_ndim(2))
+    boxes: NDArray[np.int64] = attrs.field(converter=as_int64, validator=has_ndim(2))
+    box_scores: NDArray[np.float64] = attrs.field(converter=as_float64, validator=has_ndim(1))
+    threshold: float
+
+    def __attrs_post_init__(self) -> None:
+        if self.boxes.shape[1] != 4:
+            raise ValueError(f"boxes must have shape (K, 4), got {self.boxes.shape}")
+        check_lengths(
+            "Localisation", {"boxes": len(self.boxes), "box_scores": len(self.box_scores)}
+        )
+
+    def __repr__(self) -> str:
+        plural = "" if len(self.boxes) == 1 else "es"
+        return (
+            f"Localisation({len(self.boxes)} box{plural}, {int(self.pred_mask.sum())} pixels "
+            f"above {self.threshold:.4g})"
+        )

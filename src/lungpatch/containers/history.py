@@ -1,0 +1,44 @@
+"""What happened while a model was trained."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import attrs
+
+
+@attrs.frozen(kw_only=True, repr=False)
+class TrainingHistory:
+    """What happened while a model was trained.
+
+    Parameters
+    ----------
+    epochs : tuple of dict
+        Figures of each epoch, in order, such as ``{"train_loss": 0.3, "validation_loss": 0.4}``.
+    best_epoch : int or None
+        The epoch, counted from 1, whose weights were kept; None where nothing was iterated.
+    stopped : {"finished", "early", "interrupted"}
+        Why training ended: all epochs done, no more improvement, or Ctrl-C.
+    seconds : float
+
+    Examples
+    --------
+    >>> TrainingHistory(epochs=({"train_loss": 0.5},), best_epoch=1, stopped="early", seconds=2)
+    TrainingHistory(1 epoch, best 1, early, 2.0 s)
+    """
+
+    epochs: tuple[dict[str, float], ...] = attrs.field(
+        validator=attrs.validators.deep_iterable(attrs.validators.instance_of(dict))
+    )
+    best_epoch: int | None
+    stopped: Literal["finished", "early", "interrupted"] = attrs.field(
+        validator=attrs.validators.in_(("finished", "early", "interrupted"))
+    )
+    seconds: float = attrs.field(validator=attrs.validators.instance_of((float, int)))
+
+    def __repr__(self) -> str:
+        plural = "" if len(self.epochs) == 1 else "s"
+        return (
+            f"TrainingHistory({len(self.epochs)} epoch{plural}, best {self.best_epoch}, "
+            f"{self.stopped}, {self.seconds:.1f} s)"
+        )

@@ -1,0 +1,498 @@
+"""The two lungs of a mask, and where in its lung each pixel lies.
+
+The frame is built from lines and ratios that affine maps keep, so it moves with the lungs: a place
+has the same coordinates however the film was shifted, scaled, rotated or sheared.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from typing import Literal, get_args
+
+import attrs
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy import ndimage
+from scipy.optimize import brentq
+
+from lungpatch.errors import ConfigurationError, InvalidMaskError
+
+BoolImage = NDArray[np.bool_]
+Floats = NDArray[np.float64]
+Side = Literal["right", "left"]
+Zone = Literal["upper", "middle", "lower"]
+
+SIDES: tuple[Side, ...] = get_args(Side)
+"""The patient's sides, the right one first."""
+
+ZONES: tuple[Zone, ...] = get_args(Zone)
+"""The thirds of a lung, from the apex down."""
+
+ZONE_BORDERS = (1 / 3, 2 / 3)
+"""Lung coordinates ``u`` at which the middle and the lower zone begin."""
+
+RIGHT: Literal[1] = 1
+"""The right lung in `LungFrame.side`."""
+
+LEFT: Literal[2] = 2
+"""The left lung in `LungFrame.side`."""
+
+SMALLEST_LUNG = 0.1
+"""Least size of a lung's main component, as a share of the largest component of the mask."""
+
+DEEPEST_VALLEY = 0.6
+"""Two touching lungs are told from one by this: width at the neck against width of the lungs."""
+
+APICAL_FRACTION = 0.1
+"""Share of each lung above the line that the levels of the frame are parallel to."""
+
+MAX_SLOPE = 1.0
+"""Steepest level line, in rows a column: 45 degrees."""
+
+MAX_POINTS = 2000
+"""Pixels, evenly picked, that are enough for the directions in a lung."""
+
+
+@attrs.frozen(eq=False, kw_only=True, repr=False)
+class LungSides:
+    """The pixels of each lung, named by the patient's side.
+
+    Parameters
+    ----------
+    right : ndarray of bool, shape (H, W)
+        The patient's right lung: on the left of a film in its usual display.
+    left : ndarray of bool, shape (H, W)
+        The patient's left lung. No pixel is in both.
+
+    Examples
+    --------
+    >>> LungSides(right=np.array([[True, False]]), left=np.array([[False, True]]))
+    LungSides(1x2, right 50.0%, left 50.0%)
+    """
+
+    right: BoolImage
+    left: BoolImage
+
+    def __repr__(self) -> str:
+        size = "x".join(map(str, self.right.shape))
+        return f"LungSides({size}, right {self.right.mean():.1%}, left {self.left.mean():.1%})"
+
+
+def split_lungs(mask: ArrayLike) -> LungSides:
+    """Tell the right lung from the left.
+
+    Named by the patient's side, for the usual display of a frontal film, PA or AP alike, in which
+    patient and viewer face each other: the patient's right lung is at the left of the image, at
+    smaller column indices. A film that was mirrored by mistake, or a heart on the right, cannot be
+    told from a mask.
+
+    Parameters
+    ----------
+    mask : array of bool, shape (H, W)
+        True within the lungs.
+
+    Returns
+    -------
+    LungSides
+        Every pixel of the mask is in exactly one side. Both are empty for an empty mask.
+
+    Raises
+    ------
+    InvalidMaskError
+        If the mask is not a two-dimensional array of bool.
+
+    Notes
+    -----
+    Connected components (4-connected) are sorted into two groups by the columns of their centres.
+    Lungs that touch, so that one component holds both, are cut along the straight line where that
+    component is narrowest between its two halves. Where there is one lung only, its centre tells
+    its side: right if it lies in the left half of the image.
+
+    Examples
+    --------
+    >>> split_lungs(np.array([[1, 1, 0, 1], [1, 1, 0, 1]], bool))
+    LungSides(2x4, right 50.0%, left 25.0%)
+    """
+    pixels = _checked(mask)
+    left = np.zeros(pixels.shape, bool)
+    place = np.flatnonzero(pixels)
+    if len(place):
+        component = ndimage.label(pixels)[0].ravel()[place]
+        rows, columns = np.divmod(place, pixels.shape[1])
+        left.ravel()[place] = _in_left_lung(rows, columns, component, pixels.shape[1])
+    right = pixels & ~left
+    right.flags.writeable = left.flags.writeable = False
+    return LungSides(right=right, left=left)
+
+
+def lung_zone(u: float) -> Zone:
+    """Third of a lung, counted from its apex, as radiologists name them.
+
+    Parameters
+    ----------
+    u : float, 0 to 1
+        Lung coordinate from apex to base.
+
+    Examples
+    --------
+    >>> lung_zone(0.2), lung_zone(0.5), lung_zone(0.9)
+    ('upper', 'middle', 'lower')
+    """
+    return ZONES[bisect_right(ZONE_BORDERS, u)]
+
+
+@attrs.frozen(eq=False, kw_only=True, repr=False)
+class LungBorders:
+    """Where one lung begins and ends at each level from apex to base.
+
+    A level is a line of equal ``row - slope * column``, which is also how its height is given.
+
+    Parameters
+    ----------
+    apex, base : float
+        Heights of the lung's ends.
+    medial, lateral : ndarray of float64, shape (K,)
+        Columns of the outermost border points at K heights, evenly spaced at the middle of K equal
+        steps from apex to base.
+
+    Examples
+    --------
+    >>> borders = LungBorders(
+    ...     apex=0.0, base=4.0, medial=np.array([2.0, 4.0]), lateral=np.array([6.0, 8.0]))
+    >>> medial, lateral = borders.at(np.array([0.5]))
+    >>> medial.tolist(), lateral.tolist()
+    ([3.0], [7.0])
+    """
+
+    apex: float
+    base: float
+    medial: Floats
+    lateral: Floats
+
+    def at(self, u: Floats) -> tuple[Floats, Floats]:
+        """Columns of the medial and lateral border at ``u``, linearly interpolated."""
+        # np.interp, which does not know that levels are evenly spaced, is six times slower.
+        last = len(self.medial) - 1
+        place = np.fmin(np.fmax(u * len(self.medial) - 0.5, 0.0), last)
+        above = np.minimum(place.astype(np.int64), last - 1)
+        share = place - above
+        return (
+            self.medial[above] + share * np.diff(self.medial)[above],
+            self.lateral[above] + share * np.diff(self.lateral)[above],
+        )
+
+
+@attrs.frozen(eq=False, kw_only=True, repr=False)
+class LungFrame:
+    """Lung coordinates: the same place in any lung has the same ``(side, u, v)``.
+
+    ``u`` runs from 0 at the apex to 1 at the base, ``v`` from 0 at the medial border (towards the
+    heart) to 1 at the lateral border (towards the ribs), in each lung on its own.
+
+    Built by `LungFrame.from_mask`.
+
+    Parameters
+    ----------
+    side : ndarray of int8, shape (H, W)
+        0 outside the lungs, ``RIGHT`` (1) and ``LEFT`` (2) in the patient's right and left lung.
+    slope : float
+        Rows by which a level line (equal ``u``) falls from one column to the next.
+    right, left : LungBorders or None
+        None where the mask has no such lung.
+
+    Notes
+    -----
+    Levels are parallel to the line that has a tenth of either lung above it: apices are what
+    disease changes least, and a tenth is more than a spur of the mask. Along a level, ``v`` is the
+    share of the way between the lung's outermost borders. Below the diaphragm's dome those are the
+    borders of the recess beside it, which are closer together and both lateral.
+
+    All this is kept by affine maps. Shift, scale (each axis by its own factor), rotate or shear the
+    image, and corresponding pixels keep their coordinates to within what a pixel's width allows, as
+    long as the level lines stay within 45 degrees of the image's rows and the lungs in their order
+    from left to right. Mirrored left to right, the two lungs swap sides and keep their coordinates.
+    Turned upside down, they do not: apex is up. With one lung only nothing tells its tilt; levels
+    are then image rows, which shifts, scalings and shears along the rows keep.
+
+    Examples
+    --------
+    >>> mask = np.zeros((30, 50), bool)
+    >>> mask[5:25, 5:15] = mask[5:25, 30:45] = True
+    >>> frame = LungFrame.from_mask(mask)
+    >>> u, v = frame.coordinates()[:, 16, 5]
+    >>> int(frame.side[16, 5]) == RIGHT, round(float(u), 3), round(float(v), 3)
+    (True, 0.575, 0.95)
+
+    The place in the left lung that mirrors it:
+
+    >>> row, column = frame.locate("left", u, v)
+    >>> round(float(row), 2), round(float(column), 2)
+    (16.0, 43.75)
+    """
+
+    side: NDArray[np.int8]
+    slope: float
+    right: LungBorders | None
+    left: LungBorders | None
+
+    @classmethod
+    def from_mask(cls, mask: ArrayLike) -> LungFrame:
+        """Build the frame of a lung mask.
+
+        Parameters
+        ----------
+        mask : array of bool, shape (H, W)
+            True within the lungs. An empty mask has a frame without lungs.
+
+        Returns
+        -------
+        LungFrame
+
+        Raises
+        ------
+        InvalidMaskError
+            If the mask is not a two-dimensional array of bool.
+        """
+        sides = split_lungs(mask)
+        slope = _level_slope(sides)
+        right = _borders(sides.right, slope)
+        left = _borders(sides.left, slope)
+        side = sides.right * np.int8(RIGHT) + sides.left * np.int8(LEFT)
+        side.flags.writeable = False
+        return cls(
+            side=side,
+            slope=slope,
+            # The median plane lies towards larger columns from the right lung.
+            right=right and attrs.evolve(right, medial=right.lateral, lateral=right.medial),
+            left=left,
+        )
+
+    def coordinates(self) -> NDArray[np.float32]:
+        """Lung coordinates of every lung pixel.
+
+        Returns
+        -------
+        ndarray of float32, shape (2, H, W)
+            ``u`` and ``v``, in [0, 1]; NaN outside the lungs.
+        """
+        coordinates = np.full((2, self.side.size), np.nan, np.float32)
+        for lung, borders in ((RIGHT, self.right), (LEFT, self.left)):
+            if borders is None:
+                continue
+            place = np.flatnonzero(self.side == lung)
+            rows, columns = np.divmod(place, self.side.shape[1])
+            u = (rows - self.slope * columns - borders.apex) / (borders.base - borders.apex)
+            medial, lateral = borders.at(u)
+            coordinates[0, place] = u
+            coordinates[1, place] = (columns - medial) / (lateral - medial)
+        return coordinates.reshape(2, *self.side.shape)
+
+    def locate(self, side: Side, u: ArrayLike, v: ArrayLike) -> tuple[Floats, Floats]:
+        """Position of lung coordinates in the image: the inverse of `coordinates`.
+
+        Parameters
+        ----------
+        side : {"right", "left"}
+            The patient's side.
+        u, v : array of float, values in [0, 1]
+            Of shapes that broadcast together.
+
+        Returns
+        -------
+        row, column : ndarray of float64
+            Pixel centres are at whole numbers. May lie in a bay of the lung's outline, such as
+            beside the diaphragm's dome.
+
+        Raises
+        ------
+        ConfigurationError
+            If ``side`` is another word.
+        InvalidMaskError
+            If the mask has no lung on that side.
+        """
+        if side not in ("right", "left"):
+            raise ConfigurationError(f"side must be 'right' or 'left', got {side!r}")
+        borders = self.right if side == "right" else self.left
+        if borders is None:
+            raise InvalidMaskError(f"the mask has no {side} lung: the frame's {side} is None")
+        u, v = np.asarray(u, np.float64), np.asarray(v, np.float64)
+        medial, lateral = borders.at(u)
+        column = medial + v * (lateral - medial)
+        return borders.apex + u * (borders.base - borders.apex) + self.slope * column, column
+
+    def __repr__(self) -> str:
+        lungs = [name for name, lung in (("right", self.right), ("left", self.left)) if lung]
+        size = "x".join(map(str, self.side.shape))
+        tilt = np.degrees(np.arctan(self.slope))
+        return f"LungFrame({size}, {' and '.join(lungs) or 'no'} lung, tilted {tilt:.1f} degrees)"
+
+
+def _checked(mask: ArrayLike) -> BoolImage:
+    pixels = np.asarray(mask)
+    if pixels.ndim != 2 or pixels.dtype != np.bool_:
+        raise InvalidMaskError(
+            f"a lung mask is an array of bool with shape (H, W), got {pixels.dtype} with shape "
+            f"{pixels.shape}"
+        )
+    return pixels
+
+
+# --------------------------------------------------------------------------- right and left
+
+
+def _in_left_lung(
+    rows: NDArray[np.int64], columns: NDArray[np.int64], component: NDArray[np.int32], width: int
+) -> BoolImage:
+    """Which lung pixels belong to the left lung, bool (N,)."""
+    sizes = np.bincount(component)
+    centres = np.bincount(component, columns) / np.maximum(sizes, 1)
+    lungs = np.flatnonzero(sizes > SMALLEST_LUNG * sizes.max())
+    if len(lungs) > 1:
+        left_components: BoolImage = centres > _between_groups(centres[lungs], sizes[lungs])
+        return left_components[component]
+    inside = component == lungs[0]
+    cut = _narrowest_cut(rows[inside], columns[inside])
+    if cut is None:
+        return np.full(len(rows), centres[lungs[0]] > (width - 1) / 2)
+    normal, offset = cut
+    beyond: BoolImage = normal[0] * rows + normal[1] * columns > offset
+    return beyond
+
+
+def _between_groups(centres: Floats, sizes: NDArray[np.int64]) -> float:
+    """Column that parts components into two groups with the least variance within them."""
+    order = np.argsort(centres)
+    centres, sizes = centres[order], sizes[order]
+    below, moment = np.cumsum(sizes)[:-1], np.cumsum(sizes * centres)
+    above = sizes.sum() - below
+    between = below * above * (moment[:-1] / below - (moment[-1] - moment[:-1]) / above) ** 2
+    split = int(np.argmax(between))
+    return float(centres[split] + centres[split + 1]) / 2
+
+
+def _narrowest_cut(
+    rows: NDArray[np.int64], columns: NDArray[np.int64]
+) -> tuple[Floats, float] | None:
+    """Line ``normal @ (row, column) == offset`` between two lungs that touch; None for one lung.
+
+    Fisher's linear discriminant of the two halves gives the direction of the line, which affine
+    maps keep.
+    """
+    step = 1 + len(rows) // MAX_POINTS
+    points = np.stack([rows[::step], columns[::step]]).astype(np.float64)
+    beyond = points[1] > (points[1].min() + points[1].max()) / 2
+    depth = np.inf
+    normal, offset = np.zeros(2), 0.0
+    for _ in range(4):
+        if beyond.all() or not beyond.any():
+            return None
+        halves = points[:, ~beyond], points[:, beyond]
+        centres = [half.mean(axis=1) for half in halves]
+        spread = np.eye(2) / 12  # that of a pixel; keeps thin masks invertible
+        for half, centre in zip(halves, centres, strict=True):
+            away = half - centre[:, None]
+            spread += away @ away.T / points.shape[1]
+        normal = np.linalg.solve(spread, centres[1] - centres[0])
+        along = normal @ points
+        # Two pixels wide at the least, or bins would be empty between pixels.
+        bins = int(np.clip(np.ptp(along) / np.linalg.norm(normal) / 2, 1, 40))
+        counts, edges = np.histogram(along, bins)
+        ends = [normal @ centre for centre in centres]
+        first, last = np.searchsorted(edges, ends, side="right") - 1
+        neck = first + int(np.argmin(counts[first : last + 1]))
+        offset = float(edges[neck] + edges[neck + 1]) / 2
+        depth = counts[neck] / min(counts[: neck + 1].max(), counts[neck:].max())
+        beyond = along > offset
+    return (normal, offset) if depth < DEEPEST_VALLEY else None
+
+
+# ----------------------------------------------------------------------------------- frame
+
+
+def _level_slope(sides: LungSides) -> float:
+    """Slope, in rows a column, of the line with a tenth of either lung above it."""
+    lungs = []
+    for pixels in (sides.right, sides.left):
+        place = np.flatnonzero(pixels)
+        if len(place) == 0:
+            return 0.0
+        place = place[:: 1 + len(place) // MAX_POINTS]
+        lungs.append(np.divmod(place, pixels.shape[1]))
+
+    def excess(slope: float) -> float:
+        """How much too steep the slope is: how far the left lung's line lies above the right's."""
+        right, left = (_apical_height(rows - slope * columns) for rows, columns in lungs)
+        return right - left
+
+    # Its derivative is the distance between the lungs, so there is at most one root.
+    if excess(-MAX_SLOPE) >= 0.0:
+        return -MAX_SLOPE
+    if excess(MAX_SLOPE) <= 0.0:
+        return MAX_SLOPE
+    return float(brentq(excess, -MAX_SLOPE, MAX_SLOPE, xtol=1e-4))
+
+
+def _apical_height(heights: Floats) -> float:
+    """Height with a tenth of the pixels above it, each pixel spread over a unit of height."""
+    start = np.floor(heights.min())
+    step, share = np.divmod(heights - start, 1.0)
+    nth = step.astype(np.int64)
+    length = int(nth.max()) + 2
+    filled = np.bincount(nth, 1.0 - share, length) + np.bincount(nth + 1, share, length)
+    above = np.concatenate([[0.0], np.cumsum(filled)])
+    edges = np.arange(length + 1) - 0.5
+    return float(start + np.interp(APICAL_FRACTION * len(heights), above, edges))
+
+
+def _borders(lung: BoolImage, slope: float) -> LungBorders | None:
+    """First (as medial) and last (as lateral) columns of a lung at levels of equal height.
+
+    Levels are at most half a pixel apart: then the interpolated borders enclose every pixel's
+    centre, because the outline passes half a pixel above and below it at the nearest.
+    """
+    if not lung.any():
+        return None
+    rows, columns = _outline(lung)
+    heights = rows - slope * columns
+    apex, base = float(heights.min()), float(heights.max())
+    levels = int(np.ceil(2 * (base - apex)))
+    # Level k lies at k in these units.
+    place = (heights - apex) * (levels / (base - apex)) - 0.5
+    upper, lower = place.min(axis=1), place.max(axis=1)
+    # A piece of the outline is at most a pixel high, so it crosses at most 4 levels.
+    crossed = np.ceil(upper).astype(np.int64)[:, None] + np.arange(4)
+    piece, nth = np.nonzero((crossed <= lower[:, None]) & (upper < lower)[:, None])
+    level = crossed[piece, nth]
+    inside = (level >= 0) & (level < levels)
+    piece, level = piece[inside], level[inside]
+    share = (level - place[piece, 0]) / (place[piece, 1] - place[piece, 0])
+    column = columns[piece, 0] + share * (columns[piece, 1] - columns[piece, 0])
+    first, last = np.full(levels, np.inf), np.full(levels, -np.inf)
+    np.minimum.at(first, level, column)
+    np.maximum.at(last, level, column)
+    known = np.flatnonzero(np.isfinite(first))
+    if len(known) < levels:  # between the pieces of a lung in several
+        first = np.interp(np.arange(levels), known, first[known])
+        last = np.interp(np.arange(levels), known, last[known])
+    return LungBorders(apex=apex, base=base, medial=first, lateral=last)
+
+
+def _outline(lung: BoolImage) -> tuple[Floats, Floats]:
+    """Rows and columns, each (N, 2), of the ends of N straight pieces around a mask.
+
+    Marching squares at one half: the pieces join the midpoints between pixels in and out.
+    """
+    occupied_rows = np.flatnonzero(lung.any(axis=1))
+    occupied_columns = np.flatnonzero(lung.any(axis=0))
+    top, left = occupied_rows[0], occupied_columns[0]
+    padded = np.pad(lung[top : occupied_rows[-1] + 1, left : occupied_columns[-1] + 1], 1)
+    beside = padded[:, 1:] != padded[:, :-1]
+    below = padded[1:] != padded[:-1]
+    # The sides of a square between four pixel centres: top, left, bottom, right.
+    sides = beside[:-1], below[:, :-1], beside[1:], below[:, 1:]
+    square = np.nonzero(sides[0] | sides[1] | sides[2] | sides[3])
+    # Each has two or four changing sides, which come in pairs here.
+    index, edge = np.nonzero(np.stack([side[square] for side in sides], axis=1))
+    rows = square[0][index] + np.array([0.0, 0.5, 1.0, 0.5])[edge] + (top - 1)
+    columns = square[1][index] + np.array([0.5, 0.0, 0.5, 1.0])[edge] + (left - 1)
+    return rows.reshape(-1, 2), columns.reshape(-1, 2)

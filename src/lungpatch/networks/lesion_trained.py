@@ -1,0 +1,219 @@
+"""Networks trained on lesions painted into normal lungs: what models and the extractor share."""
+
+from __future__ import annotations
+
+import attrs
+import numpy as np
+import torch
+from attrs import validators
+from torch import Tensor, nn
+from torch.nn import functional as F  # noqa: N812 - torch's own convention
+
+from lungpatch._utils.component import plain_errors
+from lungpatch._utils.devices import choose_device
+from lungpatch.containers import FloatImage, PatchBatch, TrainingHistory
+from lungpatch.containers.cells import mean_over_cells
+from lungpatch.networks.compact_unet import CHANNELS, CompactUNet, resize, standardise
+from lungpatch.networks.lesion_painting import PaintedBatch, lesion_painter
+from lungpatch.networks.network_model import NetworkModel, at_least_1
+from lungpatch.networks.torch_adapter import mixed_precision, patches_to_tensor
+from lungpatch.networks.training import train
+from lungpatch.protocols import EpochCallback, PatchSource
+from lungpatch.synthesis import RECIPES, LesionSynthesiser, Recipe
+from lungpatch.synthesis.lesions import as_recipes
+
+
+@attrs.define(kw_only=True, eq=False, field_transformer=plain_errors)
+class LesionTrainedNetwork(NetworkModel):
+    """A `CompactUNet` that sees a film, its mirror image and its lungs, with lesions painted in.
+
+    `lungpatch.models.synthetic_lesion.SyntheticLesionModel` and
+    `lungpatch.models.repair.RepairModel` are the two kinds, and say what the settings mean.
+    """
+
+    patch_size: int = attrs.field(default=256, validator=at_least_1())
+    shrink: int = attrs.field(default=1, validator=at_least_1())
+    channels: tuple[int, ...] = attrs.field(
+        default=CHANNELS,
+        converter=tuple,
+        validator=[
+            validators.min_len(5),
+            validators.max_len(5),
+            validators.deep_iterable(validators.and_(*at_least_1())),
+        ],
+    )
+    recipes: tuple[Recipe, ...] = attrs.field(default=RECIPES, converter=as_recipes)
+    normal_fraction: float = 0.25
+    max_lesions: int = 2
+    epochs: int = attrs.field(default=60, validator=at_least_1())
+    patience: int = attrs.field(default=60, validator=at_least_1())
+    batch_size: int = attrs.field(default=8, validator=at_least_1())
+    learning_rate: float = attrs.field(
+        default=3e-3, validator=[validators.instance_of(float), validators.gt(0.0)]
+    )
+
+    def __attrs_post_init__(self) -> None:
+        self._synthesiser()  # refuses wrong settings
+        if self.patch_size % (32 * self.shrink):
+            raise ValueError(
+                f"patch_size must be a multiple of {32 * self.shrink}, that is of 32 times shrink "
+                f"(five levels halve it), got {self.patch_size}"
+            )
+
+    def fit(
+        self,
+        source: PatchSource,
+        *,
+        validation: PatchSource | None = None,
+        rng: np.random.Generator,
+        on_epoch: EpochCallback | None = None,
+    ) -> TrainingHistory:
+        """Learn from healthy patches; see `lungpatch.networks.training.train`.
+
+        Parameters
+        ----------
+        source : PatchSource
+            Healthy patches of P x P pixels.
+        validation : PatchSource, optional
+            Healthy patches of other images; lesions painted into them choose the best epoch.
+        rng : numpy.random.Generator
+            First weights, order of the patches, lesions and augmentation.
+        on_epoch : callable, optional
+            Called as ``on_epoch(epoch, epochs, figures)`` after every epoch.
+
+        Returns
+        -------
+        TrainingHistory
+            With ``train_loss`` and ``validation_loss`` of each epoch.
+
+        Raises
+        ------
+        ConfigurationError
+            If the patches have another size, the device is absent, or the loss becomes NaN.
+        InsufficientDataError
+            If there are no patches.
+        """
+        for patches in (source, validation):
+            if patches is not None:
+                self._check_size(patches.patch_size)
+        device = choose_device(self.device)
+        network = self._new_network(seed=int(rng.integers(2**63)))
+        paint = lesion_painter(network, self._synthesiser(), device, rng.spawn(1)[0])
+
+        def loss_of(batch: PatchBatch) -> Tensor:
+            painted = paint(self._shrunk(batch))
+            with mixed_precision(device):
+                output = network(network_input(painted.films, painted.lung))
+            return self._loss(output.float(), painted)
+
+        history = train(
+            network,
+            source,
+            loss_of=loss_of,
+            validation=validation,
+            epochs=self.epochs,
+            patience=self.patience,
+            batch_size=self.batch_size,
+            learning_rate=self.learning_rate,
+            device=device,
+            rng=rng,
+            on_epoch=on_epoch,
+            schedule="one-cycle",
+        )
+        self.network_ = network
+        return history
+
+    def _loss(self, output: Tensor, painted: PaintedBatch) -> Tensor:
+        """Return the mean loss over a batch, of what the network gave for it."""
+        raise NotImplementedError
+
+    def _outputs(self, patches: PatchBatch) -> FloatImage:
+        """Return what the network gives for patches, (N, 1, p/2, p/2) of shrunk side p.
+
+        The mean over the patches and their mirror images.
+        """
+
+        def output_of(network: nn.Module, part: PatchBatch, device: torch.device) -> Tensor:
+            films = self._network_input(part, device)
+            output: Tensor = network(films)
+            mirrored: Tensor = network(films.flip(3))
+            return (output + mirrored.flip(3)) / 2
+
+        return self._run(patches, output_of)
+
+    def _network_input(self, patches: PatchBatch, device: torch.device) -> Tensor:
+        small = self._shrunk(patches)
+        return network_input(
+            patches_to_tensor(small.pixels, device),
+            patches_to_tensor(small.lung.astype(np.float32), device),
+        )
+
+    def _shrunk(self, patches: PatchBatch) -> PatchBatch:
+        if self.shrink == 1:
+            return patches
+        side = patches.patch_size // self.shrink
+        pixels, lung = (
+            mean_over_cells(maps, (side, side)) for maps in (patches.pixels, patches.lung)
+        )
+        return attrs.evolve(patches, pixels=pixels.astype(np.float32), lung=lung >= 0.5)
+
+    def _build(self) -> CompactUNet:
+        return CompactUNet(channels_in=3, channels=self.channels)
+
+    def _synthesiser(self) -> LesionSynthesiser:
+        return LesionSynthesiser(
+            recipes=self.recipes, normal_fraction=self.normal_fraction, max_lesions=self.max_lesions
+        )
+
+
+def network_input(films: Tensor, lung: Tensor) -> Tensor:
+    """Stack films, their mirror images and their lungs.
+
+    Parameters
+    ----------
+    films, lung : Tensor, float32, (N, 1, P, P)
+        Grey levels; 1 within the lungs, 0 elsewhere.
+
+    Returns
+    -------
+    Tensor, float32, (N, 3, P, P)
+
+    Examples
+    --------
+    >>> network_input(torch.rand(2, 1, 32, 32), torch.ones(2, 1, 32, 32)).shape
+    torch.Size([2, 3, 32, 32])
+    """
+    films = standardise(films)
+    return torch.cat([films, films.flip(3), 2.0 * lung - 1.0], dim=1)
+
+
+def lesion_loss(logits: Tensor, alpha: Tensor, lung: Tensor) -> Tensor:
+    """Binary cross-entropy plus 1 - Dice within the lungs, at the logits' resolution.
+
+    Parameters
+    ----------
+    logits : Tensor, float32, (N, 1, h, w)
+    alpha, lung : Tensor, float32, (N, 1, P, P)
+        How anomalous each pixel is, in [0, 1]; 1 within the lungs, 0 elsewhere.
+
+    Returns
+    -------
+    Tensor, float32, ()
+
+    Examples
+    --------
+    >>> import torch
+    >>> alpha = torch.zeros(1, 1, 4, 4)
+    >>> alpha[..., :2] = 1.0
+    >>> sure = torch.where(alpha > 0, 20.0, -20.0)
+    >>> round(lesion_loss(sure, alpha, torch.ones(1, 1, 4, 4)).item(), 6)
+    0.0
+    """
+    shape = logits.shape[2:]
+    lung = resize(lung, shape)
+    target = resize(alpha, shape) * lung
+    entropy = F.binary_cross_entropy_with_logits(logits, target, weight=lung, reduction="sum")
+    found = logits.sigmoid() * lung
+    total = (found + target).sum((1, 2, 3))
+    dice = (2.0 * (found * target).sum((1, 2, 3)) + 1.0) / (total + 1.0)
+    return entropy / lung.sum().clamp_min(1.0) + 1.0 - dice.mean()

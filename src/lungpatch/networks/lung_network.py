@@ -1,0 +1,113 @@
+"""The small U-Net that finds lungs, and how its packaged weights are loaded.
+
+Imports torch, so nothing imports this module before a network is needed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cache
+from importlib import resources
+
+import torch
+from safetensors.torch import load as load_safetensors
+from torch import Tensor, nn
+
+from lungpatch.errors import LungpatchError
+from lungpatch.networks.compact_unet import CompactUNet, resize, standardise
+
+NETWORK_SIDE = 256
+"""Side, in pixels, of the square image the network sees."""
+
+WEIGHTS_FILE = "lung_unet.safetensors"
+
+
+class LungNetwork(CompactUNet):
+    """U-Net of 0.54 million parameters from a standardised radiograph to lung logits.
+
+    The logits stay at half the resolution: the border of a lung is smooth enough for bilinear
+    interpolation to bring them to any size.
+
+    Examples
+    --------
+    >>> import torch
+    >>> network = LungNetwork().eval()
+    >>> network(torch.zeros(2, 1, 256, 256)).shape
+    torch.Size([2, 1, 128, 128])
+    """
+
+    def __init__(self) -> None:
+        super().__init__(channels_in=1)
+
+
+def network_input(images: Tensor) -> Tensor:
+    """Resize radiographs to the side the network was trained for, and standardise them.
+
+    Parameters
+    ----------
+    images : Tensor, float32, (N, 1, H, W)
+        Grey levels on any scale, of any size.
+
+    Returns
+    -------
+    Tensor, float32, (N, 1, 256, 256)
+        Stretched to a square where it is none, as the training images were.
+
+    Examples
+    --------
+    >>> import torch
+    >>> network_input(torch.rand(1, 1, 600, 500)).shape
+    torch.Size([1, 1, 256, 256])
+    """
+    # Bilinear interpolation to half the size is a mean of four pixels, so steps of at most two
+    # keep fine texture from turning into coarse patterns.
+    while (shape := tuple(images.shape[2:])) != (NETWORK_SIDE, NETWORK_SIDE):
+        images = resize(images, [max(NETWORK_SIDE, side // 2) for side in shape])
+    return standardise(images)
+
+
+@cache
+def load_lung_network(device: torch.device) -> LungNetwork:
+    """Load the lung network with the weights that ship with the package.
+
+    Parameters
+    ----------
+    device : torch.device
+        Where the network is to run.
+
+    Returns
+    -------
+    LungNetwork
+        In evaluation mode and without gradients; the same object at every call.
+
+    Raises
+    ------
+    LungpatchError
+        If the names, shapes or types in the packaged file are not this network's.
+    """
+    packaged = resources.files("lungpatch").joinpath("weights", WEIGHTS_FILE)
+    weights = load_safetensors(packaged.read_bytes())
+    network = LungNetwork()
+    check_weights(weights, network)
+    network.load_state_dict(weights)
+    # A third faster on CPUs; torch's stubs do not know it.
+    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return network.to(device).eval().requires_grad_(False)
+
+
+def check_weights(weights: Mapping[str, Tensor], network: nn.Module) -> None:
+    """Raise `LungpatchError` unless the weights have the network's names, shapes and types."""
+    expected = network.state_dict()
+    differing = [
+        name
+        for name in sorted(weights.keys() | expected.keys())
+        if name not in weights
+        or name not in expected
+        or weights[name].shape != expected[name].shape
+        or weights[name].dtype != expected[name].dtype
+    ]
+    if differing:
+        raise LungpatchError(
+            f"{WEIGHTS_FILE} does not fit the lung network in {', '.join(differing)}; "
+            "install lungpatch again"
+        )

@@ -1,0 +1,177 @@
+"""From patch scores to an anomaly map, and from the map to a mask and boxes."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+from scipy.signal import windows
+
+from lungpatch.containers import AnomalyMap, Localisation, PatchBatch, PatchScores
+from lungpatch.containers.grids import to_native_grid
+
+MapWeights = Literal["mean", "hann"]
+MapDetail = Literal["patch", "pixel"]
+
+
+def build_anomaly_map(
+    patches: PatchBatch,
+    scores: PatchScores,
+    *,
+    weights: MapWeights = "mean",
+    detail: MapDetail = "patch",
+) -> AnomalyMap:
+    """Average overlapping patches into one map of the image.
+
+    The score at a pixel is ``sum_i w_i s_i / sum_i w_i`` over the patches ``i`` whose score was
+    computed over that pixel. A patch that was resampled is brought back as
+    `lungpatch.containers.grids.to_native_grid` does.
+
+    Parameters
+    ----------
+    patches : PatchBatch
+        N patches of one image.
+    scores : PatchScores
+        Their scores.
+    weights : {"mean", "hann"}
+        ``mean``: all pixels of a patch weigh the same; ``hann``: a two-dimensional Hann window,
+        which removes the seams of overlapping patches.
+    detail : {"patch", "pixel"}
+        What is averaged: each patch's score, or the errors of its pixels.
+
+    Returns
+    -------
+    AnomalyMap
+        Of the image's shape; NaN where no score was computed.
+
+    Raises
+    ------
+    ValueError
+        If ``detail="pixel"`` and the scorer gave no error maps.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from lungpatch.containers import PatchBatch, PatchScores
+    >>> patches = PatchBatch(
+    ...     pixels=np.zeros((2, 1, 1), np.float32), corners=np.array([[0, 0], [0, 1]]),
+    ...     lung=np.ones((2, 1, 1), bool), image_shape=(1, 3), image_id="a")
+    >>> scores = PatchScores(values=np.array([1.0, 5.0]), support=patches.lung)
+    >>> build_anomaly_map(patches, scores).heatmap
+    array([[ 1., 5., nan]], dtype=float32)
+    """
+    side = patches.patch_size
+    window = np.ones((side, side))
+    if weights == "hann":
+        # The outermost samples of a Hann window are 0 and would leave pixels unscored.
+        profile = windows.hann(side + 2)[1:-1]
+        window = np.outer(profile, profile)
+    values: NDArray[np.floating]
+    if detail == "patch":
+        values = scores.values[:, None, None]
+    elif scores.error_maps is None:
+        raise ValueError("detail='pixel' needs a scorer that gives error maps")
+    else:
+        values = scores.error_maps
+    weight = window * scores.support
+    total, weight_sum = _add_up(patches, weight * values), _add_up(patches, weight)
+    heatmap: NDArray[np.float32] = np.full(patches.image_shape, np.nan, dtype=np.float32)
+    scored = weight_sum > 0
+    heatmap[scored] = total[scored] / weight_sum[scored]
+    return AnomalyMap(heatmap=heatmap)
+
+
+def _add_up(patches: PatchBatch, values: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Sum (N, P, P) ``values`` where their patches lie in the image; float64 (H, W)."""
+    height, width = patches.image_shape
+    side = patches.patch_size
+    end = patches.corners + patches.extents
+    inside = (patches.corners >= 0).all(axis=1) & (end <= patches.image_shape).all(axis=1)
+    as_cut = (patches.extents == side).all(axis=1) & inside
+    offsets = np.arange(side)
+    first = patches.corners[as_cut, 0] * width + patches.corners[as_cut, 1]
+    index = (first[:, None, None] + (offsets[:, None] * width + offsets)).ravel()
+    summed = np.bincount(index, values[as_cut].ravel(), minlength=height * width)
+    # Of no values at all, bincount makes integers.
+    total = summed.astype(np.float64, copy=False).reshape(height, width)
+    for other in np.flatnonzero(~as_cut):
+        corner, extent = patches.corners[other], patches.extents[other]
+        whole = to_native_grid(values[other], (int(extent[0]), int(extent[1])))
+        start = np.maximum(corner, 0)
+        stop = np.minimum(corner + extent, patches.image_shape)
+        seen = tuple(slice(*ends) for ends in zip(start - corner, stop - corner, strict=True))
+        there = tuple(slice(*ends) for ends in zip(start, stop, strict=True))
+        total[there] += whole[seen]
+    return total
+
+
+def label_regions(
+    mask: NDArray[np.bool_],
+) -> tuple[NDArray[np.int32], list[tuple[slice, slice]]]:
+    """Label the connected regions of a mask; pixels connect by an edge or a corner.
+
+    Parameters
+    ----------
+    mask : ndarray of bool, shape (H, W)
+
+    Returns
+    -------
+    labels : ndarray of int32, shape (H, W)
+        1 to K in the regions, 0 elsewhere.
+    windows : list of tuple of slice
+        Rows and columns of the smallest box around each of the K regions.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> labels, windows = label_regions(np.array([[True, False, True]]))
+    >>> labels.tolist(), len(windows)
+    ([[1, 0, 2]], 2)
+    """
+    labels, _ = ndimage.label(mask, structure=np.ones((3, 3)))
+    return labels, ndimage.find_objects(labels)
+
+
+def localise(anomaly_map: AnomalyMap, threshold: float) -> Localisation:
+    """Find the connected regions of the map above ``threshold``.
+
+    Parameters
+    ----------
+    anomaly_map : AnomalyMap
+    threshold : float
+        Scores above it are anomalous; unscored pixels never are.
+
+    Returns
+    -------
+    Localisation
+        One box per region (pixels that touch by an edge or a corner), highest score first.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from lungpatch.containers import AnomalyMap
+    >>> heatmap = np.array([[2, 0, 9], [np.nan, 0, 0]], np.float32)
+    >>> found = localise(AnomalyMap(heatmap=heatmap), 1.0)
+    >>> found.boxes.tolist(), found.box_scores.tolist()
+    ([[0, 2, 1, 3], [0, 0, 1, 1]], [9.0, 2.0])
+    """
+    heatmap = anomaly_map.heatmap
+    mask: NDArray[np.bool_] = heatmap > threshold  # NaN compares false
+    labels, windows = label_regions(mask)
+    boxes = np.array(
+        [(rows.start, columns.start, rows.stop, columns.stop) for rows, columns in windows],
+        dtype=np.int64,
+    ).reshape(-1, 4)
+    highest = np.array(
+        [
+            heatmap[window][labels[window] == region].max()
+            for region, window in enumerate(windows, start=1)
+        ],
+        dtype=np.float64,
+    )
+    order = np.argsort(-highest, kind="stable")
+    return Localisation(
+        pred_mask=mask, boxes=boxes[order], box_scores=highest[order], threshold=threshold
+    )

@@ -1,0 +1,78 @@
+"""What a pipeline was fitted with, so that no part is exchanged afterwards without notice."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Self
+
+import attrs
+
+from lungpatch._utils.component import find_components, result_settings
+from lungpatch.pipeline.steps import Steps
+
+_MODEL = "model"
+
+
+@attrs.frozen(kw_only=True)
+class Snapshot:
+    """The parts of a pipeline and their settings at one moment.
+
+    Parameters
+    ----------
+    parts : mapping of str to object
+        By parameter name; ``""`` is the pipeline itself.
+    settings : mapping of str to mapping
+        The plain settings of each that results depend on.
+
+    Examples
+    --------
+    >>> import lungpatch
+    >>> pipeline = lungpatch.load_preset("paper")
+    >>> snapshot = Snapshot.of(pipeline)
+    >>> pipeline.scorer.reduction = "sum"
+    >>> snapshot.changes(pipeline)
+    ["scorer__reduction was 'mean' and is 'sum'"]
+    """
+
+    parts: Mapping[str, Any] = attrs.field(repr=False)
+    settings: Mapping[str, Mapping[str, Any]]
+
+    @classmethod
+    def of(cls, steps: Steps) -> Self:
+        """Take the snapshot of a pipeline as it is now."""
+        parts = {"": steps, **find_components(steps)}
+        return cls(
+            parts=parts, settings={path: result_settings(part) for path, part in parts.items()}
+        )
+
+    def changes(self, steps: Steps) -> list[str]:
+        """Return what differs in a pipeline, one sentence each; nothing if it is as it was."""
+        now = Snapshot.of(steps)
+        changes = [f"{path} was removed" for path in self.parts if path not in now.parts]
+        for path, part in now.parts.items():
+            if path not in self.parts:
+                changes.append(f"{path} was added")
+            elif _exchanged(path, self.parts[path], part):
+                changes.append(f"{path} was exchanged: it is {type(part).__name__} now")
+            else:
+                changes += _changed_settings(path, self.settings[path], now.settings[path])
+        return changes
+
+
+def _exchanged(path: str, old: Any, new: Any) -> bool:
+    if path.partition("__")[0] == _MODEL:
+        return old is not new  # what a model has been fitted to is in the object
+    return type(old) is not type(new)
+
+
+def _changed_settings(path: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
+    prefix = f"{path}__" if path else ""
+    return [
+        f"{prefix}{name} was {old.get(name)!r} and is {value!r}"
+        for name, value in new.items()
+        if not _equal(old.get(name), value)
+    ]
+
+
+def _equal(old: Any, new: Any) -> bool:
+    return old is new or bool(old == new)

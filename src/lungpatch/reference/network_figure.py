@@ -1,0 +1,204 @@
+"""The paper's figure 6: the network."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import attrs
+
+from lungpatch._utils.axes import axes_or_new
+from lungpatch.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from lungpatch.models.convolutional import ConvolutionalModel
+
+_COLOURS = {
+    "convolution": "0.35",
+    "max-pooling": "tab:red",
+    "up-sampling": "tab:green",
+    "skip connection": "tab:blue",
+}
+_TALLEST = 4.0
+_WIDEST = 1.2
+_NARROWEST = 0.12
+_GAP = 0.8
+_DROP = 1.3
+"""How much lower the boxes of a size begin than those of the next larger one."""
+
+
+def plot_network(model: ConvolutionalModel, *, axes: Axes | None = None) -> Axes:
+    """Draw the U-Net, or the plain autoencoder: the paper's figure 6.
+
+    A box for each set of feature maps: its height is their size, its width and the number above it
+    the channels. What to look for: sizes 32, 16, 8 and back; channels that double on the way down
+    and halve on the way up; skip connections, which hand the encoder's features (the blue part of a
+    box) to the decoder past the bottom, and with them the patch as it is. The plain autoencoder
+    has none.
+
+    Parameters
+    ----------
+    model : UNet or Autoencoder
+        Fitted or not. What is drawn is what its network computes, with the settings it has.
+    axes : matplotlib.axes.Axes, optional
+        Where to draw; by default on a new figure.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+
+    Raises
+    ------
+    MissingExtraError
+        If matplotlib is not installed.
+    ConfigurationError
+        If it is another kind of model.
+
+    Examples
+    --------
+    >>> from lungpatch.models.unet import UNet
+    >>> axes = plot_network(UNet(base_channels=8))                       # doctest: +SKIP
+    >>> axes.figure.savefig("network.pdf")                               # doctest: +SKIP
+    """
+    maps = _feature_maps(model)
+    boxes = _boxes(maps)
+    axes = axes_or_new(axes, (11.0, 4.6))
+    from matplotlib.lines import Line2D
+    from matplotlib.patches import Rectangle
+
+    def arrow(start: tuple[float, float], end: tuple[float, float], name: str) -> None:
+        style = {"arrowstyle": "-|>", "color": _COLOURS[name], "shrinkA": 1, "shrinkB": 1}
+        # Behind the boxes: a skip connection passes the maps that were up-sampled.
+        axes.annotate("", xy=end, xytext=start, arrowprops=style, zorder=0.5)
+
+    for index, (each, box) in enumerate(zip(maps, boxes, strict=True)):
+        for left, right, colour in (
+            (box.left, box.own, "#b9d3ee"),
+            (box.own, box.right, "0.88"),
+        ):
+            if left < right:
+                axes.add_patch(
+                    Rectangle(
+                        (left, box.bottom),
+                        right - left,
+                        box.top - box.bottom,
+                        facecolor=colour,
+                        edgecolor="black",
+                        linewidth=0.8,
+                    )
+                )
+        channels = f"{each.skipped}+{each.channels}" if each.skipped else f"{each.channels}"
+        middle = (box.left + box.right) / 2
+        axes.text(middle, box.top + 0.06, channels, ha="center", va="bottom", fontsize=9)
+        if each.skipped:
+            level = box.top - 0.1 * (box.top - box.bottom)
+            sender = boxes[_sender(maps, index)]
+            arrow((sender.right, level), (box.left, level), "skip connection")
+        if index == 0 or each.size != maps[index - 1].size:
+            size = f"{each.size}x{each.size}"
+            axes.text(middle, box.bottom - 0.08, size, ha="center", va="top", fontsize=9)
+        if index > 0:
+            # At the middle of the lower of the two, beside which the higher one reaches down.
+            level = min(boxes[index - 1].middle, box.middle)
+            arrow((boxes[index - 1].right, level), (box.left, level), each.step)
+    axes.set_xlim(-_GAP, boxes[-1].right + _GAP)
+    axes.set_ylim(min(box.bottom for box in boxes) - 0.9, 0.5)
+    axes.set_axis_off()
+    used = {each.step for each in maps[1:]} | {"skip connection" for m in maps if m.skipped}
+    axes.legend(
+        handles=[Line2D([], [], color=c, label=n) for n, c in _COLOURS.items() if n in used],
+        loc="lower center",
+        ncols=len(used),
+        frameon=False,
+    )
+    axes.set_title(f"{type(model).__name__}, output {model.output}")
+    return axes
+
+
+@attrs.frozen(kw_only=True)
+class _FeatureMaps:
+    """Feature maps between two steps of a network, and the step that made them."""
+
+    step: str
+    channels: int
+    size: int
+    skipped: int = 0
+    """Channels that a skip connection has put beside them."""
+
+
+@attrs.frozen(kw_only=True)
+class _Box:
+    """Where feature maps are drawn; those skipped lie left of ``own``."""
+
+    left: float
+    own: float
+    right: float
+    top: float
+    bottom: float
+
+    @property
+    def middle(self) -> float:
+        return (self.top + self.bottom) / 2
+
+
+def _feature_maps(model: ConvolutionalModel) -> list[_FeatureMaps]:
+    """Run an empty patch through the model's network and note what its convolutions see."""
+    import torch
+
+    from lungpatch.models.convolutional import ConvolutionalModel
+
+    if not isinstance(model, ConvolutionalModel):
+        raise ConfigurationError(
+            f"plot_network draws the U-Net and the plain autoencoder, not a {type(model).__name__}"
+        )
+    seen: list[tuple[torch.Size, torch.Size]] = []
+    network = model._new_network(seed=0)
+    for layer in network.modules():
+        if isinstance(layer, torch.nn.Conv2d):
+            layer.register_forward_hook(
+                lambda _, given, made: seen.append((given[0].shape, made.shape))
+            )
+    with torch.inference_mode():
+        network(torch.zeros(1, 1, model.patch_size, model.patch_size))
+
+    maps = [_FeatureMaps(step="input", channels=1, size=model.patch_size)]
+    for (_, channels_in, size_in, _), (_, channels, size, _) in seen:
+        last = maps[-1]
+        if size_in != last.size:
+            step = "max-pooling" if size_in < last.size else "up-sampling"
+            maps.append(_FeatureMaps(step=step, channels=last.channels, size=size_in))
+        skipped = channels_in - maps[-1].channels
+        maps[-1] = attrs.evolve(maps[-1], skipped=skipped)
+        maps.append(_FeatureMaps(step="convolution", channels=channels, size=size))
+    return maps
+
+
+def _boxes(maps: list[_FeatureMaps]) -> list[_Box]:
+    """Place feature maps from left to right, the smaller the lower."""
+    most = max(each.channels + each.skipped for each in maps)
+    sizes = sorted({each.size for each in maps}, reverse=True)
+    boxes: list[_Box] = []
+    for each in maps:
+        left = boxes[-1].right + _GAP if boxes else 0.0
+        own = left + _WIDEST * each.skipped / most
+        top = -_DROP * sizes.index(each.size)
+        boxes.append(
+            _Box(
+                left=left,
+                own=own,
+                right=own + max(_WIDEST * each.channels / most, _NARROWEST),
+                top=top,
+                bottom=top - _TALLEST * each.size / sizes[0],
+            )
+        )
+    return boxes
+
+
+def _sender(maps: list[_FeatureMaps], receiver: int) -> int:
+    """Index of the encoder's last maps of the receiver's size: those before they are pooled."""
+    return next(
+        index
+        for index in range(receiver)
+        if maps[index].size == maps[receiver].size and maps[index + 1].size < maps[index].size
+    )

@@ -1,0 +1,30 @@
+"""Results as people and programs take them: records, overlays, figures, maps and masks.
+
+Results are taken by their fields (`lungpatch.reports.fields`), so this room stands below the
+pipeline that makes them.
+"""
+
+from lungpatch.reports.anomaly_maps import write_anomaly_map
+from lungpatch.reports.figure import plot_detection, plot_history
+from lungpatch.reports.overlay import overlay, write_overlay
+from lungpatch.reports.records import detection_record, failure_record
+from lungpatch.reports.segmentation import (
+    SegmentationSheets,
+    draw_lungs,
+    segmentation_record,
+    write_mask,
+)
+
+__all__ = [
+    "SegmentationSheets",
+    "detection_record",
+    "draw_lungs",
+    "failure_record",
+    "overlay",
+    "plot_detection",
+    "plot_history",
+    "segmentation_record",
+    "write_anomaly_map",
+    "write_mask",
+    "write_overlay",
+]

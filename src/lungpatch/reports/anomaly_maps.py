@@ -1,0 +1,41 @@
+"""Anomaly maps as files to compute with."""
+
+from __future__ import annotations
+
+import os
+
+import tifffile
+
+from lungpatch._utils.files import atomic_write
+from lungpatch.reports.fields import DetectionFields
+
+
+def write_anomaly_map(path: str | os.PathLike[str], detection: DetectionFields) -> None:
+    """Write the anomaly map as a TIFF of the image's native size.
+
+    One float32 value per pixel, NaN where nothing was scored, deflate-compressed without loss.
+
+    Parameters
+    ----------
+    path : path
+    detection : Detection
+
+    Raises
+    ------
+    OSError
+        If the file cannot be written.
+
+    Examples
+    --------
+    >>> write_anomaly_map("a.anomaly.tiff", detection)                  # doctest: +SKIP
+    >>> heatmap = tifffile.imread("a.anomaly.tiff")                        # doctest: +SKIP
+    """
+    with atomic_write(path) as temporary:
+        tifffile.imwrite(
+            temporary,
+            detection.native_heatmap,
+            photometric="minisblack",
+            compression="zlib",
+            description="lungpatch anomaly map; NaN: not scored",
+            metadata=None,
+        )

@@ -1,0 +1,81 @@
+"""Results as records: JSON-ready values, one dict per image."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from lungpatch.reports.fields import DetectionFields, FailureFields
+
+
+def detection_record(detection: DetectionFields, *, source: str) -> dict[str, Any]:
+    """Return the result of one image as JSON-ready values.
+
+    Parameters
+    ----------
+    detection : Detection
+    source : str
+        The image's path or name.
+
+    Returns
+    -------
+    dict
+        ``image``: ``source``. ``status``: ``"ok"``, ``"no_lungs"``, ``"implausible_lungs"`` or
+        ``"no_patches"``. ``reason``: why the lungs are implausible, else null.
+        ``pred_score``, ``threshold``, ``pred_label`` (true above the threshold) and ``rule`` (the
+        thresholder): null where nothing was scored. ``boxes``: a list of half-open ``[row0, col0, row1, col1]`` in the
+        image's own pixels, highest score first. ``box_scores``: the maximum of the anomaly map in each.
+        ``map_threshold``: what the map in a box lies above. ``summary``: the highest regions
+        in words, line by line. ``regions``: what is in each box, in
+        words and numbers (`lungpatch.pipeline.Region`). ``maximum``: where the map is highest
+        (`lungpatch.pipeline.Location`), also below the threshold; null where nothing was scored.
+        ``fractions_above``: fraction of the ``right`` and the ``left`` lung above the threshold;
+        null where there is no such lung. ``lung_fraction``: fraction of the image that is lung.
+        ``n_patches``: patches scored. ``seconds``: time spent.
+
+    Examples
+    --------
+    >>> detection_record(detection, source="a.png")["pred_label"]      # doctest: +SKIP
+    True
+    """
+    decision, summary = detection.decision, detection.regions
+    return {
+        "image": source,
+        "status": detection.status,
+        "reason": detection.lungs.implausible,
+        "pred_score": None if decision is None else float(decision.pred_score),
+        "threshold": None if decision is None else float(decision.threshold),
+        "pred_label": None if decision is None else bool(decision.pred_label),
+        "rule": None if decision is None else decision.rule,
+        "boxes": detection.native_boxes.tolist(),
+        "box_scores": detection.localisation.box_scores.tolist(),
+        "map_threshold": float(detection.localisation.threshold),
+        "summary": list(summary.lines),
+        "regions": [region.to_dict() for region in summary.regions],
+        "maximum": None if summary.maximum is None else summary.maximum.to_dict(),
+        "fractions_above": dict(summary.fractions_above),
+        "lung_fraction": detection.lungs.fraction,
+        "n_patches": len(detection.patches),
+        "seconds": float(detection.seconds),
+    }
+
+
+def failure_record(failure: FailureFields) -> dict[str, Any]:
+    """Return the record of an image that could not be processed.
+
+    Parameters
+    ----------
+    failure : Failure
+
+    Returns
+    -------
+    dict
+        ``image``, ``status`` (``"error"``) and ``error``, the message.
+
+    Examples
+    --------
+    >>> from lungpatch.pipeline import Failure
+    >>> from lungpatch.errors import InvalidImageError
+    >>> failure_record(Failure(source="a.png", error=InvalidImageError("a.png: cut short")))
+    {'image': 'a.png', 'status': 'error', 'error': 'a.png: cut short'}
+    """
+    return {"image": failure.source, "status": "error", "error": str(failure.error)}

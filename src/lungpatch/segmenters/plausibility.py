@@ -1,0 +1,323 @@
+"""Whether a mask can be the lungs of a frontal chest film.
+
+A segmenter finds lungs in nearly anything: a lateral film, a hand, a photograph. What it finds
+there does not look like a pair of lungs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import attrs
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from lungpatch.containers import BoolImage, ChestImage, FloatImage
+from lungpatch.containers.grids import to_native_grid
+from lungpatch.containers.lung_coordinates import split_lungs
+from lungpatch.errors import InvalidMaskError
+
+_SIDE = 64
+"""Side of the square copy that is measured; films are about square, and lungs are large."""
+
+
+@attrs.frozen
+class Range:
+    """How doubt grows along one measure of a pair of lungs.
+
+    Parameters
+    ----------
+    usual : float
+        Up to here there is no doubt: some 95 of 100 chest films.
+    limit : float
+        From here on the measure alone makes the lungs implausible. Below ``usual`` where small
+        values are the doubtful ones.
+
+    Examples
+    --------
+    >>> Range(1.0, 3.0).doubt(2.5), Range(0.5, 0.1).doubt(0.9)
+    (0.75, 0.0)
+    """
+
+    usual: float
+    limit: float
+
+    def doubt(self, value: float) -> float:
+        """0 within the usual, 1 at the limit, in proportion between and beyond."""
+        return max(0.0, (value - self.usual) / (self.limit - self.usual))
+
+
+MIN_COVER = 0.06
+"""Least share of the image that two lungs take."""
+
+MAX_COVER = 0.7
+"""Largest share of the image that two lungs take."""
+
+MAX_LOOSE = 0.1
+"""Largest share of the mask outside its two largest pieces."""
+
+ONE_LUNG = 0.1
+"""Up to this share of the larger lung, the smaller is a bit of something else."""
+
+MAX_DOUBT = 2.0
+"""Doubts, each below 1, that together make the lungs implausible."""
+
+SIZES = Range(1.4, 2.6)
+"""Area of the larger lung, in areas of the smaller."""
+
+HEIGHTS = Range(1.25, 1.8)
+"""Height of the higher lung, in heights of the other."""
+
+WIDTHS = Range(1.3, 1.9)
+"""Width of the wider lung, in widths of the other."""
+
+SHAPE = Range(1.35, 0.92)
+"""Height of a lung, in its widths, on an image stretched to a square."""
+
+TILT = Range(0.25, 0.55)
+"""Rows between the lungs' centres for each column between them."""
+
+NARROW_SPACE = Range(0.2, 0.12)
+"""Area between the lungs where heart and spine are, as a share of the lungs."""
+
+WIDE_SPACE = Range(0.5, 0.95)
+"""The same, where it is too large."""
+
+CONTRAST = Range(0.45, 0.03)
+"""What lies between the lungs less the lungs, in standard deviations of the image's grey."""
+
+BRIGHT_TOP = Range(0.0, 0.3)
+"""Upper half less lower half, in standard deviations of the image's grey; of the lungs or of what
+lies between them, where it is less. Bases are brighter: the body is thicker there."""
+
+ENDS = Range(0.1, 0.55)
+"""Share of the image's upper or lower border that is lung."""
+
+FLANKS = Range(0.5, 0.7)
+"""Share of the image's left or right border that is lung: children fill their film."""
+
+TAPER = Range(0.78, 0.95)
+"""Area of the upper quarter of a lung's height, in areas of the third quarter; of the lung where
+that is less, as a heart left out of the mask narrows the other one from below."""
+
+OUTLINE = Range(1.1, 1.6)
+"""Length of a lung's outline, in outlines of its bounding box; 1 for a convex lung."""
+
+UNDECIDED = Range(0.12, 0.28)
+"""Share of the lungs where the probability is below `SURE`."""
+
+SURE = 0.9
+"""Probability of lung that is a decision."""
+
+
+def implausibility(
+    image: ChestImage, lungs: BoolImage, *, probability: FloatImage | None = None
+) -> str | None:
+    """Say why a mask is hardly a pair of lungs on a frontal chest film.
+
+    A flag and no verdict: a lung that disease has made white can be missed, and what is left is
+    "one lung only" too.
+
+    Parameters
+    ----------
+    image : ChestImage
+    lungs : ndarray of bool, shape (H, W)
+        The lung mask, of the image's shape.
+    probability : ndarray of float32, shape (h, w), values in [0, 1], optional
+        Probability of lung at the places of the mask, at any resolution.
+
+    Returns
+    -------
+    str or None
+        A short reason, or None where the lungs are plausible. None too for an empty mask, which is
+        a matter of its own.
+
+    Raises
+    ------
+    InvalidMaskError
+        If ``lungs`` is not bool or not of the image's shape.
+
+    Notes
+    -----
+    The lungs are doubted if their area is out of range, if they are not two, if one measure of them
+    reaches its limit, or if the doubts of all measures add up to `MAX_DOUBT`. Every limit is a
+    constant of this module, set on the masks that the ``unet`` segmenter makes of 608 chest films
+    of adults and children with and without pneumonia, of the same films inverted, turned and cut,
+    and of noise, photographs and drawn hands and feet. The limit on the probability holds for that
+    segmenter.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from lungpatch.datasets.phantom import phantom_chest
+    >>> case = phantom_chest(0, size=128)
+    >>> implausibility(case.image, case.lungs) is None
+    True
+    >>> left_out = case.lungs.copy()
+    >>> left_out[:, :64] = False
+    >>> implausibility(case.image, left_out)
+    'one lung only'
+    """
+    if lungs.dtype != np.bool_ or lungs.shape != image.shape:
+        raise InvalidMaskError(
+            f"{image.image_id}: the lung mask must be bool of the image's shape {image.shape}, "
+            f"got {lungs.dtype} of shape {lungs.shape}"
+        )
+    cover = np.count_nonzero(lungs) / max(lungs.size, 1)
+    if cover == 0:
+        return None
+    if not MIN_COVER <= cover <= MAX_COVER:
+        return f"lungs cover {_percent(cover)} of the image"
+    mask = _square(lungs)
+    pieces, _ = ndimage.label(mask)
+    sizes = np.sort(np.bincount(pieces.ravel())[1:])
+    loose = sizes[:-2].sum() / max(sizes.sum(), 1)
+    if loose > MAX_LOOSE:
+        return f"lungs in {len(sizes)} pieces"
+    sides = split_lungs(mask)
+    areas = sorted(np.count_nonzero(side) for side in (sides.right, sides.left))
+    if areas[0] <= ONE_LUNG * areas[1]:
+        return "one lung only"
+    right = _Lung.measure("right", sides.right)
+    left = _Lung.measure("left", sides.left)
+    doubts = [*_between(_square(image.pixels), right, left), *_pair(right, left), *_border(mask)]
+    if probability is not None:
+        doubts.extend(_probability(_square(probability)[mask]))
+    for doubt, reason in doubts:
+        if doubt >= 1:
+            return reason
+    if sum(doubt for doubt, _ in doubts) >= MAX_DOUBT:
+        doubts.sort(key=lambda doubt: -doubt[0])
+        return "unusual in several ways: " + "; ".join(reason for _, reason in doubts[:3])
+    return None
+
+
+_Doubts = Iterator[tuple[float, str]]
+"""Doubts, the most telling first, each with the reason it would be if it reached 1."""
+
+
+@attrs.frozen(eq=False, kw_only=True)
+class _Lung:
+    """One lung on the square copy; lengths in its pixels."""
+
+    name: str
+    mask: BoolImage
+    area: int
+    height: int
+    width: int
+    centre: tuple[float, float]
+    outline: int
+    taper: float
+
+    @classmethod
+    def measure(cls, name: str, mask: BoolImage) -> _Lung:
+        in_row, in_column = mask.sum(1), mask.sum(0)
+        rows, columns = np.flatnonzero(in_row), np.flatnonzero(in_column)
+        area = int(in_row.sum())
+        height = int(rows[-1] - rows[0] + 1)
+        quarter = height // 4
+        upper, _, third = (
+            in_row[rows[0] + part * quarter : rows[0] + (part + 1) * quarter].sum()
+            for part in range(3)
+        )
+        padded = np.pad(mask, 1)
+        return cls(
+            name=name,
+            mask=mask,
+            area=area,
+            height=height,
+            width=int(columns[-1] - columns[0] + 1),
+            centre=(
+                float(in_row @ np.arange(len(in_row)) / area),
+                float(in_column @ np.arange(len(in_column)) / area),
+            ),
+            outline=sum(int(np.count_nonzero(np.diff(padded, axis=axis))) for axis in (0, 1)),
+            taper=float(upper / max(third, 1)),
+        )
+
+
+def _between(pixels: FloatImage, right: _Lung, left: _Lung) -> _Doubts:
+    """Doubts about what lies between the lungs."""
+    columns = np.arange(_SIDE)
+    right_end = _SIDE - 1 - right.mask[:, ::-1].argmax(1)
+    left_start = left.mask.argmax(1)
+    between: BoolImage = (columns > right_end[:, None]) & (columns < left_start[:, None])
+    between &= right.mask.any(1, keepdims=True) & left.mask.any(1, keepdims=True)
+    lungs: BoolImage = right.mask | left.mask
+    space = int(np.count_nonzero(between)) / (right.area + left.area)
+    if space > 0:
+        deviation = max(float(pixels.std()), 1e-6)
+        contrast = float(pixels[between].mean() - pixels[lungs].mean())
+        yield (
+            CONTRAST.doubt(contrast / deviation),
+            "lungs hardly darker than what lies between them: is the image inverted?",
+        )
+        bright_top = min(_upper_less_lower(pixels, area) for area in (lungs, between))
+        yield (
+            BRIGHT_TOP.doubt(bright_top / deviation),
+            "lungs brighter at the top than at the base: is the image upside down?",
+        )
+    rows, width = (abs(a - b) for a, b in zip(right.centre, left.centre, strict=True))
+    yield TILT.doubt(rows / max(width, 1e-6)), "one lung lies above the other"
+    yield NARROW_SPACE.doubt(space), "hardly any space between the lungs"
+    yield WIDE_SPACE.doubt(space), "lungs far apart"
+
+
+def _upper_less_lower(pixels: FloatImage, area: BoolImage) -> float:
+    """Mean grey of an area's upper half less that of its lower half; 0 where it is one row."""
+    rows = np.flatnonzero(area.any(1))
+    middle = (rows[0] + rows[-1] + 1) // 2
+    if middle == rows[0]:
+        return 0.0
+    upper, lower = pixels[:middle][area[:middle]], pixels[middle:][area[middle:]]
+    return float(upper.mean() - lower.mean())
+
+
+def _pair(right: _Lung, left: _Lung) -> _Doubts:
+    """Doubts about the form of the lungs."""
+    for limits, a, b, what in (
+        (SIZES, right.area, left.area, "large"),
+        (HEIGHTS, right.height, left.height, "high"),
+        (WIDTHS, right.width, left.width, "wide"),
+    ):
+        names = (right.name, left.name) if a > b else (left.name, right.name)
+        ratio = max(a, b) / min(a, b)
+        yield limits.doubt(ratio), f"{names[0]} lung {ratio:.1f} times as {what} as the {names[1]}"
+    for lung in (right, left):
+        ratio = lung.height / lung.width
+        yield SHAPE.doubt(ratio), f"{lung.name} lung only {ratio:.1f} times as high as wide"
+        ratio = lung.outline / (2 * (lung.height + lung.width))
+        yield OUTLINE.doubt(ratio), f"{lung.name} lung with a ragged outline"
+    yield (
+        TAPER.doubt(min(right.taper, left.taper)),
+        "lungs hardly narrower at the top than below",
+    )
+
+
+def _border(mask: BoolImage) -> _Doubts:
+    """Doubts about lungs that run along the image's border."""
+    for limits, name, line in (
+        (ENDS, "upper", mask[0]),
+        (ENDS, "lower", mask[-1]),
+        (FLANKS, "left", mask[:, 0]),
+        (FLANKS, "right", mask[:, -1]),
+    ):
+        share = float(line.mean())
+        yield limits.doubt(share), f"lungs along {_percent(share)} of the image's {name} border"
+
+
+def _probability(inside: FloatImage) -> _Doubts:
+    """Doubts of the segmenter itself, from the probability at the pixels of the lungs."""
+    share = float((inside < SURE).mean())
+    yield UNDECIDED.doubt(share), f"segmenter undecided over {_percent(share)} of the lungs"
+
+
+def _square(array: NDArray[Any]) -> NDArray[Any]:
+    """Bring an image or a mask to the square copy, by nearest neighbours."""
+    return to_native_grid(array, (_SIDE, _SIDE))
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.0f} %" if share >= 0.01 else f"{100 * share:.1g} %"

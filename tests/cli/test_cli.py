@@ -1,0 +1,269 @@
+import json
+import shutil
+import sys
+
+import numpy as np
+import pytest
+import tifffile
+from PIL import Image
+
+from lungpatch import cli
+from lungpatch.plugins.hookspecs import KINDS
+
+CONFIG = """
+[pipeline]
+grid_size = 128
+[segmenter]
+name = "threshold"
+[fit_sampler]
+name = "grid"
+patch_size = 16
+stride = 12
+[sampler]
+name = "grid"
+patch_size = 16
+stride = 12
+min_lung_fraction = 0.5
+[model]
+name = "pca"
+patch_size = 16
+n_components = 8
+[scorer]
+name = "sad"
+[thresholder]
+name = "quantile"
+q = 0.9
+"""
+
+
+@pytest.fixture
+def run(monkeypatch, capsys):
+    """Run the command line; return exit status, standard output and error."""
+
+    def call(*arguments):
+        monkeypatch.setattr(sys, "argv", ["lungpatch", *map(str, arguments)])
+        with pytest.raises(SystemExit) as caught:
+            cli.main()
+        done = capsys.readouterr()
+        return caught.value.code or 0, done.out, done.err
+
+    return call
+
+
+def _records(folder):
+    lines = (folder / "detections.jsonl").read_text().splitlines()
+    return [json.loads(line) for line in lines]
+
+
+def test_fit_then_detect(run, cohort, tmp_path):
+    config = tmp_path / "c.toml"
+    config.write_text(CONFIG)
+    pipeline, found = tmp_path / "p.lungpatch", tmp_path / "found"
+    status, out, _ = run("fit", cohort / "healthy", "--config", config, "--out", pipeline)
+    assert status == 0
+    assert "identity collapse" in out
+    status, out, _ = run("detect", cohort / "opacity", "--pipeline", pipeline, "--out", found)
+    assert status == 0
+    records = _records(found)
+    assert len(records) == 4
+    for record in records:
+        assert record["status"] == "ok"
+        assert record["pred_label"] == (record["pred_score"] > record["threshold"])
+        heat = tifffile.imread(found / record["anomaly_map"])
+        with Image.open(record["image"]) as image:
+            assert heat.shape == (image.height, image.width)
+        assert heat.dtype == np.float32
+        assert np.isnan(heat).any()
+        for (row0, col0, row1, col1), score in zip(
+            record["boxes"], record["box_scores"], strict=True
+        ):
+            assert np.nanmax(heat[row0:row1, col0:col1]) == pytest.approx(score)
+        assert (found / record["overlay"]).is_file()
+        assert record["n_patches"] > 0
+        assert 0 < record["lung_fraction"] < 1
+        assert record["seconds"] > 0
+
+
+def test_of_a_single_film_the_place_is_printed(run, saved, cohort, tmp_path):
+    films = sorted((cohort / "opacity").iterdir())
+    status, out, _ = run("detect", films[0], "--pipeline", saved, "--out", tmp_path / "one")
+    assert status == 0
+    (record,) = _records(tmp_path / "one")
+    assert record["regions"] == []
+    place = record["hottest"]
+    assert out.splitlines()[:-1] == [
+        f"nothing above {record['map_threshold']:.3g}; hottest: {place['side']} {place['zone']} "
+        f"zone, {place['position']}, {place['heat']:.3g}"
+    ]
+    _, out, _ = run("detect", *films[:2], "--pipeline", saved, "--out", tmp_path / "two")
+    assert len(out.splitlines()) == 1
+
+
+def test_some_images_fail(run, saved, cohort, tmp_path):
+    folder = tmp_path / "films"
+    folder.mkdir()
+    good = sorted((cohort / "opacity").iterdir())[0]
+    shutil.copy(good, folder / "a.png")
+    (folder / "empty.png").write_bytes(b"")
+    (folder / "text.png").write_text("hello")
+    (folder / "cut.png").write_bytes(good.read_bytes()[:2000])
+    found = tmp_path / "found"
+    missing = tmp_path / "missing.png"
+    status, out, err = run("detect", folder, missing, "--pipeline", saved, "--out", found)
+    assert status == 3
+    records = {record["image"]: record for record in _records(found)}
+    assert len(records) == 5
+    assert records[str(folder / "a.png")]["status"] == "ok"
+    for name in ("empty.png", "text.png", "cut.png"):
+        record = records[str(folder / name)]
+        assert record["status"] == "error"
+        assert name in record["error"]
+        assert name in err
+    assert "missing.png" in records[str(missing)]["error"]
+    assert "4 failed" in out
+
+
+def test_stems_stay_apart(run, saved, cohort, tmp_path):
+    good = sorted((cohort / "opacity").iterdir())[:2]
+    for name, path in zip(("one", "two"), good, strict=True):
+        (tmp_path / name).mkdir()
+        shutil.copy(path, tmp_path / name / "x.png")
+    found = tmp_path / "found"
+    status, _, _ = run(
+        "detect", tmp_path / "one", tmp_path / "two", "--pipeline", saved, "--out", found
+    )
+    assert status == 0
+    assert [r["overlay"] for r in _records(found)] == ["x.overlay.png", "x-2.overlay.png"]
+    assert (found / "x-2.anomaly.tiff").is_file()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["fit", "{tmp}/nowhere", "--out", "{tmp}/p"], "nowhere"),
+        (["fit", "{tmp}/void", "--out", "{tmp}/p"], "void"),
+        (["fit", "{films}", "--preset", "papr", "--out", "{tmp}/p"], "no preset 'papr'"),
+        (["fit", "{films}", "--config", "{tmp}/no.toml", "--out", "{tmp}/p"], "no.toml"),
+        (["fit", "{films}", "--config", "c", "--preset", "paper", "--out", "p"], "not both"),
+        (["fit", "{films}", "--out", "{films}"], "something else is there"),
+        (["fit", "{films}", "--patients", "{tmp}/no.csv", "--out", "{tmp}/p"], "no.csv"),
+        (["detect", "{films}", "--pipeline", "{tmp}/no.lungpatch", "--out", "{tmp}/o"], "no saved"),
+        (["detect", "{tmp}/no.png", "--pipeline", "{saved}", "--out", "{tmp}/o"], "no.png"),
+        (["detect", "{films}"], "--out"),
+        (["plugins", "--kind", "scorrer"], "scorer"),
+        (["detekt"], "detekt"),
+    ],
+)
+def test_usage_errors(run, arguments, message, cohort, saved, tmp_path):
+    (tmp_path / "void").mkdir()
+    places = {"tmp": tmp_path, "films": cohort / "healthy", "saved": saved}
+    status, _, err = run(*(argument.format(**places) for argument in arguments))
+    assert status == 2
+    assert message in err
+    assert "Traceback" not in err
+
+
+def test_plugins_lists_the_built_ins(run):
+    status, out, _ = run("plugins", "--json", "--check")
+    rows = json.loads(out)
+    assert status == 0
+    assert {("model", "unet"), ("scorer", "sad"), ("segmenter", "masks")} <= {
+        (row["kind"], row["name"]) for row in rows
+    }
+    assert all(row["status"] == "ok" for row in rows)
+    status, out, _ = run("plugins", "--kind", "scorer")
+    assert status == 0
+    assert "ssim" in out
+    assert "quantile" not in out
+
+
+def test_help_and_version(run):
+    status, out, _ = run("--help")
+    assert status == 0
+    assert "not a medical device" in out
+    status, out, _ = run("detect", "--help")
+    assert "STEM.overlay.png" in out
+    status, out, _ = run("--version")
+    assert status == 0
+    assert out.startswith("lungpatch ")
+
+
+def test_segment(run, cohort, tmp_path):
+    folder = tmp_path / "films"
+    folder.mkdir()
+    good = sorted((cohort / "opacity").iterdir())[0]
+    shutil.copy(good, folder / "a.png")
+    (folder / "text.png").write_text("hello")
+    found = tmp_path / "found"
+    status, out, err = run("segment", folder, "--out", found, "--set", "device=cpu")
+    assert status == 3
+    assert "1 segmented" in out
+    assert "text.png" in err
+    lines = (found / "segmentations.jsonl").read_text().splitlines()
+    good_record, bad_record = (json.loads(line) for line in lines)
+    assert bad_record["status"] == "error"
+    assert good_record["status"] == "ok"
+    sides = good_record["right_fraction"] + good_record["left_fraction"]
+    assert sides == pytest.approx(good_record["fraction"])
+    with Image.open(found / good_record["mask"]) as mask, Image.open(good) as film:
+        assert mask.size == film.size
+        levels = np.asarray(mask)
+    assert set(np.unique(levels)) == {0, 255}
+    assert (levels > 0).mean() == pytest.approx(good_record["fraction"])
+    with Image.open(cohort / "masks" / "lungs" / good.name) as truth:
+        true_lungs = np.asarray(truth) > 0
+    overlap = 2 * (true_lungs & (levels > 0)).sum() / (true_lungs.sum() + (levels > 0).sum())
+    assert overlap > 0.75
+    assert (found / "segmentations-001.png").is_file()
+
+
+def test_segment_by_another_name(run, cohort, tmp_path):
+    arguments = ["segment", cohort / "opacity", "--out", tmp_path, "--segmenter", "masks"]
+    status, _, err = run(*arguments, "--set", f"folder={cohort / 'masks' / 'lungs'}")
+    assert status == 0, err
+    status, _, err = run(*arguments, "--set", "foldr=x")
+    assert status == 2
+    assert "did you mean 'folder'" in err
+
+
+def test_help_teaches_the_way_from_films_to_results(run):
+    _, out, _ = run("--help")
+    steps = [f"lungpatch {name}" for name in ("demo", "segment", "detect", "fit", "plugins")]
+    places = [out.index(step) for step in steps]
+    assert places == sorted(places)
+    assert "--install-completion" in out
+
+
+@pytest.mark.parametrize("command", [("plugins",), ("plugins", "new")])
+def test_help_names_every_kind(run, command):
+    _, out, _ = run(*command, "--help")
+    for kind in KINDS:
+        assert kind in out
+
+
+def test_plugins_new_writes_a_package_and_says_what_is_next(run, tmp_path):
+    status, out, _ = run("plugins", "new", "soft", "--kind", "scorer", "--into", str(tmp_path))
+    assert status == 0
+    assert (tmp_path / "lungpatch-soft" / "pyproject.toml").is_file()
+    assert "pip install" in out
+    (component,) = (tmp_path / "lungpatch-soft" / "src").glob("*/scorer.py")
+    assert str(component) in out
+    status, _, err = run("plugins", "new", "Soft", "--kind", "scorer", "--into", str(tmp_path))
+    assert status == 2
+    assert "lower-case" in err
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_shells_complete_commands(shell, monkeypatch, capsys):
+    typed = "lungpatch de"
+    words = {"COMP_WORDS": typed, "COMP_CWORD": "1", "_TYPER_COMPLETE_ARGS": typed}
+    for name, value in (words | {"_LUNGPATCH_COMPLETE": f"complete_{shell}"}).items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("_TYPER_COMPLETE_FISH_ACTION", "get-args")
+    with pytest.raises(SystemExit) as end:
+        cli.app(prog_name="lungpatch")
+    assert end.value.code == 0
+    completed = capsys.readouterr().out
+    assert "detect" in completed
+    assert "demo" in completed
+    assert "segment" not in completed

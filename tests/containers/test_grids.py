@@ -1,0 +1,123 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from lungpatch.containers import LungMask
+from lungpatch.containers.grids import boxes_to_native_grid, to_native_grid
+
+side = st.integers(1, 60)
+exact = settings(deadline=None, derandomize=True, max_examples=200)
+
+
+def rectangle(draw, shape):
+    """A mask of one rectangle, and its box."""
+    height, width = shape
+    row0 = draw(st.integers(0, height - 1))
+    col0 = draw(st.integers(0, width - 1))
+    row1 = draw(st.integers(row0 + 1, height))
+    col1 = draw(st.integers(col0 + 1, width))
+    mask = np.zeros(shape, bool)
+    mask[row0:row1, col0:col1] = True
+    return mask, np.array([[row0, col0, row1, col1]])
+
+
+@exact
+@given(st.data(), st.tuples(side, side), st.tuples(side, side))
+def test_own_pixel_takes_the_value_of_the_frame_pixel_that_holds_its_centre(data, frame, own):
+    array = np.arange(frame[0] * frame[1]).reshape(frame)
+    brought = to_native_grid(array, own)
+    assert brought.shape == own
+    row = data.draw(st.integers(0, own[0] - 1))
+    column = data.draw(st.integers(0, own[1] - 1))
+    # Centre (r + 1/2) of n own rows lies at (r + 1/2) m / n of m frame rows.
+    expected = array[
+        int((2 * row + 1) * frame[0] // (2 * own[0])),
+        int((2 * column + 1) * frame[1] // (2 * own[1])),
+    ]
+    assert brought[row, column] == expected
+
+
+@exact
+@given(st.data(), st.tuples(side, side), st.tuples(side, side))
+def test_box_of_a_mask_is_the_box_of_its_own_pixels(data, frame, own):
+    mask, box = rectangle(data.draw, frame)
+    brought = LungMask(pixels=to_native_grid(mask, own))
+    [own_box] = boxes_to_native_grid(box, frame, own)
+    if brought.bounding_box is not None:
+        assert tuple(own_box) == brought.bounding_box
+    else:  # too small in own pixels to be seen
+        assert own[0] < frame[0] or own[1] < frame[1]
+
+
+@exact
+@given(st.data(), st.tuples(side, side), st.tuples(side, side))
+def test_boxes_are_never_empty_and_stay_inside(data, frame, own):
+    _, box = rectangle(data.draw, frame)
+    [(row0, col0, row1, col1)] = boxes_to_native_grid(box, frame, own)
+    assert 0 <= row0 < row1 <= own[0]
+    assert 0 <= col0 < col1 <= own[1]
+
+
+@exact
+@given(st.data(), side, side)
+def test_box_without_own_pixels_becomes_the_nearest_one(data, frame, own):
+    start = data.draw(st.integers(0, frame - 1))
+    stop = data.draw(st.integers(start + 1, frame))
+    [(row0, _, row1, _)] = boxes_to_native_grid(
+        np.array([[start, 0, stop, 1]]), (frame, 1), (own, 1)
+    )
+    centres = (np.arange(own) + 0.5) * frame / own
+    inside = (centres >= start) & (centres < stop)
+    if inside.any():
+        np.testing.assert_array_equal(np.flatnonzero(inside), np.arange(row0, row1))
+    else:
+        distance = np.abs(centres - (start + stop) / 2)
+        assert row1 == row0 + 1
+        assert distance[row0] == pytest.approx(distance.min())
+
+
+@exact
+@given(st.tuples(side, side))
+def test_same_size_changes_nothing(shape):
+    array = np.arange(shape[0] * shape[1]).reshape(shape)
+    np.testing.assert_array_equal(to_native_grid(array, shape), array)
+    boxes = np.array([[0, 0, shape[0], shape[1]], [shape[0] - 1, shape[1] - 1, *shape]])
+    np.testing.assert_array_equal(boxes_to_native_grid(boxes, shape, shape), boxes)
+
+
+@exact
+@given(st.tuples(side, side), st.tuples(side, side))
+def test_the_whole_frame_is_the_whole_image(frame, own):
+    whole = boxes_to_native_grid(np.array([[0, 0, *frame]]), frame, own)
+    np.testing.assert_array_equal(whole, [[0, 0, *own]])
+
+
+def test_nan_and_dtype_are_kept():
+    heatmap = np.array([[np.nan, 2.5]], np.float32)
+    own = to_native_grid(heatmap, (3, 4))
+    assert own.dtype == np.float32
+    np.testing.assert_array_equal(own, [[np.nan, np.nan, 2.5, 2.5]] * 3)
+
+
+def test_every_whole_factor_repeats_pixels():
+    array = np.random.default_rng(0).random((5, 7))
+    np.testing.assert_array_equal(to_native_grid(array, (15, 28)), np.kron(array, np.ones((3, 4))))
+
+
+def test_several_boxes_and_none():
+    boxes = np.array([[0, 0, 1, 1], [1, 1, 2, 2]])
+    np.testing.assert_array_equal(
+        boxes_to_native_grid(boxes, (2, 2), (4, 6)), [[0, 0, 2, 3], [2, 3, 4, 6]]
+    )
+    none = boxes_to_native_grid(np.empty((0, 4), np.int64), (2, 2), (4, 6))
+    assert none.shape == (0, 4)
+    assert none.dtype == np.int64
+
+
+def test_large_sizes_are_exact():
+    # Where floating point would round the wrong way.
+    own, frame = 9_999, 256
+    index = to_native_grid(np.arange(frame)[:, None], (own, 1))[:, 0]
+    expected = [(2 * row + 1) * frame // (2 * own) for row in range(own)]
+    np.testing.assert_array_equal(index, expected)

@@ -1,0 +1,284 @@
+"""What the documentation tells people to type works: every code block of every page is run.
+
+The blocks of a page run from top to bottom in one folder, in which the films and pipelines lie that
+the pages speak of. A block that cannot run here has ``<!-- not run: reason -->`` above it.
+"""
+
+import contextlib
+import importlib.util
+import io
+import re
+import shlex
+import shutil
+import sys
+import tomllib
+import types
+from pathlib import Path
+
+import attrs
+import pytest
+
+import lungpatch
+from lungpatch import cli, config, persistence
+from lungpatch.cli.commands import demo
+from lungpatch.pipeline.configuration import build_pipeline
+
+ROOT = Path(__file__).parents[1]
+DOCS = ROOT / "docs"
+PAGES = sorted(
+    path.relative_to(DOCS).as_posix()
+    for path in DOCS.rglob("*.md")
+    if not {"_build", "gallery"} & set(path.parts)
+)
+FENCE = re.compile(
+    r"(?:^<!-- not run: (?P<reason>[^\n]+) -->\n)?^```(?P<language>\w+)\n(?P<text>.*?)^```$",
+    flags=re.MULTILINE | re.DOTALL,
+)
+SHOWN_ONLY = {"text", "yaml", "json"}
+# Commands that change a machine, or take minutes; what they name is checked instead.
+NOT_RUN = ("pip install", "make ", "mkdir ", "python -m venv", "source ", "cd ", "pytest ")
+
+
+@attrs.frozen
+class Block:
+    language: str
+    text: str
+    line: int
+
+
+def _blocks(page):
+    text = (DOCS / page).read_text(encoding="utf-8")
+    for match in FENCE.finditer(text):
+        if match["reason"] is None and match["language"] not in SHOWN_ONLY:
+            yield Block(match["language"], match["text"], text[: match.start()].count("\n") + 1)
+
+
+RUN_PAGES = [page for page in PAGES if any(_blocks(page))]
+
+
+@pytest.fixture(scope="module")
+def prepared(cohort, saved, tmp_path_factory):
+    """A folder with what the pages speak of. Copied for each page."""
+    folder = tmp_path_factory.mktemp("pages")
+    shutil.copytree(cohort / "healthy", folder / "healthy")
+    for path in sorted((cohort / "healthy").iterdir())[:6]:  # what a conformal threshold needs
+        shutil.copy(path, folder / "healthy" / f"again-{path.name}")
+    shutil.copytree(cohort / "opacity", folder / "others")
+    shutil.copytree(cohort / "opacity", folder / "more")
+    shutil.copytree(cohort / "healthy", folder / "more-healthy")
+    films = folder / "films"
+    films.mkdir()
+    rows = ["file,label,patient,view,rsna_class"]
+    for group, label, read in (("healthy", "normal", ""), ("opacity", "pneumonia", "Lung Opacity")):
+        for path in sorted((cohort / group).iterdir()):
+            shutil.copy(path, films / path.name)
+            rows.append(f"{path.name},{label},{path.stem},PA,{read}")
+    (films / "metadata.csv").write_text("\n".join(rows), encoding="utf-8")
+    (films / "boxes.csv").write_text("file,x,y,w,h\nopacity-000.png,0.2,0.3,0.2,0.2\n")
+    rows += [f"{path.name},normal,{path.stem},PA," for path in (folder / "healthy").glob("again-*")]
+    (folder / "table.csv").write_text("\n".join(rows), encoding="utf-8")
+    shutil.copy(cohort / "opacity" / "opacity-000.png", folder / "patient.png")
+    _write_dicom(folder / "film.dcm", lungpatch.read_image(folder / "patient.png"))
+    shutil.copytree(saved, folder / "mine.lungpatch")
+    (folder / "mine.toml").write_text('preset = "paper"\n', encoding="utf-8")
+    return folder
+
+
+def _write_dicom(path, image):
+    pydicom = pytest.importorskip("pydicom")
+    dataset = pydicom.Dataset()
+    dataset.file_meta = pydicom.dataset.FileMetaDataset()
+    dataset.file_meta.TransferSyntaxUID = pydicom.uid.ExplicitVRLittleEndian
+    dataset.SOPClassUID = dataset.file_meta.MediaStorageSOPClassUID = "1.2.840.10008.5.1.4.1.1.1.1"
+    dataset.SOPInstanceUID = dataset.file_meta.MediaStorageSOPInstanceUID = "1.2.3"
+    dataset.PhotometricInterpretation = "MONOCHROME2"
+    dataset.Rows, dataset.Columns = image.shape
+    dataset.SamplesPerPixel, dataset.PixelRepresentation = 1, 0
+    dataset.BitsAllocated, dataset.BitsStored, dataset.HighBit = 8, 8, 7
+    dataset.PixelSpacing = [0.4, 0.4]
+    dataset.PixelData = (image.pixels * 255).round().astype("uint8").tobytes()
+    dataset.save_as(path, enforce_file_format=True)
+
+
+@pytest.fixture
+def quick(monkeypatch):
+    """Small networks, one epoch, and a demo of a few films; all else is as it is printed."""
+    tables_of = config._preset_tables
+
+    def one_epoch(name):
+        tables = tables_of(name)
+        if name == "paper":
+            tables["model"] |= {"epochs": 1, "base_channels": 2}
+        if name == "default":
+            head, *networks = (member["model"] for member in tables["model"]["members"])
+            head["passes"] = 1
+            tables["thresholder"] = {"name": "quantile"}  # conformal takes more films
+            for network in networks:
+                network |= {"epochs": 1, "channels": [2, 2, 2, 2, 2]}
+        return tables
+
+    monkeypatch.setattr(config, "_preset_tables", one_epoch)
+    small = {"N_LEARNT": 20, "N_HEALTHY": 3, "N_OPAQUE": 5, "FILM_SIZE": 128, "EPOCHS": 1}
+    for name, value in small.items():
+        monkeypatch.setattr(demo, name, value)
+
+
+@pytest.fixture
+def beside(prepared, tmp_path, monkeypatch, quick):
+    """That folder, to work in, and what it is left with."""
+    folder = tmp_path / "page"
+    shutil.copytree(prepared, folder)
+    monkeypatch.chdir(folder)
+    return folder
+
+
+@pytest.mark.parametrize("page", RUN_PAGES)
+def test_every_code_block_runs(page, beside, fitted, monkeypatch):
+    pyplot = pytest.importorskip("matplotlib.pyplot")
+    names = {"__name__": "page", "pipeline": fitted, "detection": fitted.detect("patient.png")}
+    loaded = set(sys.modules)
+    for block in _blocks(page):
+        where = f"{page}, the block in line {block.line}"
+        try:
+            with contextlib.redirect_stdout(io.StringIO()):
+                if block.language == "python":
+                    _run_python(block.text, names, monkeypatch)
+                elif block.language == "toml":
+                    _run_toml(block.text, beside)
+                elif block.language == "console":
+                    _run_console(block.text, monkeypatch)
+                else:
+                    pytest.fail(f"{where}: nothing runs a block of {block.language!r}")
+        except Exception as error:
+            pytest.fail(f"{where}: {type(error).__name__}: {error}")
+        finally:
+            pyplot.close("all")
+    for name in set(sys.modules) - loaded:
+        if name.startswith(("lungpatch_", "test_")):
+            monkeypatch.delitem(sys.modules, name)
+
+
+def _run_python(text, names, monkeypatch):
+    """Run a block; one whose first line names a file becomes that file, and a module if it can."""
+    first = re.match(r"# (\S+\.py)\n", text)
+    if first is None:
+        exec(compile(text, "block", "exec"), names)
+        return
+    path = Path(first[1])
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8")
+    if path.stem == "conftest" or path.stem.startswith("test_"):
+        compile(text, path, "exec")  # pytest runs those: tests/testing/test_pytest_integration.py
+        return
+    name = path.parent.name if path.stem == "__init__" else path.stem
+    spec = importlib.util.spec_from_file_location(name, path)
+    module = importlib.util.module_from_spec(spec)
+    monkeypatch.setitem(sys.modules, name, module)
+    spec.loader.exec_module(module)
+    if hasattr(module, "lungpatch_register"):
+        registry = lungpatch.Registry(plugins=[module])
+        for user in (config, persistence):
+            monkeypatch.setattr(user, "default_registry", lambda: registry)
+
+
+def _run_toml(text, folder):
+    """Check a block; one that describes a pipeline becomes mine.toml, or the file it names."""
+    table = tomllib.loads(text)
+    if "preset" in table or "model" in table:
+        named = re.match(r"# (\S+\.toml)\n", text)
+        path = folder / (named[1] if named else "mine.toml")
+        path.write_text(text, encoding="utf-8")
+        lungpatch.load_config(path)
+
+
+def _run_console(text, monkeypatch):
+    for line in text.replace("\\\n", " ").splitlines():
+        if not line.startswith("$ "):
+            continue  # what a command printed
+        words = shlex.split(line[2:], comments=True)
+        while words and re.match(r"[A-Z_]+=", words[0]):
+            words.pop(0)
+        command = " ".join(words)
+        if words and words[0] == "lungpatch":
+            monkeypatch.setattr(sys, "argv", words)
+            with contextlib.redirect_stderr(io.StringIO()) as errors:
+                try:
+                    cli.main()
+                except SystemExit as end:
+                    assert end.code in (0, None), f"{command}: {errors.getvalue()}"
+        else:
+            assert f"{command} ".startswith(NOT_RUN), f"nothing checks {command!r}"
+
+
+def test_the_make_targets_exist():
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    pages = "\n".join((DOCS / page).read_text(encoding="utf-8") for page in PAGES)
+    for target in set(re.findall(r"^\$ make (\w+)", pages, flags=re.MULTILINE)):
+        assert re.search(rf"^{target}:", makefile, flags=re.MULTILINE), target
+
+
+def test_every_page_runs_what_it_can():
+    """The reader's first pages hold code, so the walk above must have found some in each."""
+    assert {"index.md", "tutorial.md", "how-to/own-data.md", "plugins.md"} <= set(RUN_PAGES)
+
+
+def test_the_plugin_of_the_plugin_page_works(fast_tables, cohort, beside, monkeypatch):
+    (module_block, *_) = (block for block in _blocks("plugins.md") if block.language == "python")
+    module = types.ModuleType("lungpatch_median")
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    exec(module_block.text, module.__dict__)
+    registry = lungpatch.Registry(plugins=[module])
+    fast_tables["scorer"] = {"name": "median"}
+    pipeline = build_pipeline(fast_tables, origin="test", registry=registry)
+    pipeline.fit(cohort / "healthy")
+    (detection,) = pipeline.detect_many(sorted((cohort / "opacity").iterdir())[:1])
+    assert detection.status == "ok"
+    assert len(detection.scores) > 0
+
+
+# ------------------------------------------------------------------------------ the built site
+
+
+@pytest.fixture
+def link_check(monkeypatch):
+    pytest.importorskip("sphinx")
+    monkeypatch.syspath_prepend(DOCS / "_ext")
+    return importlib.import_module("link_check")
+
+
+def test_broken_links_are_found(link_check, tmp_path):
+    (tmp_path / "how-to").mkdir()
+    (tmp_path / "picture.png").touch()
+    (tmp_path / "index.html").write_text(
+        '<h1 id="top">A</h1> <a href="how-to/b.html#there">fine</a> <a href="#top">fine</a>'
+        '<img src="picture.png"> <a href="https://example.org/x">not ours</a> <a href="#">top</a>'
+        '<a href="c.html">no page</a> <a href="how-to/b.html#gone">no anchor</a>'
+    )
+    (tmp_path / "how-to" / "b.html").write_text(
+        '<h1 id="there">B</h1> <a href="../index.html#top">fine</a> <img src="no.png">'
+    )
+    assert link_check.broken_links(tmp_path) == [
+        "how-to/b.html: no.png",
+        "index.html: c.html",
+        "index.html: how-to/b.html#gone",
+    ]
+
+
+def test_the_built_site_has_no_broken_links(link_check):
+    site = DOCS / "_build" / "html"
+    if not site.is_dir():
+        pytest.skip("the site is not built; the build itself makes the same check")
+    assert link_check.broken_links(site) == []
+
+
+def test_every_example_is_in_the_order_of_the_gallery(monkeypatch):
+    monkeypatch.syspath_prepend(DOCS / "_ext")
+    order = importlib.import_module("gallery_order").ORDER
+    assert sorted(order) == sorted(path.name for path in (ROOT / "examples").glob("*.py"))
+
+
+def test_every_component_is_in_the_api():
+    pages = "\n".join(path.read_text(encoding="utf-8") for path in (DOCS / "api").glob("*.md"))
+    modules = {entry.target.partition(":")[0] for entry in lungpatch.Registry(plugins=[]).entries()}
+    assert len(modules) > 10
+    assert {name for name in modules if f"automodule:: {name}\n" not in pages} == set()

@@ -1,0 +1,255 @@
+import attrs
+import numpy as np
+import pytest
+import torch
+
+import lungpatch
+from lungpatch.pipeline.configuration import build_pipeline
+from lungpatch.errors import (
+    ConfigurationError,
+    InsufficientDataError,
+    InvalidImageError,
+    NotFittedError,
+)
+from lungpatch.pipeline import PreparedImage, ScoredImage
+
+
+def _equal(one, other):
+    np.testing.assert_array_equal(one.scores.values, other.scores.values)
+    np.testing.assert_array_equal(one.anomaly_map.heatmap, other.anomaly_map.heatmap)
+    np.testing.assert_array_equal(one.native_boxes, other.native_boxes)
+    assert one.decision == other.decision
+
+
+def test_detection_holds_every_step(fitted, cohort):
+    path = sorted((cohort / "opacity").iterdir())[0]
+    detection = fitted.detect(path)
+    assert detection.image.shape == detection.native_heatmap.shape == detection.native_lungs.shape
+    assert detection.resized.shape == detection.anomaly_map.heatmap.shape == (128, 128)
+    count = len(detection.patches)
+    assert count == len(detection.scores) == len(detection.reconstruction) > 0
+    assert detection.decision.threshold == fitted.calibration.threshold
+    assert detection.localisation.threshold == fitted.calibration.map_threshold
+    # Scores are over lung pixels only, so nothing outside the lungs has heat.
+    assert not (detection.anomaly_map.scored & ~detection.lungs.pixels).any()
+
+
+def test_boxes_hold_exactly_the_heat_above_the_threshold(saved, cohort):
+    pipeline = lungpatch.load_pipeline(saved)
+    # Low enough that there are boxes.
+    middle = pipeline.calibration.colour_scale.low
+    pipeline.calibration_ = attrs.evolve(pipeline.calibration, map_threshold=middle)
+    boxed = 0
+    for result in pipeline.detect_many(cohort / "opacity"):
+        covered = np.zeros(result.image.shape, bool)
+        for row0, col0, row1, col1 in result.native_boxes:
+            covered[row0:row1, col0:col1] = True
+        with np.errstate(invalid="ignore"):
+            above = result.native_heatmap > middle
+        assert not (above & ~covered).any()
+        boxed += len(result.native_boxes)
+    assert boxed
+
+
+def test_path_array_and_image_agree(fitted, cohort):
+    path = sorted((cohort / "opacity").iterdir())[0]
+    image = lungpatch.read_image(path)
+    expected = fitted.detect(path)
+    _equal(fitted.detect(image), expected)
+    _equal(fitted.detect(image.pixels, value_range=(0, 1)), expected)
+    _equal(fitted.detect(torch.from_numpy(image.pixels.copy()), value_range=(0, 1)), expected)
+    grey = np.round(image.pixels * 255).astype(np.uint8)
+    _equal(fitted.detect(grey), expected)
+
+
+def test_many_equals_one_by_one(fitted, cohort):
+    paths = sorted((cohort / "opacity").iterdir())
+    for path, result in zip(paths, fitted.detect_many(paths, batch_size=3), strict=True):
+        alone = fitted.detect(path)
+        np.testing.assert_allclose(result.scores.values, alone.scores.values, rtol=1e-5)
+
+
+def test_a_bad_image_costs_only_itself(fitted, cohort, tmp_path):
+    bad = tmp_path / "bad.png"
+    bad.write_text("not a picture")
+    good = sorted((cohort / "opacity").iterdir())[0]
+    first, second, third = fitted.detect_many([good, bad, good])
+    assert first.status == third.status == "ok"
+    assert isinstance(second, lungpatch.Failure)
+    assert second.source == str(bad)
+    assert "bad.png" in str(second.error)
+    with pytest.raises(InvalidImageError, match=r"bad\.png"):
+        fitted.detect(bad)
+
+
+def test_an_image_without_lungs_is_never_scored(fitted):
+    bright = np.full((200, 200), 250, np.uint8)
+    bright[::7] = 245
+    (detection,) = fitted.detect_many([bright])
+    assert detection.status == "no_lungs"
+    assert detection.decision is None
+    assert np.isnan(detection.native_heatmap).all()
+    assert len(detection.native_boxes) == 0
+
+
+def test_same_seed_same_result(fast_tables, cohort, fitted):
+    again = build_pipeline(fast_tables, origin="test").fit(cohort / "healthy")
+    assert again.calibration == fitted.calibration
+    assert again.report_.training_digest == fitted.report_.training_digest
+    fast_tables["pipeline"]["seed"] = 2
+    other = build_pipeline(fast_tables, origin="test").fit(cohort / "healthy")
+    assert other.calibration != fitted.calibration
+    assert other.report_.training_digest == fitted.report_.training_digest
+
+
+def test_report_counts_what_was_used(fast_tables, cohort, tmp_path):
+    bad = tmp_path / "bad.png"
+    bad.write_bytes(b"")
+    paths = [bad, *sorted((cohort / "healthy").iterdir())]
+    report = build_pipeline(fast_tables, origin="test").fit(paths).report_
+    assert sum(report.images.values()) == 12
+    assert [unused.source for unused in report.unused] == [str(bad)]
+    assert report.patches["training"] > report.patches["validation"] > 0
+    assert report.identity_shortcut["shortcut"] > 0
+
+
+def test_no_patient_is_on_two_sides(fast_tables, cohort):
+    paths = sorted((cohort / "healthy").iterdir())
+    owners = {path.name: f"patient {index // 3}" for index, path in enumerate(paths)}
+    report = build_pipeline(fast_tables, origin="test").fit(paths, patients=owners).report_
+    assert sum(report.patients.values()) == 4
+    assert all(report.images[role] == 3 * n for role, n in report.patients.items())
+
+
+def test_patients_must_be_complete(fast_tables, cohort):
+    paths = sorted((cohort / "healthy").iterdir())
+    with pytest.raises(ConfigurationError, match=paths[1].name):
+        build_pipeline(fast_tables, origin="test").fit(paths, patients={paths[0].name: "a"})
+
+
+def test_use_before_fit(fast_tables, cohort, tmp_path):
+    pipeline = build_pipeline(fast_tables, origin="test")
+    with pytest.raises(NotFittedError, match="call fit"):
+        pipeline.detect(sorted((cohort / "opacity").iterdir())[0])
+    with pytest.raises(NotFittedError, match="call fit"):
+        pipeline.detect_many(cohort / "opacity")
+    with pytest.raises(NotFittedError, match="call fit"):
+        pipeline.save(tmp_path / "p.lungpatch")
+
+
+def test_too_few_images(fast_tables, cohort):
+    paths = sorted((cohort / "healthy").iterdir())
+    with pytest.raises(InsufficientDataError, match="at least 3 patients"):
+        build_pipeline(fast_tables, origin="test").fit(paths[:2])
+
+
+def test_conformal_says_how_many_it_needs_before_any_work(fast_tables, cohort):
+    fast_tables["thresholder"] = {"name": "conformal", "alpha": 0.05}
+    with pytest.raises(InsufficientDataError, match="Give at least 38"):
+        build_pipeline(fast_tables, origin="test").fit(cohort / "healthy")
+
+
+def test_conformal_takes_the_patients_that_it_needs(fast_tables, cohort):
+    fast_tables["thresholder"] = {"name": "conformal", "alpha": 0.2}
+    pipeline = build_pipeline(fast_tables, origin="test").fit(cohort / "healthy")
+    assert pipeline.report_.patients["calibration"] == 4
+
+
+def test_a_thresholder_that_uses_labels_is_refused(fast_tables, cohort):
+    fast_tables["thresholder"] = {"name": "youden"}
+    with pytest.raises(ConfigurationError, match="needs labelled images"):
+        build_pipeline(fast_tables, origin="test").fit(cohort / "healthy")
+
+
+def test_progress_tells_every_stage(fast_tables, cohort):
+    seen = {}
+    build_pipeline(fast_tables, origin="test").fit(
+        cohort / "healthy",
+        progress=lambda stage, done, total, figures: seen.__setitem__(stage, (done, total)),
+    )
+    assert seen["read"] == (12, 12)
+    assert seen["calibrate"][0] == seen["calibrate"][1]
+
+
+def test_whole_image_model_is_an_ordinary_case(fast_tables, cohort):
+    for table in ("fit_sampler", "sampler", "model"):
+        fast_tables[table]["patch_size"] = 128
+    fast_tables["fit_sampler"]["min_lung_fraction"] = 0.0
+    fast_tables["sampler"]["min_lung_fraction"] = 0.0
+    fast_tables["model"]["n_components"] = 3
+    fast_tables["pipeline"]["map_detail"] = "pixel"
+    pipeline = build_pipeline(fast_tables, origin="test").fit(cohort / "healthy")
+    (detection,) = pipeline.detect_many(sorted((cohort / "opacity").iterdir())[:1])
+    assert len(detection.patches) == 1
+    heat = detection.anomaly_map.heatmap[detection.anomaly_map.scored]
+    assert heat.std() > 0
+
+
+@pytest.mark.parametrize("epochs", [(), ({"train_loss": 0.5},)])
+def test_interrupted_training_is_kept_once_an_epoch_is_done(
+    fast_tables, cohort, monkeypatch, epochs
+):
+    pipeline = build_pipeline(fast_tables, origin="test")
+    fit = type(pipeline.model).fit
+
+    def interrupted(self, *arguments, **options):
+        history = fit(self, *arguments, **options)
+        return attrs.evolve(history, epochs=epochs, stopped="interrupted")
+
+    monkeypatch.setattr(type(pipeline.model), "fit", interrupted)
+    if epochs:
+        assert pipeline.fit(cohort / "healthy").report_.history.stopped == "interrupted"
+    else:
+        with pytest.raises(KeyboardInterrupt):
+            pipeline.fit(cohort / "healthy")
+        assert not pipeline.is_fitted
+
+
+class DoubtfulSegmenter:
+    """Finds the lungs of another segmenter and doubts them."""
+
+    def __init__(self, segmenter):
+        self._segmenter = segmenter
+
+    def segment(self, image):
+        return attrs.evolve(self._segmenter.segment(image), implausible="looks like a hand")
+
+
+@pytest.mark.parametrize("policy", ["keep", "skip"])
+def test_implausible_lungs_are_never_scored_silently(saved, cohort, policy):
+    pipeline = lungpatch.load_pipeline(saved)
+    pipeline.segmenter = DoubtfulSegmenter(pipeline.segmenter)
+    pipeline.implausible_lungs = policy
+    detection = pipeline.detect(sorted((cohort / "opacity").iterdir())[0])
+    assert detection.status == "implausible_lungs"
+    assert detection.lungs.implausible == "looks like a hand"
+    assert (detection.decision is not None) == (policy == "keep")
+    assert np.isfinite(detection.native_heatmap).any() == (policy == "keep")
+
+
+def test_fit_leaves_implausible_lungs_out(fast_tables, cohort):
+    pipeline = build_pipeline(fast_tables, origin="test")
+    pipeline.segmenter = DoubtfulSegmenter(pipeline.segmenter)
+    with pytest.raises(InsufficientDataError, match="implausible_lungs: looks like a hand"):
+        pipeline.fit(cohort / "healthy")
+
+
+def test_preparing_and_scoring_need_no_threshold(fast_tables, cohort, fitted):
+    path = sorted((cohort / "opacity").iterdir())[0]
+    prepared = build_pipeline(fast_tables, origin="test").prepare(path)  # not fitted
+    assert isinstance(prepared, PreparedImage)
+    assert prepared.status == "ok"
+    (scored,) = fitted.score([prepared])
+    assert isinstance(scored, ScoredImage)
+    assert scored.prepared is prepared
+    detection = fitted.detect(path)
+    assert scored.pred_score == detection.decision.pred_score
+    np.testing.assert_array_equal(scored.anomaly_map.heatmap, detection.anomaly_map.heatmap)
+    # Colours come with the thresholds, from healthy films.
+    assert scored.anomaly_map.colour_scale is None
+
+
+def test_preparing_what_cannot_be_read_is_a_failure_not_an_error(fitted):
+    failure = fitted.prepare_or_fail("missing.png")
+    assert isinstance(failure, lungpatch.Failure)
+    assert failure.source == "missing.png"

@@ -1,0 +1,344 @@
+import json
+import math
+
+import attrs
+import numpy as np
+import pytest
+import skimage.io
+import tifffile
+from PIL import Image, ImageDraw
+from scipy import ndimage
+
+from lungpatch.containers.colours import ColourScale
+from lungpatch.containers import AnomalyMap, ChestImage, Decision, LungMask, PatchBatch, PatchScores, Reconstruction
+from lungpatch.pipeline import Detection, Failure
+from lungpatch.errors import InvalidImageError
+from lungpatch.pipeline.localisation import localise
+from lungpatch._utils.renderings import contact_sheet
+from lungpatch.reports import detection_record, failure_record, overlay, write_anomaly_map, write_overlay
+
+SCALE = ColourScale(low=1.0, high=5.0)
+FRAME = 64
+CYAN = (0, 229, 255)
+LUNGS = (110, 205, 140)
+WHITE = (255, 255, 255)
+
+
+def make_detection(
+    *, shape=(600, 512), hot=6.0, status="ok", name="film", threshold=3.0, spots=((16, 40),)
+) -> Detection:
+    """Two rectangular lungs of heat 2, with 8 x 8 spots of heat ``hot``."""
+    pixels = np.random.default_rng(0).uniform(0, 1, shape).astype(np.float32)
+    lungs = np.zeros((FRAME, FRAME), bool)
+    lungs[8:56, 8:28] = lungs[8:56, 36:56] = status != "no_lungs"
+    scored = lungs & (status == "ok")
+    heat = np.where(scored, 2.0, np.nan).astype(np.float32)
+    for row, column in spots:
+        heat[row : row + 8, column : column + 8] += np.float32(hot - 2.0)
+    anomaly_map = AnomalyMap(heatmap=heat)
+    count = 5 if status == "ok" else 0
+    patches = PatchBatch(
+        pixels=np.zeros((count, 8, 8), np.float32),
+        corners=np.zeros((count, 2), np.int64),
+        lung=np.ones((count, 8, 8), bool),
+        image_shape=(FRAME, FRAME),
+        image_id=name,
+    )
+    return Detection(
+        image=ChestImage(pixels=pixels, image_id=name),
+        resized=ChestImage(pixels=np.zeros((FRAME, FRAME), np.float32), image_id=name),
+        lungs=LungMask(pixels=lungs),
+        patches=patches,
+        reconstruction=Reconstruction(
+            target=patches.pixels[:, None], expected=patches.pixels[:, None]
+        ),
+        scores=PatchScores(values=np.ones(count), support=patches.lung),
+        anomaly_map=anomaly_map,
+        decision=Decision(pred_score=hot / 3, threshold=1.1, rule="quantile") if count else None,
+        localisation=localise(anomaly_map, threshold),
+        status=status,
+        seconds=0.1 + 0.2,
+    )
+
+
+def panels(picture, detection):
+    """Cut the plain and the marked radiograph out of an overlay that shows it in its own size."""
+    grey = np.rint(detection.image.pixels * np.float32(255)).astype(np.uint8)
+    height, width = grey.shape
+    for row, column in np.argwhere((picture == grey[0, 0]).all(axis=2)):
+        plain = picture[row : row + height, column : column + width]
+        if plain.shape == (height, width, 3) and (plain == grey[..., None]).all():
+            rest = picture[row : row + height, column + width :]
+            gap = next(c for c in range(rest.shape[1]) if (rest[0, c] == grey[0, 0]).all())
+            return plain, rest[:, gap : gap + width]
+    pytest.fail("the plain radiograph is not in the picture")
+
+
+@pytest.fixture
+def drawn(monkeypatch):
+    """Record the texts drawn and where they end: (text, right edge, bottom, canvas size)."""
+    calls = []
+    original = ImageDraw.ImageDraw.text
+
+    def text(self, xy, text, fill=None, font=None, **options):
+        right, bottom = self.textbbox(xy, text, font)[2:]
+        calls.append((text, right, bottom, self.im.size))
+        return original(self, xy, text, fill, font, **options)
+
+    monkeypatch.setattr(ImageDraw.ImageDraw, "text", text)
+    return calls
+
+
+def test_the_record_holds_all_that_is_promised():
+    detection = make_detection()
+    record = detection_record(detection, source="in/film.png")
+    assert json.loads(json.dumps(record, allow_nan=False)) == record
+    assert record == {
+        "image": "in/film.png",
+        "status": "ok",
+        "reason": None,
+        "pred_score": 2.0,
+        "threshold": 1.1,
+        "pred_label": True,
+        # Frame rows 16..23 of 64, columns 40..47, in an image of 600 x 512.
+        "boxes": [[150, 320, 225, 384]],
+        "box_scores": [6.0],
+        "map_threshold": 3.0,
+        "regions": [region.to_dict() for region in detection.places.regions],
+        "hottest": detection.places.hottest.to_dict(),
+        "fractions_above": {"right": 0.0, "left": 64 / (48 * 20)},
+        "lung_fraction": 2 * 48 * 20 / 64**2,
+        "n_patches": 5,
+        "seconds": 0.1 + 0.2,
+    }
+    assert len(record["regions"]) == 1
+    assert record["regions"][0]["text"] == (
+        "left upper zone, medial to lateral, 7 % of the left lung, peak 6 (threshold 3)"
+    )
+    assert record["regions"][0]["peak"] == record["hottest"]
+
+
+@pytest.mark.parametrize("status", ["no_lungs", "no_patches"])
+def test_an_unscored_image_has_neither_score_nor_label(status):
+    record = detection_record(make_detection(status=status, spots=()), source="a")
+    assert record["status"] == status
+    assert [record[key] for key in ("pred_score", "threshold", "pred_label")] == [None] * 3
+    assert record["boxes"] == record["box_scores"] == record["regions"] == []
+    assert record["hottest"] is None
+    assert record["fractions_above"] == dict.fromkeys(
+        ("right", "left"), None if status == "no_lungs" else 0.0
+    )
+    assert record["n_patches"] == 0
+
+
+def test_a_failure_names_the_image_and_the_error():
+    failure = Failure(source="in/a.png", error=InvalidImageError("in/a.png: cut short"))
+    assert failure_record(failure) == {
+        "image": "in/a.png",
+        "status": "error",
+        "error": "in/a.png: cut short",
+    }
+
+
+@pytest.mark.parametrize("shape", [(600, 512), (37, 91), (1, 1)])
+def test_the_anomaly_map_is_read_back_exactly_by_every_reader(tmp_path, shape):
+    detection = make_detection(shape=shape)
+    file = tmp_path / "film.anomaly.tiff"
+    write_anomaly_map(file, detection)
+    for read in (tifffile.imread, skimage.io.imread, lambda f: np.asarray(Image.open(f))):
+        heat = read(file)
+        assert heat.dtype == np.float32
+        np.testing.assert_array_equal(heat, detection.native_heatmap)  # NaN equals NaN here
+    assert [path.name for path in tmp_path.iterdir()] == ["film.anomaly.tiff"]
+
+
+def test_an_unscored_anomaly_map_is_nan_everywhere(tmp_path):
+    write_anomaly_map(tmp_path / "a.tiff", make_detection(status="no_lungs", spots=()))
+    assert np.isnan(tifffile.imread(tmp_path / "a.tiff")).all()
+
+
+def test_the_radiograph_is_shown_plain_and_marked():
+    detection = make_detection()
+    plain, marked = panels(overlay(detection, SCALE), detection)
+    changed = (plain != marked).any(axis=2)
+    # Frames are drawn at most two pixels outside their boxes.
+    near_lung = ndimage.binary_dilation(detection.native_lungs, np.ones((3, 3)), iterations=2)
+    assert not changed[~near_lung & ~label_area(detection)].any()
+    assert changed[detection.native_lungs].mean() > 0.99
+
+
+def label_area(detection):
+    """Where the labels of boxes can be: within 40 pixels of the box."""
+    area = np.zeros(detection.image.shape, bool)
+    for row0, col0, row1, col1 in detection.native_boxes:
+        area[max(0, row0 - 40) : row1 + 40, max(0, col0 - 40) : col1 + 60] = True
+    return area
+
+
+def test_the_contour_runs_along_the_inner_edge_of_what_is_above_the_threshold():
+    detection = make_detection(spots=((16, 40), (40, 12)))
+    _, marked = panels(overlay(detection, SCALE), detection)
+    contour = (marked == CYAN).all(axis=2)
+    above = detection.native_heatmap > 3.0
+    edge = above & ~ndimage.binary_erosion(above, np.ones((3, 3)))
+    assert contour[edge].all()
+    assert not contour[~above].any()
+
+
+def test_the_lungs_and_the_boxes_are_outlined():
+    detection = make_detection()
+    _, marked = panels(overlay(detection, SCALE), detection)
+    lungs = detection.native_lungs
+    edge = lungs & ~ndimage.binary_erosion(lungs, np.ones((3, 3)))
+    edge &= ~label_area(detection)
+    assert ((marked == LUNGS).all(axis=2) == edge)[~label_area(detection)].all()
+    row0, col0, row1, col1 = detection.native_boxes[0]
+    assert (marked[row1 + 1, col0:col1] == WHITE).all()
+    assert (marked[row0:row1, col1 + 1] == WHITE).all()
+
+
+def test_heat_has_the_same_colour_whatever_else_is_in_the_image():
+    calm = make_detection(hot=2.5)
+    wild = make_detection(hot=400.0)
+    _, of_calm = panels(overlay(calm, SCALE), calm)
+    _, of_wild = panels(overlay(wild, SCALE), wild)
+    same = (calm.native_heatmap == 2.0) & ~label_area(wild)
+    assert same.any()
+    np.testing.assert_array_equal(of_calm[same], of_wild[same])
+
+
+@pytest.mark.parametrize(
+    ("detection", "words"),
+    [
+        (make_detection(hot=6.0), "score 2, threshold 1.1: above threshold"),
+        (make_detection(hot=3.0), "score 1, threshold 1.1: not above threshold"),
+        (make_detection(status="no_lungs", spots=()), "no lungs found: not scored"),
+        (
+            make_detection(status="no_patches", spots=()),
+            "too little lung for a patch: not scored",
+        ),
+    ],
+)
+def test_the_header_says_it_in_words(drawn, detection, words):
+    overlay(detection, SCALE)
+    texts = [text for text, *_ in drawn]
+    assert "film" in texts
+    assert words in texts
+
+
+@pytest.mark.parametrize("shape", [(600, 512), (40, 2000), (2000, 40)])
+@pytest.mark.parametrize("spots", [(), ((16, 40),), tuple((row, 12) for row in range(8, 56, 12))])
+def test_the_places_are_written_in_full(drawn, shape, spots):
+    detection = make_detection(shape=shape, spots=spots)
+    overlay(detection, SCALE)
+    words = " ".join(text for text, *_ in drawn).split()
+    for line in detection.places.lines:
+        wanted = line.split()
+        assert any(words[i : i + len(wanted)] == wanted for i in range(len(words))), line
+
+
+def test_long_words_are_broken_into_lines_that_fit(drawn):
+    slim = make_detection(shape=(2000, 40))
+    heat = np.full((FRAME, FRAME), np.nan, np.float32)
+    heat[8:56, 8:56] = 1.2345e-5
+    anomaly_map = AnomalyMap(heatmap=heat)
+    detection = attrs.evolve(slim, anomaly_map=anomaly_map, localisation=localise(anomaly_map, 0.0))
+    (line,) = detection.places.lines
+    assert len(line) > 110
+    overlay(detection, SCALE)
+    written = [text for text, *_ in drawn]
+    first = next(n for n, text in enumerate(written) if line.startswith(text) and len(text) > 20)
+    assert " ".join(" ".join(written[first:]).split()) == line
+    for _, right, bottom, (width, height) in drawn[first:]:
+        assert right <= width
+        assert bottom <= height
+
+
+def test_an_image_without_lungs_is_shown_unmarked():
+    detection = make_detection(status="no_lungs", spots=())
+    plain, marked = panels(overlay(detection, SCALE), detection)
+    np.testing.assert_array_equal(plain, marked)
+
+
+def test_the_colour_bar_is_labelled(drawn):
+    overlay(make_detection(), SCALE)
+    texts = {text for text, *_ in drawn}
+    assert {"5 or more", "1 or less", "heat", "threshold", "3"} <= texts
+
+
+@pytest.mark.parametrize("threshold", [0.25, 77.0])
+def test_a_threshold_off_the_scale_says_so(drawn, threshold):
+    overlay(make_detection(threshold=threshold), SCALE)
+    assert f"{threshold:g} (off scale)" in {text for text, *_ in drawn}
+
+
+SHAPES = [(1, 1), (28, 28), (256, 256), (40, 2000), (2000, 40), (1500, 900)]
+NAMES = ["two\nlines\tand \udcff", "Köln_日本_\N{LUNGS}", ""]
+
+
+@pytest.mark.parametrize(
+    ("shape", "name"),
+    [(shape, "a" * 3000) for shape in SHAPES] + [((256, 256), name) for name in NAMES],
+)
+def test_every_text_lies_on_the_picture(drawn, shape, name):
+    spots = [(row, column) for row in range(8, 56, 12) for column in (8, 20, 36, 48)]
+    picture = overlay(make_detection(shape=shape, name=name, spots=spots), SCALE)
+    assert picture.dtype == np.uint8
+    assert len(drawn) > 8
+    for text, right, bottom, (width, height) in drawn:
+        assert right <= width, text
+        assert bottom <= height, text
+
+
+@pytest.mark.parametrize("shape", [(256, 256), (28, 28), (3000, 2500)])
+def test_letters_are_large_beside_the_picture(drawn, shape):
+    picture = overlay(make_detection(shape=shape, name="H"), SCALE)
+    top = next(bottom for text, _, bottom, size in drawn if text == "H")
+    assert top > picture.shape[1] / 90
+    assert max(picture.shape) < 2400
+
+
+def test_accents_are_written_without_them_and_the_rest_as_question_marks(drawn):
+    overlay(make_detection(name="Köln_日\n"), SCALE)
+    assert "Koln_??" in {text for text, *_ in drawn}
+
+
+def test_the_overlay_is_written_as_drawn(tmp_path):
+    detection = make_detection()
+    write_overlay(tmp_path / "film.overlay.png", detection, SCALE)
+    with Image.open(tmp_path / "film.overlay.png") as picture:
+        assert picture.format == "PNG"
+        np.testing.assert_array_equal(picture, overlay(detection, SCALE))
+    assert [path.name for path in tmp_path.iterdir()] == ["film.overlay.png"]
+
+
+def test_a_contact_sheet_holds_every_picture_in_order():
+    rng = np.random.default_rng(0)
+    pictures = [
+        rng.integers(0, 256, shape, dtype=np.uint8)
+        for shape in [(20, 30), (10, 30, 3), (20, 8), (20, 30, 3), (1, 1)]
+    ]
+    labels = ["one", "two", "three", "four", "a label that is far too long"]
+    for used in (None, labels):
+        sheet = contact_sheet(pictures, columns=2, labels=used)
+        assert sheet.shape[2] == 3
+        places = []
+        for picture in pictures[:4]:
+            colour = picture if picture.ndim == 3 else picture[..., None].repeat(3, axis=2)
+            windows = np.lib.stride_tricks.sliding_window_view(sheet, colour.shape)
+            hits = np.argwhere((windows == colour).all(axis=(3, 4, 5)))
+            assert len(hits) == 1
+            places.append(hits[0])
+        assert places[0][0] < places[2][0]
+        assert places[0][1] < places[1][1]
+        assert math.isclose(places[1][1], places[3][1])
+
+
+def test_a_contact_sheet_of_nothing_is_refused():
+    with pytest.raises(ValueError, match="needs a picture"):
+        contact_sheet([], columns=2)
+    picture = np.zeros((4, 4), np.uint8)
+    with pytest.raises(ValueError, match="columns=0"):
+        contact_sheet([picture], columns=0)
+    with pytest.raises(ValueError, match="2 labels do not fit 1 pictures"):
+        contact_sheet([picture], columns=1, labels=["a", "b"])
