@@ -20,6 +20,7 @@ check: lint types pytest plugins docs
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
 
 types: $(VENV)/.dev
 	$(BIN)/mypy
@@ -40,7 +41,7 @@ $(VENV)/.package: pyproject.toml
 	touch $@
 
 $(VENV)/.dev: $(VENV)/.package
-	$(PIP) --editable '.[dev]'
+	$(PIP) --group dev
 	touch $@
 
 clean:

@@ -1,4 +1,4 @@
-"""What healthy films and painted lesions choose, and what labels would have gained.
+"""What normal images and painted lesions choose, and what labels would have gained.
 
     python benchmarks/choice_without_labels.py --data ../shared/data/cxr --out choice
 
@@ -6,14 +6,14 @@ Settings of the members of the preset `default`: ridge and smoothing of the lesi
 weight of a network that saw painted lesions beside it. They learn from three quarters of the
 patients of the training part of split `cxr-half`. What could choose without a label:
 
-- painted: pixel AUROC and pointing game on lesions painted, by a fixed seed, into healthy films of
+- painted: pixel AUROC and pointing game on lesions painted, by a fixed seed, into normal images of
   the other quarter.
-- AUCp: image-level AUROC of all held films of the folder of the ill, whatever readers called them,
-  against healthy films of that quarter. A detector that sees the folder gains by it.
+- AUCp: image-level AUROC of all held images of the folder of the ill, whatever readers called them,
+  against normal images of that quarter. A detector that sees the folder gains by it.
 
-Beside them the figures that readers' labels and boxes give on held films, by the protocol of
+Beside them the figures that readers' labels and boxes give on held images, by the protocol of
 `lungpatch evaluate`, and what a choice by those very figures would have gained: more than a choice
-by labels could gain on other films. Writes `choice.md`. What is fitted already in `--out` is not
+by labels could gain on other images. Writes `choice.md`. What is fitted already in `--out` is not
 fitted again.
 """
 
@@ -23,13 +23,14 @@ import argparse
 import itertools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import attrs
 import numpy as np
 from detectors import fitted, unfitted
 
 import lungpatch
-from lungpatch.containers import ChestImage
+from lungpatch._utils.files import atomic_write
 from lungpatch.datasets import Dataset, load_folder
 from lungpatch.datasets.splits import load_split
 from lungpatch.evaluation.bootstrap import (
@@ -40,19 +41,21 @@ from lungpatch.evaluation.bootstrap import (
     patient_weights,
 )
 from lungpatch.evaluation.cases import Case, in_frame, kinds_of, leave_out_training, read_cases
+from lungpatch.evaluation.localisation import place_statistics
 from lungpatch.evaluation.metrics import auroc
 from lungpatch.evaluation.outcomes import Outcome
-from lungpatch.evaluation.localisation import place_statistics
 from lungpatch.evaluation.protocol import N_RESAMPLES
 from lungpatch.evaluation.ranking import score_statistics
-from lungpatch._utils.files import atomic_write
 from lungpatch.io import resize
 from lungpatch.models.ensemble import EnsembleModel
-from lungpatch.pipeline import Pipeline, PreparedImage
-from lungpatch.protocols import Segmenter
 from lungpatch.segmenters.unet import UNetSegmenter
 from lungpatch.synthesis import LesionSynthesiser
 from lungpatch.thresholders.quantile import QuantileThresholder
+
+if TYPE_CHECKING:
+    from lungpatch.containers import ChestImage
+    from lungpatch.pipeline import Pipeline, PreparedImage
+    from lungpatch.protocols import Segmenter
 
 RIDGES = (0.001, 0.01, 0.1, 0.3, 1.0)
 SMOOTHINGS = (0.0, 0.03, 0.05, 0.08)
@@ -61,7 +64,7 @@ SHIPPED = ("ridge 0.1, smoothing 0.05", "1 : 1")
 """The preset has two networks of weight 0.5; here they are one."""
 PARTS = {"learning": 0.75, "choosing": 0.25}
 PAINTINGS = 3
-"""How often lesions are painted into each film."""
+"""How often lesions are painted into each image."""
 UNLABELLED = ("painted pixel auroc", "painted pointing", "AUCp")
 LABELLED = ("pixel auroc", "pointing", "image auroc")
 BATCH_SIZE = 8
@@ -77,14 +80,14 @@ class Setting:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", type=Path, required=True, help="folder of the films and tables")
+    parser.add_argument("--data", type=Path, required=True, help="folder of the images and tables")
     parser.add_argument("--out", type=Path, required=True, help="folder for all that is made")
     arguments = parser.parse_args()
     data = arguments.data
     films = load_folder(data, metadata=data / "metadata.csv", boxes=data / "boxes.csv")
     split = load_split("cxr-half")
     training = np.isin(films.patients, sorted(set(split.training.values())))
-    parts = films.select(training & (kinds_of(films) == "healthy")).split_by_patient(PARTS, seed=0)
+    parts = films.select(training & (kinds_of(films) == "normal")).split_by_patient(PARTS, seed=0)
     grids = {
         "lesion head": lesion_heads(parts["learning"], arguments.out),
         "lesion head : synthetic-lesion": ensembles(parts["learning"], arguments.out),
@@ -116,12 +119,12 @@ def main() -> None:
     print(text)
 
 
-def lesion_heads(healthy: Dataset, out: Path) -> dict[str, Pipeline]:
+def lesion_heads(normal: Dataset, out: Path) -> dict[str, Pipeline]:
     pipelines = {}
     for ridge in RIDGES:
         pipeline = unfitted("lesion-head-lung")
         pipeline.model.ridge = ridge
-        pipeline = learnt(pipeline, out / f"ridge-{ridge:g}.lungpatch", healthy)
+        pipeline = learnt(pipeline, out / f"ridge-{ridge:g}.lungpatch", normal)
         for smoothing in SMOOTHINGS:
             scorer = attrs.evolve(pipeline.scorer, smoothing=smoothing)
             name = f"ridge {ridge:g}, smoothing {smoothing:g}"
@@ -129,10 +132,10 @@ def lesion_heads(healthy: Dataset, out: Path) -> dict[str, Pipeline]:
     return pipelines
 
 
-def ensembles(healthy: Dataset, out: Path) -> dict[str, Pipeline]:
+def ensembles(normal: Dataset, out: Path) -> dict[str, Pipeline]:
     pipeline = unfitted("default")
     pipeline.model.members = pipeline.model.members[:2]
-    pipeline = learnt(pipeline, out / "ensemble.lungpatch", healthy)
+    pipeline = learnt(pipeline, out / "ensemble.lungpatch", normal)
     return {
         f"{first:g} : {second:g}": attrs.evolve(
             pipeline, model=weighted(pipeline.model, (first, second))
@@ -141,10 +144,10 @@ def ensembles(healthy: Dataset, out: Path) -> dict[str, Pipeline]:
     }
 
 
-def learnt(pipeline: Pipeline, saved: Path, healthy: Dataset) -> Pipeline:
+def learnt(pipeline: Pipeline, saved: Path, normal: Dataset) -> Pipeline:
     # No threshold is looked at, so no patients are kept for one.
     pipeline.thresholder, pipeline.calibration_fraction = QuantileThresholder(), 0.01
-    return fitted(pipeline, saved, list(healthy), healthy.patient_by_image)
+    return fitted(pipeline, saved, list(normal), normal.patient_by_image)
 
 
 def weighted(model: EnsembleModel, weights: Sequence[float]) -> EnsembleModel:
@@ -158,7 +161,7 @@ def weighted(model: EnsembleModel, weights: Sequence[float]) -> EnsembleModel:
 
 
 class Judge:
-    """Films with and without truth, their lungs found once for all settings."""
+    """Images with and without truth, their lungs found once for all settings."""
 
     def __init__(
         self,
@@ -170,15 +173,15 @@ class Judge:
     ) -> None:
         self.cases, self.pool = cases, held.labels == "pneumonia"
         self.held = [pipeline.prepare(film) for film in held]
-        self.healthy = [pipeline.prepare(film) for film in choosing]
+        self.normal = [pipeline.prepare(film) for film in choosing]
         painted = paint(choosing, segmenter, side=pipeline.grid_size)
         self.painted = [pipeline.prepare(film) for film, _ in painted]
         self.painted_cases = [case for _, case in painted]
 
     def of(self, pipeline: Pipeline) -> Setting:
-        """Run a fitted pipeline over all films."""
-        held, healthy, painted = (
-            outcome(pipeline, films) for films in (self.held, self.healthy, self.painted)
+        """Run a fitted pipeline over all images."""
+        held, normal, painted = (
+            outcome(pipeline, films) for films in (self.held, self.normal, self.painted)
         )
         places, _ = place_statistics(self.painted_cases, painted.heats)
         all_painted = np.ones((1, len(self.painted_cases)))
@@ -186,7 +189,7 @@ class Judge:
         criteria = (
             float(places["pixel auroc"](all_painted)[0]),
             float(places["pointing"](all_painted)[0]),
-            auroc(np.r_[healthy.scores, pool], np.repeat([0, 1], [len(self.healthy), len(pool)])),
+            auroc(np.r_[normal.scores, pool], np.repeat([0, 1], [len(self.normal), len(pool)])),
         )
         figures, _ = place_statistics(self.cases, held.heats)
         kinds = np.array([case.kind for case in self.cases])
@@ -250,9 +253,9 @@ def settings_table(title: str, settings: dict[str, Setting], weights: np.ndarray
 
 def choice_table(settings: dict[str, Setting], shipped: str, weights: np.ndarray) -> str:
     """Say what each criterion chooses, and by how much the best setting by each label is better."""
-    every_film = np.ones((1, weights.shape[1]))
+    every_image = np.ones((1, weights.shape[1]))
     labelled = {
-        figure: {name: float(s.figures[figure](every_film)[0]) for name, s in settings.items()}
+        figure: {name: float(s.figures[figure](every_image)[0]) for name, s in settings.items()}
         for figure in LABELLED
     }
     best = {figure: max(values, key=values.__getitem__) for figure, values in labelled.items()}

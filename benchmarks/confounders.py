@@ -3,21 +3,21 @@
     python benchmarks/confounders.py --images ../shared/data/cxr/normal \
         --patients ../shared/data/cxr/metadata.csv --pipelines PIPELINE...
 
-Healthy films of every second patient, those that `training/shipped_pipelines.py --half` does not
+Normal images of every second patient, those that `training/shipped_pipelines.py --half` does not
 learn from, are looked at without and with an object that `lungpatch.datasets.confounders` paints.
 Prints a table of Markdown a pipeline:
 
-- object outside lungs hot: share of its pixels outside the film's lungs that are above the map's
+- object outside lungs hot: share of its pixels outside the image's lungs that are above the map's
   threshold. Nothing outside a lung mask is scored, so this is where the segmenter took it for lung.
 - over lungs hot: the same for its pixels over the lungs, in per cent, without and with the object.
 - elsewhere hot: share of the lungs away from the object that is above the threshold, without and
   with it.
-- lungs moved: 1 - Dice of the lung masks without and with it, the mean over films.
-- films above: above the threshold of the image score, without and with it.
-- score shift: median over films of the change of the image score, in standard deviations of the
-  scores of the films without objects.
+- lungs moved: 1 - Dice of the lung masks without and with it, the mean over images.
+- images above: above the threshold of the image score, without and with it.
+- score shift: median over images of the change of the image score, in standard deviations of the
+  scores of the images without objects.
 
-With `--out` a sheet of the first films is written for each pipeline.
+With `--out` a sheet of the first images is written for each pipeline.
 """
 
 from __future__ import annotations
@@ -30,24 +30,24 @@ import numpy as np
 from PIL import Image
 
 import lungpatch
-from lungpatch.pipeline import Detection
+from lungpatch._utils.renderings import contact_sheet
 from lungpatch.containers import LungMask
+from lungpatch.datasets import read_patients
 from lungpatch.datasets.confounders import (
     CONFOUNDER_KINDS,
     OVER_LUNGS,
     PaintedConfounder,
     paint_confounder,
 )
-from lungpatch.datasets import read_patients
 from lungpatch.io import find_images
-from lungpatch._utils.renderings import contact_sheet
+from lungpatch.pipeline import Detection
 
 SHOWN = 4
 
 
 @attrs.frozen(kw_only=True)
 class Effect:
-    """What one object does to one film; shares of pixels, without and with it."""
+    """What one object does to one image; shares of pixels, without and with it."""
 
     outside: float
     over: tuple[float, float]
@@ -59,23 +59,26 @@ class Effect:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--images", type=Path, required=True, help="folder of healthy films")
+    parser.add_argument("--images", type=Path, required=True, help="folder of normal images")
     parser.add_argument("--patients", type=Path, required=True, help="CSV with file and patient")
     parser.add_argument("--pipelines", nargs="+", required=True, help="names or folders")
-    parser.add_argument("--films", type=int, default=40)
+    parser.add_argument("--images", type=int, default=40)
     parser.add_argument("--out", type=Path, help="folder for the sheets")
     arguments = parser.parse_args()
-    films = one_film_a_patient(arguments.images, arguments.patients)[: arguments.films]
+    films = one_image_a_patient(arguments.images, arguments.patients)[: arguments.films]
     for name in arguments.pipelines:
         pipeline = lungpatch.load_pipeline(name)
         before = [found for found in pipeline.detect_many(films) if usable(found)]
-        print(f"\n{Path(name).stem}, {len(before)} films\n")
+        print(f"\n{Path(name).stem}, {len(before)} images\n")
         print_header()
         spread = np.std([found.decision.pred_score for found in before])
         for number, kind in enumerate(CONFOUNDER_KINDS):
             painted = [
                 paint_confounder(
-                    found.image, LungMask(pixels=found.native_lungs), kind, np.random.default_rng(seed)
+                    found.image,
+                    LungMask(pixels=found.native_lungs),
+                    kind,
+                    np.random.default_rng(seed),
                 )
                 for seed, found in enumerate(before, start=number * len(films))
             ]
@@ -88,7 +91,7 @@ def main() -> None:
                 write_sheet(file, triples[:SHOWN], pipeline)
 
 
-def one_film_a_patient(folder: Path, table: Path) -> list[Path]:
+def one_image_a_patient(folder: Path, table: Path) -> list[Path]:
     patients = read_patients(table)
     first: dict[str, Path] = {}
     for film in find_images(folder):
@@ -128,7 +131,7 @@ def print_header() -> None:
         "over lungs hot, %",
         "elsewhere hot, %",
         "lungs moved, %",
-        "films above",
+        "images above",
         "score shift",
     )
     print("| " + " | ".join(columns) + " |")
@@ -141,7 +144,7 @@ def print_row(kind: str, effects: list[Effect], spread: float, *, unusable: int)
     above = np.sum([one.above for one in effects], axis=0)
     shift = np.median([np.diff(one.scores) for one in effects]) / spread
     cells = (
-        kind + (f" ({unusable} films unusable)" if unusable else ""),
+        kind + (f" ({unusable} images unusable)" if unusable else ""),
         f"{100 * np.mean([one.outside for one in effects]):.2f}",
         "-" if over is None else f"{100 * over[0]:.1f} to {100 * over[1]:.1f}",
         f"{100 * elsewhere[0]:.1f} to {100 * elsewhere[1]:.1f}",

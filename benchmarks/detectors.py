@@ -1,9 +1,9 @@
-"""All detectors on the same films: accuracy, seconds of training, milliseconds a film, size.
+"""All detectors on the same images: accuracy, seconds of training, milliseconds an image, size.
 
     python benchmarks/detectors.py --data ../shared/data/cxr --out detectors
 
 Fits the presets and each `benchmarks/detectors/*.toml` on the training part of split `cxr-half`,
-healthy films alone, and judges them by the protocol of `lungpatch evaluate` on films of other
+normal images alone, and judges them by the protocol of `lungpatch evaluate` on images of other
 patients. What is fitted already in `--out` is not fitted again. Writes `results.json`, with all
 figures, and `table.md`. `--only` takes some of them; some train for minutes.
 """
@@ -12,30 +12,32 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import lungpatch
-from lungpatch.datasets import load_folder
-from lungpatch.datasets import read_patients
-from lungpatch.io import find_images
+from lungpatch._utils.files import atomic_write
+from lungpatch.datasets import load_folder, read_patients
 from lungpatch.datasets.splits import every_second_patient, load_split
 from lungpatch.evaluation.protocol import Evaluation, evaluate
 from lungpatch.evaluation.report import write_report
-from lungpatch._utils.files import atomic_write
-from lungpatch.pipeline import Pipeline
+from lungpatch.io import find_images
 from lungpatch.segmenters.unet import UNetSegmenter
+
+if TYPE_CHECKING:
+    from lungpatch.pipeline import Pipeline
 
 CONFIGURATIONS = Path(__file__).with_suffix("")
 FIGURES = ("image auroc", "patch auroc", "pixel auroc", "pointing", "aupro", "folder test")
-HEADINGS = ("LO-vs-N", "the same, PA only", *FIGURES[1:], "training, s", "ms a film", "MB")
+HEADINGS = ("LO-vs-N", "the same, PA only", *FIGURES[1:], "training, s", "ms an image", "MB")
 
 
 def main() -> None:
     arguments = parse_arguments()
     data = arguments.data
     patients = read_patients(data / "metadata.csv")
-    healthy = every_second_patient(find_images(data / "normal"), patients)
+    normal = every_second_patient(find_images(data / "normal"), patients)
     pipelines = {
-        name: fitted(unfitted(name), arguments.out / f"{name}.lungpatch", healthy, patients)
+        name: fitted(unfitted(name), arguments.out / f"{name}.lungpatch", normal, patients)
         for name in arguments.only or names()
     }
     with lungpatch.progress_bar() as progress:
@@ -55,7 +57,7 @@ def main() -> None:
 
 def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", type=Path, required=True, help="folder of the films and tables")
+    parser.add_argument("--data", type=Path, required=True, help="folder of the images and tables")
     parser.add_argument("--out", type=Path, required=True, help="folder for all that is made")
     parser.add_argument("--only", nargs="+", choices=names(), help="some of the detectors")
     return parser.parse_args()
@@ -71,12 +73,12 @@ def unfitted(name: str) -> Pipeline:
 
 
 def fitted(
-    pipeline: Pipeline, saved: Path, healthy: list[Path], patients: dict[str, str]
+    pipeline: Pipeline, saved: Path, normal: list[Path], patients: dict[str, str]
 ) -> Pipeline:
     """Fit and save, or read what was saved."""
     if not saved.exists():
         print(saved.stem, flush=True)
-        pipeline.fit(healthy, patients=patients).save(saved)
+        pipeline.fit(normal, patients=patients).save(saved)
     return lungpatch.load_pipeline(saved)
 
 

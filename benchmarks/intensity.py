@@ -1,11 +1,11 @@
-"""Which grey levels make scores comparable over films and exposures.
+"""Which grey levels make scores comparable over images and exposures.
 
     python benchmarks/intensity.py --data ../shared/data/cxr --out intensity
 
 Some detectors of `benchmarks/detectors/`, with each `intensity` of the sampler `lung-crop`, and the
 lesion head on local statistics with and without grey, the rest being texture. Fitted and judged as
-by `benchmarks/detectors.py`. Then held healthy films, one a patient, are exposed otherwise: by how
-much the image score moves, in standard deviations of the scores of the same films as they are, is
+by `benchmarks/detectors.py`. Then held normal images, one a patient, are exposed otherwise: by how
+much the image score moves, in standard deviations of the scores of the same images as they are, is
 the second table; 0 is a score that does not depend on the exposure. Writes `intensity.md`. What is
 fitted already in `--out` is not fitted again.
 """
@@ -13,8 +13,8 @@ fitted already in `--out` is not fitted again.
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import attrs
 import numpy as np
@@ -22,18 +22,20 @@ from detectors import fitted, unfitted
 from scipy import ndimage
 
 import lungpatch
-from lungpatch.containers import ChestImage
-from lungpatch.pipeline import Failure
-from lungpatch.datasets import Dataset, load_folder
-from lungpatch.datasets import read_patients
-from lungpatch.io import find_images
+from lungpatch._utils.files import atomic_write
+from lungpatch.datasets import Dataset, load_folder, read_patients
 from lungpatch.datasets.splits import every_second_patient, load_split
 from lungpatch.evaluation.cases import kinds_of, leave_out_training
 from lungpatch.evaluation.protocol import Evaluation, evaluate
-from lungpatch._utils.files import atomic_write
-from lungpatch.pipeline import Pipeline
+from lungpatch.io import find_images
+from lungpatch.pipeline import Failure, Pipeline
 from lungpatch.samplers.lung_crop import INTENSITIES
 from lungpatch.segmenters.unet import UNetSegmenter
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from lungpatch.containers import ChestImage
 
 DETECTORS = ("atlas", "lesion-head-lung")
 FIGURES = ("pixel auroc", "pointing", "folder test")
@@ -55,20 +57,20 @@ EXPOSURES: dict[str, Callable[[np.ndarray], np.ndarray]] = {
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", type=Path, required=True, help="folder of the films and tables")
+    parser.add_argument("--data", type=Path, required=True, help="folder of the images and tables")
     parser.add_argument("--out", type=Path, required=True, help="folder for all that is made")
     arguments = parser.parse_args()
     data = arguments.data
     patients = read_patients(data / "metadata.csv")
-    healthy = every_second_patient(find_images(data / "normal"), patients)
+    normal = every_second_patient(find_images(data / "normal"), patients)
     pipelines = {
-        name: fitted(pipeline, arguments.out / f"{name}.lungpatch", healthy, patients)
+        name: fitted(pipeline, arguments.out / f"{name}.lungpatch", normal, patients)
         for name, pipeline in contenders().items()
     }
     films = load_folder(data, metadata=data / "metadata.csv", boxes=data / "boxes.csv")
     split = load_split("cxr-half")
     held, _ = leave_out_training(films, split)
-    held = held.select(kinds_of(held) == "healthy")
+    held = held.select(kinds_of(held) == "normal")
     one_a_patient = held.select(np.unique(held.patients, return_index=True)[1])
     with lungpatch.progress_bar() as progress:
         evaluation = evaluate(pipelines, films, split, segmenter=UNetSegmenter(), progress=progress)
@@ -78,7 +80,7 @@ def main() -> None:
             progress("exposures", done, len(pipelines), {})
     table = (
         accuracy_table(evaluation, pipelines)
-        + f"\nMean shift of the score of {len(one_a_patient)} held healthy films, in standard "
+        + f"\nMean shift of the score of {len(one_a_patient)} held normal images, in standard "
         "deviations:\n\n" + shift_table(moved)
     )
     with atomic_write(arguments.out / "intensity.md") as temporary:

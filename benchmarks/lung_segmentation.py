@@ -8,9 +8,9 @@ from __future__ import annotations
 import argparse
 import statistics
 import time
-from collections.abc import Callable
 from itertools import cycle, islice
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -20,6 +20,9 @@ from lungpatch.containers import ChestImage
 from lungpatch.networks.lung_network import NETWORK_SIDE, load_lung_network
 from lungpatch.segmenters.threshold import ThresholdSegmenter
 from lungpatch.segmenters.unet import UNetSegmenter
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 WARM_UP = 10
 REPEATS = 100

@@ -16,7 +16,7 @@ All cut 32x32 patches out of one 256x256 float32 image, and copy them. What diff
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import numpy as np
 from interleaved import print_table, time_interleaved
@@ -26,6 +26,9 @@ from sklearn.feature_extraction.image import extract_patches_2d
 from lungpatch.containers import ChestImage, LungMask
 from lungpatch.samplers.grid import GridSampler
 from lungpatch.samplers.random_patches import RandomSampler
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 SIDE = 256
 PATCH = 32

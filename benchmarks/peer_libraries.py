@@ -74,7 +74,7 @@ class AnomalibPeer:
             limit_val_batches=0,  # there are no anomalous images to validate on
         )
         data = Folder(
-            name="films",
+            name="images",
             normal_dir=folder,
             train_batch_size=self.batch_size,
             num_workers=0,

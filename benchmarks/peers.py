@@ -1,11 +1,11 @@
-"""Beside other libraries: anomalib and PyOD on the films that lungpatch learns from, in one run.
+"""Beside other libraries: anomalib and PyOD on the images that lungpatch learns from, in one run.
 
     pip install lungpatch[features] anomalib pyod
     OMP_NUM_THREADS=1 python benchmarks/peers.py --data ../shared/data/cxr --out peers
 
-Each learns from the healthy films of the training part of split `cxr-half` and is judged on the
-films of other patients by `lungpatch.evaluation`, lungpatch or not. The others see a film twice:
-whole, and cut to the lungs as lungpatch cuts it; films are 256 pixels a side either way. Writes
+Each learns from the normal images of the training part of split `cxr-half` and is judged on the
+images of other patients by `lungpatch.evaluation`, lungpatch or not. The others see an image twice:
+whole, and cut to the lungs as lungpatch cuts it; images are 256 pixels a side either way. Writes
 and prints a table of Markdown. An environment of its own keeps the others' many requirements apart.
 """
 
@@ -24,16 +24,14 @@ from peer_libraries import Peer, PeerResult, peers
 from PIL import Image
 
 import lungpatch
+from lungpatch._utils.files import atomic_write
 from lungpatch.containers import ChestImage, FloatImage, PatchBatch, PatchScores
-from lungpatch.datasets import Dataset, load_folder
-from lungpatch.datasets import read_patients
-from lungpatch.io import find_images
+from lungpatch.datasets import Dataset, load_folder, read_patients
 from lungpatch.datasets.splits import every_second_patient, load_split
 from lungpatch.evaluation.cases import FRAME, in_frame
 from lungpatch.evaluation.outcomes import Outcome
 from lungpatch.evaluation.protocol import Evaluation, evaluate, judge
-from lungpatch._utils.files import atomic_write
-from lungpatch.io import resize
+from lungpatch.io import find_images, resize
 from lungpatch.pipeline.localisation import build_anomaly_map
 from lungpatch.samplers.lung_crop import LungCropSampler
 from lungpatch.segmenters.unet import UNetSegmenter
@@ -41,23 +39,23 @@ from lungpatch.segmenters.unet import UNetSegmenter
 OURS = ("lesion-head-lung", "pca")
 
 Cut = Callable[[ChestImage], PatchBatch]
-"""What the others are shown of a film: one patch, or none."""
+"""What the others are shown of an image: one patch, or none."""
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", type=Path, required=True, help="folder of the films and tables")
+    parser.add_argument("--data", type=Path, required=True, help="folder of the images and tables")
     parser.add_argument("--out", type=Path, required=True, help="folder for the table")
     parser.add_argument("--seconds", type=float, default=180, help="training allowed to each peer")
     arguments = parser.parse_args()
     data = arguments.data
     patients = read_patients(data / "metadata.csv")
-    healthy = every_second_patient(find_images(data / "normal"), patients)
+    normal = every_second_patient(find_images(data / "normal"), patients)
 
     pipelines, training = {}, {}
     for name in OURS:
         pipeline = lungpatch.load_config(CONFIGURATIONS / f"{name}.toml")
-        pipelines[f"lungpatch {name}"] = pipeline.fit(healthy, patients=patients)
+        pipelines[f"lungpatch {name}"] = pipeline.fit(normal, patients=patients)
         training[f"lungpatch {name}"] = f"{pipeline.report_.seconds:.0f}"
     evaluation = evaluate(
         pipelines,
@@ -65,9 +63,9 @@ def main() -> None:
         load_split("cxr-half"),
         segmenter=UNetSegmenter(),
     )
-    films = Dataset(name="healthy", images=healthy)
+    films = Dataset(name="normal", images=normal)
     outcomes = []
-    for view, cut in {"whole film": whole_film, "lungs": lung_crop()}.items():
+    for view, cut in {"whole image": whole_image, "lungs": lung_crop()}.items():
         with tempfile.TemporaryDirectory() as learnt, tempfile.TemporaryDirectory() as judged:
             write_patches(films, cut, Path(learnt))
             patches = write_patches(evaluation.dataset, cut, Path(judged))
@@ -87,7 +85,7 @@ def main() -> None:
     print(table)
 
 
-def whole_film(image: ChestImage) -> PatchBatch:
+def whole_image(image: ChestImage) -> PatchBatch:
     small = resize(image, FRAME)
     return PatchBatch(
         pixels=small.pixels[None],
@@ -104,7 +102,7 @@ def lung_crop() -> Cut:
 
 
 def write_patches(films: Dataset, cut: Cut, folder: Path) -> list[PatchBatch]:
-    """Write what is shown of each film as PNG, named by its number."""
+    """Write what is shown of each image as PNG, named by its number."""
     patches = [cut(films.read(index)) for index in range(len(films))]
     for index, patch in enumerate(patches):
         for pixels in patch.pixels:
@@ -131,7 +129,7 @@ def run_peer(name: str, peer: Peer, folder: Path, patches: list[PatchBatch]) -> 
 
 
 def heat_of(result: PeerResult | None, patch: PatchBatch) -> FloatImage:
-    """Bring a map of what was shown of a film to its place in the frame."""
+    """Bring a map of what was shown of an image to its place in the frame."""
     if result is None or result.heatmap is None:
         return np.full((FRAME, FRAME), np.nan, np.float32)
     scores = PatchScores(

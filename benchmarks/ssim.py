@@ -14,16 +14,20 @@ mean only. The largest difference from scikit-image in float64 is printed too.
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from interleaved import print_table, time_interleaved
-from numpy.typing import NDArray
 from skimage.metrics import structural_similarity
 
 from lungpatch.containers import PatchBatch, Reconstruction
 from lungpatch.scorers.ssim import SSIMScorer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import NDArray
 
 try:
     from pytorch_msssim import ssim as pytorch_ssim

@@ -2,9 +2,9 @@
 
     python benchmarks/two_class_cnn.py pneumoniamnist_28.npz --out result.json
 
-The paper reports 87.6 % on the same children's films at 256 pixels; 224 is the largest size that
+The paper reports 87.6 % on the same children's images at 256 pixels; 224 is the largest size that
 PneumoniaMNIST comes in (`lungpatch.datasets.fetch_pneumoniamnist`). Of the epochs that ``--steps``
-allows, that of the lowest loss on the publisher's validation films is kept.
+allows, that of the lowest loss on the publisher's validation images is kept.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from pathlib import Path
 import numpy as np
 
 import lungpatch
-from lungpatch.datasets.pneumoniamnist import load_pneumoniamnist
 from lungpatch._utils.files import write_json
 from lungpatch._utils.progress import progress_bar
+from lungpatch.datasets.pneumoniamnist import load_pneumoniamnist
 from lungpatch.reference.preliminary import run_preliminary
 
 
@@ -28,12 +28,12 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=3000)
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
-    films = load_pneumoniamnist(options.data)
+    images = load_pneumoniamnist(options.data)
     with progress_bar() as progress:
         found = run_preliminary(
-            np.stack([films.read(index).pixels for index in range(len(films))]),
-            films.labels,
-            films.splits,
+            np.stack([images.read(index).pixels for index in range(len(images))]),
+            images.labels,
+            images.splits,
             lungs=None,
             steps=options.steps,
             n_gradcam=1,

@@ -1,13 +1,13 @@
-"""Normal against pneumonia on whole films: PneumoniaMNIST, or the folder it was made from.
+"""Normal against pneumonia on whole images: PneumoniaMNIST, or the folder it was made from.
 
-    python benchmarks/whole_film.py --data ../shared/data/pneumoniamnist_28.npz
-    python benchmarks/whole_film.py --data chest_xray/
+    python benchmarks/whole_image.py --data ../shared/data/pneumoniamnist_28.npz
+    python benchmarks/whole_image.py --data chest_xray/
 
-Detectors learn from the normal films of the publisher's training split. `--split validation` is for
+Detectors learn from the normal images of the publisher's training split. `--split validation` is for
 trying things out; the test split is judged once. No lungs are looked for: at 28 pixels there is
-little to find, and published figures are of whole films too. Prints a table of Markdown: AUROC with
-its bootstrap 95 % interval over films (patients are not published for PneumoniaMNIST), AP, seconds
-of training, milliseconds a film.
+little to find, and published figures are of whole images too. Prints a table of Markdown: AUROC with
+its bootstrap 95 % interval over images (patients are not published for PneumoniaMNIST), AP, seconds
+of training, milliseconds an image.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from typing import Any
 import numpy as np
 from sklearn.metrics import average_precision_score
 
-from lungpatch.pipeline.configuration import build_pipeline
 from lungpatch.datasets import Dataset, load_chest_xray, load_pneumoniamnist
 from lungpatch.evaluation.metrics import auroc, bootstrap_interval
+from lungpatch.pipeline.configuration import build_pipeline
 
 SIDE, LARGE_SIDE = 64, 128
-"""What films are enlarged to; the second for the network that finds lungs, which learnt at 256."""
+"""What images are enlarged to; the second for the network that finds lungs, which learnt at 256."""
 
 
 def detectors() -> dict[str, dict[str, Any]]:
@@ -82,12 +82,12 @@ def main() -> None:
     data = load(arguments.data)
     test = data.select(data.splits == arguments.split)
     ill = test.labels == "pneumonia"
-    healthy = data.select((data.splits == "training") & (data.labels == "normal"))
+    normal = data.select((data.splits == "training") & (data.labels == "normal"))
     print(
-        f"{len(healthy)} normal films to learn from; "
+        f"{len(normal)} normal images to learn from; "
         f"{arguments.split}: {(~ill).sum()} normal, {ill.sum()} not"
     )
-    print("| detector | AUROC, % | 95 % interval | AP, % | training, s | ms a film |")
+    print("| detector | AUROC, % | 95 % interval | AP, % | training, s | ms an image |")
     print("|---|---|---|---|---|---|")
     for name, tables in detectors().items():
         if arguments.only and name not in arguments.only:
@@ -95,7 +95,7 @@ def main() -> None:
         if not tables:
             scores, trained, took = mean_grey(test), 0.0, 0.0
         else:
-            scores, trained, took = run(tables, healthy, test)
+            scores, trained, took = run(tables, normal, test)
         low, high = bootstrap_interval(auroc, [scores, ill], rng=np.random.default_rng(0))
         print(
             f"| {name} | {100 * auroc(scores, ill):.1f} "
@@ -110,8 +110,8 @@ def load(path: Path) -> Dataset:
     return load_chest_xray(path) if path.is_dir() else load_pneumoniamnist(path)
 
 
-def run(tables: dict[str, Any], healthy: Dataset, test: Dataset) -> tuple[np.ndarray, float, float]:
-    """Return the scores of the test films, seconds of fitting and seconds of detecting."""
+def run(tables: dict[str, Any], normal: Dataset, test: Dataset) -> tuple[np.ndarray, float, float]:
+    """Return the scores of the test images, seconds of fitting and seconds of detecting."""
     side = tables["model"]["patch_size"]
     whole = {"name": "grid", "patch_size": side, "stride": side, "min_lung_fraction": 0.0}
     pipeline = build_pipeline(
@@ -126,7 +126,7 @@ def run(tables: dict[str, Any], healthy: Dataset, test: Dataset) -> tuple[np.nda
         origin=__file__,
     )
     start = time.perf_counter()
-    pipeline.fit(healthy, patients=healthy.patient_by_image)
+    pipeline.fit(normal, patients=normal.patient_by_image)
     fitted = time.perf_counter()
     found = list(pipeline.detect_many(test))
     scores = np.array([detection.decision.pred_score for detection in found])

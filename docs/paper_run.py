@@ -12,14 +12,16 @@ from __future__ import annotations
 import json
 import shutil
 import sys
-from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from PIL import Image
 
 from lungpatch.reference.paper_report import verdict_sentences
 from lungpatch.reference.settings import CLASSIFIER_IMAGES, GRID_SIZE
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
 
 RUNS = Path(__file__).parent / "paper-run"
 WIDEST = 900
@@ -43,7 +45,7 @@ def tables(results: dict[str, Any]) -> str:
     found = {name: stage["figures"] for name, stage in results["stages"].items()}
     parts = [*verdict_sentences(results)]
     parts += [_patches(found), _scores(found), _losses(found, results["kinds"])]
-    parts += [_pairs(found), _films(found), _proposals(found, results["kinds"])]
+    parts += [_pairs(found), _images(found), _proposals(found, results["kinds"])]
     parts += [_classifier(found["classifier"]), _stages(results)]
     return "\n\n".join(part for part in parts if part) + "\n"
 
@@ -53,9 +55,9 @@ def two_class_table(result: dict[str, Any]) -> str:
     figures = result["figures"]
     test = figures["test"]
     rows = [
-        ("side of the films", GRID_SIZE, figures["image_size"]),
+        ("side of the images", GRID_SIZE, figures["image_size"]),
         *_learnt(figures),
-        ("test films", "-", test["n_images"]),
+        ("test images", "-", test["n_images"]),
         ("accuracy", f"{figures['paper_accuracy']:.1%}", f"{test['accuracy']:.1%}"),
         ("calling all by the more frequent class", "-", f"{test['majority']:.1%}"),
         ("AUROC", "-", f"{test['auroc']:.3f}"),
@@ -85,22 +87,22 @@ def _value(value: float | None) -> str:
 def _patches(found: dict[str, Any]) -> str:
     ours = found["patches"]
     paper = ours["paper"]
-    films = sum(count for role, count in ours["normal_films"].items() if role != "held")
-    rows = [("normal films learnt from", paper["normal_films"], films)]
+    images = sum(count for role, count in ours["normal_films"].items() if role != "held")
+    rows = [("normal images learnt from", paper["normal_films"], images)]
     rows += [
         (f"{role} patches", f"{paper['normal_patches'][role]:,}", f"{count:,}")
         for role, count in ours["normal_patches"].items()
     ]
     rows += [
         (
-            "patches a normal film",
+            "patches a normal image",
             f"{paper['normal_patches_a_film_by_its_totals']:.1f} (totals), about "
             f"{paper['normal_patches_a_film_by_its_text']} (text)",
             f"{ours['normal_patches_a_film']:.1f}",
         ),
-        ("pneumonia films", paper["pneumonia_films"], ours["pneumonia_films"]),
+        ("pneumonia images", paper["pneumonia_films"], ours["pneumonia_films"]),
         (
-            "patches a pneumonia film",
+            "patches a pneumonia image",
             f"{paper['pneumonia_patches_a_film']:.0f}; its sizes give "
             f"{ours['places_of_the_stated_sizes']}",
             ours["pneumonia_patches_a_film"],
@@ -114,7 +116,7 @@ def _scores(found: dict[str, Any]) -> str:
     rows = [
         ("normal test patches", scores["paper"]["normal_sad"], f"{model['test_sad']['mean']:.2f}"),
         (
-            "patches of pneumonia films",
+            "patches of pneumonia images",
             scores["paper"]["pneumonia_sad"],
             f"{scores['pneumonia']['mean_sad']:.2f}",
         ),
@@ -155,18 +157,18 @@ def _pairs(found: dict[str, Any]) -> str:
     return _table(("expected lower SAD", "expected higher", "AUROC", "overlap"), rows)
 
 
-def _films(found: dict[str, Any]) -> str:
-    films = found["verdict"]["films"]
-    names = list(dict.fromkeys(name for row in films for name in row["auroc"]))
+def _images(found: dict[str, Any]) -> str:
+    images = found["verdict"]["images"]
+    names = list(dict.fromkeys(name for row in images for name in row["auroc"]))
     rows = [
         (
             row["comparison"],
             f"{row['n_lower']} / {row['n_higher']}",
             *(_value(row["auroc"].get(name)) for name in names),
         )
-        for row in films
+        for row in images
     ]
-    return _table(("AUROC of whole films", "films", *names), rows)
+    return _table(("AUROC of whole images", "images", *names), rows)
 
 
 def _proposals(found: dict[str, Any], kinds: list[str]) -> str:
@@ -190,24 +192,24 @@ def _classifier(figures: dict[str, Any]) -> str:
         ("calling all by the more frequent class", "-", f"{test['majority']:.1%}"),
         ("AUROC", "-", f"{test['auroc']:.3f}"),
         *_learnt(figures),
-        ("test films", "-", test["n_images"]),
+        ("test images", "-", test["n_images"]),
     ]
     if attention["share"] is not None:
         rows += [
             ("share of Grad-CAM within the lungs", "-", f"{attention['share']:.1%}"),
-            ("share of the film that is lung", "-", f"{attention['chance']:.1%}"),
+            ("share of the image that is lung", "-", f"{attention['chance']:.1%}"),
         ]
     if attention["n_empty"]:
-        rows.append(("films on which Grad-CAM is empty", "-", attention["n_empty"]))
+        rows.append(("images on which Grad-CAM is empty", "-", attention["n_empty"]))
     return _table(("two-class CNN", "paper", "here"), rows)
 
 
 def _learnt(figures: dict[str, Any]) -> list[tuple[str, str, str]]:
     """Return what the two-class CNN learnt from and how long, rows of a table."""
-    films = {role: f"{sum(counts.values()):,}" for role, counts in figures["films"].items()}
+    images = {role: f"{sum(counts.values()):,}" for role, counts in figures["images"].items()}
     return [
-        ("training films", f"{sum(CLASSIFIER_IMAGES.values()):,}", films["training"]),
-        ("validation films", "-", films["validation"]),
+        ("training images", f"{sum(CLASSIFIER_IMAGES.values()):,}", images["training"]),
+        ("validation images", "-", images["validation"]),
         ("epochs; the one kept", "-", f"{figures['epochs']}; {figures['best_epoch']}"),
     ]
 

@@ -21,9 +21,9 @@ SMALL_MODEL = '\n[model]\nname = "unet"\nepochs = 1\nbase_channels = 2\n'
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory):
-    """A folder elsewhere, with films, and with what pip installed in ``installed``."""
+    """A folder elsewhere, with images, and with what pip installed in ``installed``."""
     folder = tmp_path_factory.mktemp("outside")
-    save_cohort(phantom_cohort(10, 2, seed=4, size=256), folder / "films")
+    save_cohort(phantom_cohort(10, 2, seed=4, size=256), folder / "images")
     pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-index"]
     pip += ["--no-build-isolation", "--target", str(folder / "installed")]
     _run(folder, *pip, *(str(HERE / name) for name in PLUGINS))
@@ -69,20 +69,20 @@ def test_they_are_listed(place):
 def test_gms_in_a_pipeline_from_commands(place):
     config = place / "gms.toml"
     config.write_text((HERE / "lungpatch-gms" / "example.toml").read_text() + SMALL_MODEL)
-    _lungpatch(place, "fit", "films/healthy", "--config", "gms.toml", "--out", "gms.lungpatch")
+    _lungpatch(place, "fit", "images/normal", "--config", "gms.toml", "--out", "gms.lungpatch")
     saved = json.loads((place / "gms.lungpatch" / "pipeline.json").read_text())
     assert "lungpatch-gms:gms/gms" in json.dumps(saved)
-    _lungpatch(place, "detect", "films/opacity", "--pipeline", "gms.lungpatch", "--out", "found")
+    _lungpatch(place, "detect", "images/opacity", "--pipeline", "gms.lungpatch", "--out", "found")
     records = [json.loads(x) for x in (place / "found/detections.jsonl").read_text().splitlines()]
     assert len(records) == 2
     # 1 - GMS lies in [0, 1].
     assert all(0 < record["pred_score"] < 1 for record in records)
 
 
-def test_froc_refuses_healthy_images_alone(place):
+def test_froc_refuses_normal_images_alone(place):
     (place / "froc.toml").write_text('preset = "paper"\n[thresholder]\nname = "froc"\n')
     with pytest.raises(AssertionError, match="label"):
-        _lungpatch(place, "fit", "films/healthy", "--config", "froc.toml", "--out", "no.lungpatch")
+        _lungpatch(place, "fit", "images/normal", "--config", "froc.toml", "--out", "no.lungpatch")
 
 
 @pytest.mark.skipif(
@@ -92,9 +92,9 @@ def test_txrv_in_a_pipeline_from_toml(place):
     text = (HERE / "lungpatch-txrv" / "example.toml").read_text()
     text = text.replace('"txrv-pspnet"', '"txrv-pspnet"\nweights = "untrained"\nside = 64')
     text = text.replace("block = 2", 'block = 1\nweights = "untrained"')
-    # Random lungs are implausible; the films' own size is what the crop needs.
+    # Random lungs are implausible; the images' own size is what the crop needs.
     text = text.replace('name = "lung-crop"', 'name = "grid"\nstride = 128')
     (place / "txrv.toml").write_text(text)
-    _lungpatch(place, "fit", "films/healthy", "--config", "txrv.toml", "--out", "txrv.lungpatch")
-    _lungpatch(place, "detect", "films/opacity", "--pipeline", "txrv.lungpatch", "--out", "seen")
+    _lungpatch(place, "fit", "images/normal", "--config", "txrv.toml", "--out", "txrv.lungpatch")
+    _lungpatch(place, "detect", "images/opacity", "--pipeline", "txrv.lungpatch", "--out", "seen")
     assert len((place / "seen/detections.jsonl").read_text().splitlines()) == 2

@@ -13,13 +13,13 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 from lungpatch import load_preset
-from lungpatch.pipeline.configuration import build_pipeline
-from lungpatch.pipeline import pipeline_settings
 from lungpatch.datasets.phantom import phantom_cohort
 from lungpatch.evaluation.metrics import score_localisation
+from lungpatch.pipeline import pipeline_settings
+from lungpatch.pipeline.configuration import build_pipeline
 
 cases = list(phantom_cohort(36, 10, seed=1, size=256))
-healthy, opaque = cases[:36], cases[36:]
+normal, opaque = cases[:36], cases[36:]
 
 # %%
 # Settings are plain tables, the same as in a TOML file. Training is kept short here.
@@ -44,7 +44,7 @@ detectors = {
 }
 found = {}
 for name, tables in detectors.items():
-    pipeline = build_pipeline(tables, origin=name).fit(case.image for case in healthy)
+    pipeline = build_pipeline(tables, origin=name).fit(case.image for case in normal)
     start = time.perf_counter()
     found[name] = list(pipeline.detect_many(case.image for case in opaque))
     scores = [
@@ -54,13 +54,13 @@ for name, tables in detectors.items():
     print(
         f"{name:>22}: pixel AUROC {np.mean([s.pixel_auroc for s in scores]):.2f}, "
         f"pointing {np.mean([s.pointing_hit for s in scores]):.1f}, "
-        f"{(time.perf_counter() - start) / len(opaque) * 1000:.0f} ms a film"
+        f"{(time.perf_counter() - start) / len(opaque) * 1000:.0f} ms an image"
     )
 print(f"{'a random point':>22}: pointing {np.mean([s.chance for s in scores]):.1f}")
 
 # %%
-# Ten films are few, and the phantom flatters the detector that learns from painted lesions: both
-# paint with the same brush. What carries over to real films is the pattern of the first two rows:
+# Ten images are few, and the phantom flatters the detector that learns from painted lesions: both
+# paint with the same brush. What carries over to real images is the pattern of the first two rows:
 # small patches of opacity are easy to reconstruct, so they are not found.
 
 shown = [0, 1, 2, 3, 4]

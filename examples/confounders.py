@@ -3,7 +3,7 @@ Labels, devices, borders and arms
 =================================
 
 What is no disease must not light up. :py:func:`~lungpatch.datasets.confounders.paint_confounder`
-paints such objects on any film, so that what they do to a detector can be seen and counted.
+paints such objects on any image, so that what they do to a detector can be seen and counted.
 """
 
 import matplotlib.pyplot as plt
@@ -40,7 +40,7 @@ plt.show()
 # %%
 # What they do to a detector
 # --------------------------
-# The lungs are found anew on every film. Nothing outside them is scored, so what lies beside the
+# The lungs are found anew on every image. Nothing outside them is scored, so what lies beside the
 # lungs can light up only if the segmenter takes it for lung.
 
 crop = LungCropSampler(patch_size=64)
@@ -69,5 +69,8 @@ plt.show()
 # In words and numbers: where the heat is, and how much the lungs moved.
 
 for found, title in zip([before, *after], ["nothing", *CONFOUNDER_KINDS], strict=True):
-    both, either = found.native_lungs & before.native_lungs, found.native_lungs | before.native_lungs
+    both, either = (
+        found.native_lungs & before.native_lungs,
+        found.native_lungs | before.native_lungs,
+    )
     print(f"{title}: lungs' overlap {both.sum() / either.sum():.3f}; {found.places.lines[0]}")

@@ -3,7 +3,7 @@ DICOM in, results out
 =====================
 
 Grey levels are brought to one convention in one place: bones bright, [0, 1]. Results come back in
-the film's own pixels.
+the image's own pixels.
 """
 
 import json
@@ -27,7 +27,7 @@ from lungpatch.thresholders.quantile import QuantileThresholder
 folder = Path(tempfile.mkdtemp())
 
 # %%
-# A film as a detector writes it
+# An image as a detector writes it
 # ------------------------------
 # 12 bits, ``MONOCHROME1`` (bones dark), a window, and pixels of 0.4 mm.
 
@@ -48,12 +48,12 @@ dataset.ImagerPixelSpacing = [0.4, 0.4]
 dataset.WindowCenter, dataset.WindowWidth = 2048, 3800
 stored = np.rint((1 - case.image.pixels) * 4095).astype(np.uint16)
 dataset.PixelData = stored.tobytes()
-dataset.save_as(folder / "film.dcm", enforce_file_format=True)
+dataset.save_as(folder / "image.dcm", enforce_file_format=True)
 
 # %%
 # Stored values, and what ``read_image`` makes of them.
 
-image = lungpatch.read_image(folder / "film.dcm")
+image = lungpatch.read_image(folder / "image.dcm")
 print(image, image.pixel_spacing_mm)
 figure, axes = plt.subplots(1, 2, figsize=(9, 4.6), layout="constrained")
 axes[0].imshow(stored, cmap="gray")
@@ -67,7 +67,7 @@ plt.show()
 # %%
 # Results
 # -------
-# A record, an overlay, and the anomaly map as a float TIFF of the film's own size.
+# A record, an overlay, and the anomaly map as a float TIFF of the image's own size.
 
 crop = LungCropSampler(patch_size=64)
 pipeline = lungpatch.Pipeline(
@@ -80,23 +80,23 @@ pipeline = lungpatch.Pipeline(
     map_detail="pixel",
 )
 pipeline.fit(case.image for case in phantom_cohort(20, 0, seed=1, size=256))
-detection = pipeline.detect(folder / "film.dcm")
-write_overlay(folder / "film.overlay.png", detection, pipeline.calibration.colour_scale)
-write_anomaly_map(folder / "film.anomaly.tiff", detection)
-record = detection_record(detection, source="film.dcm")
+detection = pipeline.detect(folder / "image.dcm")
+write_overlay(folder / "image.overlay.png", detection, pipeline.calibration.colour_scale)
+write_anomaly_map(folder / "image.anomaly.tiff", detection)
+record = detection_record(detection, source="image.dcm")
 record.pop("seconds")  # differs from run to run
 print(json.dumps(record, indent=2))
 
 # %%
-# Boxes and maps are in the film's pixels, so with the pixel spacing they have a size in mm.
+# Boxes and maps are in the image's pixels, so with the pixel spacing they have a size in mm.
 
-heat = tifffile.imread(folder / "film.anomaly.tiff")
+heat = tifffile.imread(folder / "image.anomaly.tiff")
 print(heat.shape, heat.dtype, f"{np.isnan(heat).mean():.0%} not scored")
 for row0, col0, row1, col1 in detection.native_boxes[:1]:
     height, width = image.pixel_spacing_mm
     print(f"first box: {(row1 - row0) * height:.0f} mm high, {(col1 - col0) * width:.0f} mm wide")
 
 figure, ax = plt.subplots(figsize=(11, 5.6), layout="constrained")
-ax.imshow(plt.imread(folder / "film.overlay.png"))
+ax.imshow(plt.imread(folder / "image.overlay.png"))
 ax.set_axis_off()
 plt.show()

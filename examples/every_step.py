@@ -18,7 +18,7 @@ from lungpatch.segmenters.unet import UNetSegmenter
 from lungpatch.thresholders.quantile import QuantileThresholder
 
 # %%
-# Patches of 32 x 32 pixels, as in the paper, reconstructed by a mixture of eight typical healthy
+# Patches of 32 x 32 pixels, as in the paper, reconstructed by a mixture of eight typical normal
 # patches.
 
 pipeline = lungpatch.Pipeline(
@@ -86,7 +86,7 @@ detection.anomaly_map
 # 7 and 8. Decision and place
 # ---------------------------
 # The image's score is a percentile of the patch scores; the mask is the heat above its own
-# threshold. Both thresholds come from healthy films that the model has not seen.
+# threshold. Both thresholds come from normal images that the model has not seen.
 
 figure, (scores, place) = plt.subplots(1, 2, figsize=(11, 4), layout="constrained")
 scores.hist(values, bins=40, color="0.7")

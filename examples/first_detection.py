@@ -2,23 +2,23 @@
 Detect in three lines
 =====================
 
-Fit on healthy films, detect in another, look at what was found.
+Fit on normal images, detect in another, look at what was found.
 """
 
 # %%
-# Films first. Yours come from a folder: ``pipeline.fit("healthy/")`` and
-# ``pipeline.detect("patient.png")`` take paths. Here they are synthetic: 30 healthy chests to learn
+# Images first. Yours come from a folder: ``pipeline.fit("normal/")`` and
+# ``pipeline.detect("patient.png")`` take paths. Here they are synthetic: 30 normal chests to learn
 # from, and one with an opacity to look for.
 
 import lungpatch
 from lungpatch.datasets.phantom import phantom_chest, phantom_cohort
 
-healthy = [case.image for case in phantom_cohort(30, 0, seed=1, size=256)]
+normal = [case.image for case in phantom_cohort(30, 0, seed=1, size=256)]
 patient = phantom_chest(8, size=256, opacity="lobar", patient="patient")
 
 # %%
 # A pipeline names a component for every step. This one brings both lungs to one size and place,
-# learns from healthy lungs into which it paints lesions itself, and says where it sees some. No
+# learns from normal lungs into which it paints lesions itself, and says where it sees some. No
 # real opacity is shown to it.
 
 from lungpatch.models.synthetic_lesion import SyntheticLesionModel
@@ -39,10 +39,10 @@ pipeline = lungpatch.Pipeline(
 )
 
 # %%
-# The three lines. In a notebook the last one shows the picture below: the film, and the film with
+# The three lines. In a notebook the last one shows the picture below: the image, and the image with
 # its lungs (green), its heat, and boxes around the heat above the threshold.
 
-pipeline.fit(healthy)
+pipeline.fit(normal)
 detection = pipeline.detect(patient.image)
 detection
 

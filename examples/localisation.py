@@ -37,7 +37,7 @@ detections = list(pipeline.detect_many(case.image for case in test))
 # Within each image
 # -----------------
 # Pixel AUROC: the chance that a pixel of the opacity is hotter than another lung pixel of the same
-# film. Pointing: whether the hottest pixel lies in the opacity; a random one would do so as often
+# image. Pointing: whether the hottest pixel lies in the opacity; a random one would do so as often
 # as the opacity is large, which is printed beside it.
 
 opaque = [(case, found) for case, found in zip(test, detections, strict=True) if case.opacity.any()]
@@ -45,7 +45,7 @@ scores = [score_localisation(found.native_heatmap, case.opacity) for case, found
 
 
 def mean_with_interval(values):
-    """Mean and its bootstrap 95 % interval over films."""
+    """Mean and its bootstrap 95 % interval over images."""
     values = np.array(values, float)
     low, high = bootstrap_interval(np.mean, [values], rng=np.random.default_rng(0))
     return f"{values.mean():.2f} [{low:.2f}, {high:.2f}]"
@@ -76,7 +76,7 @@ plt.show()
 # %%
 # Over images
 # -----------
-# Whether a film's score tells an opacity from a healthy film. On real data ask first what else
+# Whether an image's score tells an opacity from a normal image. On real data ask first what else
 # differs between the two groups.
 
 pred = np.array([found.decision.pred_score for found in detections])
@@ -88,6 +88,6 @@ for label in (0, 1):
     values = pred[truth == label]
     ax.plot(values, np.full(values.shape, label), "o", alpha=0.6)
 ax.axvline(pipeline.calibration.threshold, color="C3", ls="--", label="threshold")
-ax.set(yticks=[0, 1], yticklabels=["healthy", "opacity"], ylim=(-0.6, 1.6), xlabel="image score")
+ax.set(yticks=[0, 1], yticklabels=["normal", "opacity"], ylim=(-0.6, 1.6), xlabel="image score")
 ax.legend(loc="center right")
 plt.show()

@@ -83,9 +83,9 @@ plt.show()
 # Does it copy?
 # -------------
 # *Identity shortcut* puts a number on the method's weakness: synthetic opacities are painted into
-# healthy patches. 0: the model restores the healthy lung below; 1: it copies what it is given.
+# normal patches. 0: the model restores the normal lung below; 1: it copies what it is given.
 # A model that draws all patches alike, as with the printed loss, can have any value; its error on
-# healthy patches gives it away.
+# normal patches gives it away.
 
 figure, axes = plt.subplots(1, 2, figsize=(11, 3), layout="constrained")
 names = list(reconstructions)
@@ -93,5 +93,5 @@ axes[0].barh(names, [shortcut.shortcut for _, shortcut in reconstructions.values
 axes[0].axvline(1, color="0.5", ls="--")
 axes[0].set_title("identity shortcut (1: copies)")
 axes[1].barh(names, [shortcut.normal_error for _, shortcut in reconstructions.values()])
-axes[1].set_title("error on healthy patches, grey levels")
+axes[1].set_title("error on normal patches, grey levels")
 plt.show()

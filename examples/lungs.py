@@ -17,7 +17,7 @@ from lungpatch.segmenters.unet import UNetSegmenter
 # Two segmenters, one opacity
 # ---------------------------
 # ``threshold`` takes the dark regions of the chest, so it loses opaque lung. ``unet``, the default,
-# was trained on films with opaque lung.
+# was trained on images with opaque lung.
 
 case = phantom_chest(5, size=512, opacity="lobar")
 figure, axes = plt.subplots(1, 3, figsize=(12, 4.3), layout="constrained")
@@ -38,7 +38,7 @@ plt.show()
 # %%
 # Sides are the patient's
 # -----------------------
-# A film is displayed as if the patient faced you, so his right lung lies at the left.
+# An image is displayed as if the patient faced you, so his right lung lies at the left.
 
 lungs = UNetSegmenter().segment(case.image)
 coloured = np.repeat(case.image.pixels[..., None], 3, axis=2)

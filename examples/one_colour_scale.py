@@ -1,9 +1,9 @@
 """
-One colour scale for all films
+One colour scale for all images
 ==============================
 
-Stretch every heat-map from its own lowest to its own highest value, and healthy lungs glow as
-brightly as sick ones. A pipeline fixes one scale, by healthy films, and keeps to it.
+Stretch every heat-map from its own lowest to its own highest value, and normal lungs glow as
+brightly as sick ones. A pipeline fixes one scale, by normal images, and keeps to it.
 """
 
 import matplotlib.pyplot as plt
@@ -29,18 +29,18 @@ pipeline = lungpatch.Pipeline(
     map_detail="pixel",
 )
 pipeline.fit(case.image for case in cases[:26])
-films = [*cases[26:29], *cases[30:]]
-detections = list(pipeline.detect_many(case.image for case in films))
+images = [*cases[26:29], *cases[30:]]
+detections = list(pipeline.detect_many(case.image for case in images))
 scale = pipeline.calibration.colour_scale
 print(scale)
 
 # %%
-# Above, each map in its own colours: which three are healthy? Below, one scale. It begins at the
-# median of healthy heat, where nothing is painted, and its middle is what healthy pixels hardly
+# Above, each map in its own colours: which three are normal? Below, one scale. It begins at the
+# median of normal heat, where nothing is painted, and its middle is what normal pixels hardly
 # ever reach.
 
-figure, axes = plt.subplots(2, len(films), figsize=(13, 4.9), layout="constrained")
-for (own, shared), case, found in zip(axes.T, films, detections, strict=True):
+figure, axes = plt.subplots(2, len(images), figsize=(13, 4.9), layout="constrained")
+for (own, shared), case, found in zip(axes.T, images, detections, strict=True):
     heat = found.native_heatmap
     for ax in (own, shared):
         ax.imshow(case.image.pixels, cmap="gray")

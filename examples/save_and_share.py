@@ -69,4 +69,4 @@ plt.show()
 #
 # .. code-block:: console
 #
-#    $ lungpatch detect films/ --pipeline mine.lungpatch --out found
+#    $ lungpatch detect images/ --pipeline mine.lungpatch --out found

@@ -2,7 +2,7 @@
 Scorers compared
 ================
 
-One reconstruction, several ways to say how far the film is from it. The model stays; only the
+One reconstruction, several ways to say how far the image is from it. The model stays; only the
 scorer is exchanged.
 """
 
@@ -22,10 +22,10 @@ from lungpatch.segmenters.unet import UNetSegmenter
 from lungpatch.thresholders.quantile import QuantileThresholder
 
 cases = list(phantom_cohort(28, 10, seed=3, size=256))
-healthy, opaque = cases[:28], cases[28:]
+normal, opaque = cases[:28], cases[28:]
 
 # %%
-# The model draws both lungs as a mixture of ten typical healthy ones. ``SAD``, ``L2`` and the
+# The model draws both lungs as a mixture of ten typical normal ones. ``SAD``, ``L2`` and the
 # distance of features see any difference; ``excess`` counts only what is brighter than expected,
 # which an opacity is; ``SSIM`` sees structure.
 
@@ -47,12 +47,12 @@ for name, scorer in scorers.items():
         thresholder=QuantileThresholder(q=0.9),
         map_detail="pixel",
     )
-    pipeline.fit(case.image for case in healthy)
+    pipeline.fit(case.image for case in normal)
     results[name] = list(pipeline.detect_many(case.image for case in opaque))
 
 # %%
 # Scales differ between scorers and are the same within a row: each pipeline's own colours, fixed by
-# healthy films.
+# normal images.
 
 shown = [0, 1, 3, 4]
 figure, axes = plt.subplots(len(scorers) + 1, len(shown), figsize=(10, 12.5), layout="constrained")
@@ -72,7 +72,7 @@ for ax in axes.ravel():
 plt.show()
 
 # %%
-# Where do they point? 0.5 is chance; the films are few and synthetic, so read this as "scorers
+# Where do they point? 0.5 is chance; the images are few and synthetic, so read this as "scorers
 # matter", not as a ranking.
 
 for name, detections in results.items():
@@ -82,5 +82,5 @@ for name, detections in results.items():
     ]
     print(
         f"{name:>17}: pixel AUROC {np.mean([s.pixel_auroc for s in scores]):.2f}, highest heat in "
-        f"the opacity in {sum(s.pointing_hit for s in scores)} of {len(scores)} films"
+        f"the opacity in {sum(s.pointing_hit for s in scores)} of {len(scores)} images"
     )

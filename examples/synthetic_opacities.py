@@ -2,7 +2,7 @@
 Synthetic chests and opacities
 ==============================
 
-Tests, demos and this gallery need films whose truth is known. Models need lesions to learn from
+Tests, demos and this gallery need images whose truth is known. Models need lesions to learn from
 where no real one may be shown. One module paints both.
 """
 
@@ -24,7 +24,7 @@ for ax, kind in zip(axes, (None, *OPACITY_KINDS), strict=False):
     ax.imshow(case.image.pixels, cmap="gray")
     if kind:
         ax.contour(case.opacity, [0.5], colors="yellow", linewidths=1)
-    ax.set_title(kind or "healthy")
+    ax.set_title(kind or "normal")
 for ax in axes:
     ax.set_axis_off()
 plt.show()
@@ -43,18 +43,18 @@ plt.show()
 # %%
 # Lesions to learn from
 # ---------------------
-# :py:class:`~lungpatch.synthesis.LesionSynthesiser` draws lesions into films that are given to it,
+# :py:class:`~lungpatch.synthesis.LesionSynthesiser` draws lesions into images that are given to it,
 # real ones too. Red is where, and how dense.
 
-healthy = phantom_chest(12, size=256)
+normal = phantom_chest(12, size=256)
 other = phantom_chest(13, size=256)
 figure, axes = plt.subplots(2, len(RECIPES), figsize=(13, 3.6), layout="constrained")
 for column, recipe in zip(axes.T, RECIPES, strict=True):
     painter = LesionSynthesiser(recipes=(recipe,), normal_fraction=0.0, max_lesions=1)
     rng = np.random.default_rng(1)
-    lesion = painter.paint(healthy.image.pixels, healthy.lungs, rng, other=other.image.pixels)
+    lesion = painter.paint(normal.image.pixels, normal.lungs, rng, other=other.image.pixels)
     column[0].imshow(lesion.pixels, cmap="gray", vmin=0, vmax=1)
-    column[1].imshow(healthy.image.pixels, cmap="gray", vmin=0, vmax=1)
+    column[1].imshow(normal.image.pixels, cmap="gray", vmin=0, vmax=1)
     alpha = np.ma.masked_less(lesion.alpha, 0.02)
     column[1].imshow(alpha, cmap="Reds", vmin=0, vmax=1, alpha=0.8)
     column[0].set_title(recipe, fontsize=9)

@@ -2,7 +2,7 @@
 Thresholds and false alarms
 ===========================
 
-A threshold is set by healthy films alone. How many healthy patients will be above it, and how
+A threshold is set by normal images alone. How many normal patients will be above it, and how
 sure can one be of that?
 """
 
@@ -15,18 +15,18 @@ from lungpatch.thresholders.multi_otsu import MultiOtsuThresholder
 from lungpatch.thresholders.quantile import QuantileThresholder
 
 # %%
-# Scores of healthy patients have a long tail. Here they are drawn from a gamma distribution, so
+# Scores of normal patients have a long tail. Here they are drawn from a gamma distribution, so
 # that the true rate of false alarms of any threshold is known.
 
 rng = np.random.default_rng(0)
 
 
-def healthy_scores(count):
-    """Scores of so many healthy patients."""
+def normal_scores(count):
+    """Scores of so many normal patients."""
     return rng.gamma(4.0, 1.0, count)
 
 
-population = healthy_scores(200_000)
+population = normal_scores(200_000)
 
 # %%
 # The promise of ``conformal``
@@ -44,7 +44,7 @@ for offset, name, make in (
 ):
     rates = np.array(
         [
-            [(population > make().fit(healthy_scores(size)).threshold_).mean() for _ in range(150)]
+            [(population > make().fit(normal_scores(size)).threshold_).mean() for _ in range(150)]
             for size in sizes
         ]
     )
@@ -53,7 +53,7 @@ for offset, name, make in (
     ax.vlines(place, low, high, color="C0" if offset < 0 else "C1", lw=5, alpha=0.4)
     ax.plot(place, rates.mean(axis=1), "o", color="C0" if offset < 0 else "C1", label=name)
 ax.axhline(asked, color="0.4", ls="--", label="asked for")
-ax.set(xticks=range(len(sizes)), xticklabels=sizes, xlabel="healthy patients to calibrate on")
+ax.set(xticks=range(len(sizes)), xticklabels=sizes, xlabel="normal patients to calibrate on")
 ax.set(ylabel="true rate of false alarms", title="mean and 90 % range over calibrations")
 ax.legend()
 plt.show()
@@ -64,7 +64,7 @@ plt.show()
 from lungpatch import LungpatchError
 
 try:
-    ConformalThresholder(alpha=0.01).fit(healthy_scores(40))
+    ConformalThresholder(alpha=0.01).fit(normal_scores(40))
 except LungpatchError as error:
     print(error)
 

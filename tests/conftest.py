@@ -5,14 +5,18 @@ from __future__ import annotations
 import importlib.machinery
 import sys
 import types
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 import torch
 
-import lungpatch
-from lungpatch.pipeline.configuration import build_pipeline
 from lungpatch.datasets.phantom import phantom_cohort, save_cohort
+from lungpatch.pipeline.configuration import build_pipeline
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import lungpatch
 
 # On a busy machine threads that wait for each other make small networks a hundred times slower.
 torch.set_num_threads(1)
@@ -30,7 +34,7 @@ FAST_TABLES = {
 
 @pytest.fixture(scope="session")
 def cohort(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder of phantom films: healthy/, opacity/ and masks/."""
+    """A folder of phantom images: normal/, opacity/ and masks/."""
     folder = tmp_path_factory.mktemp("cohort")
     save_cohort(phantom_cohort(12, 4, seed=3, size=256), folder)
     return folder
@@ -44,8 +48,8 @@ def fast_tables() -> dict[str, dict[str, object]]:
 
 @pytest.fixture(scope="session")
 def fitted(cohort: Path) -> lungpatch.Pipeline:
-    """That pipeline, fitted to the healthy films. Not to be changed by a test."""
-    return build_pipeline(FAST_TABLES, origin="test").fit(cohort / "healthy")
+    """That pipeline, fitted to the normal images. Not to be changed by a test."""
+    return build_pipeline(FAST_TABLES, origin="test").fit(cohort / "normal")
 
 
 @pytest.fixture(scope="session")

@@ -64,7 +64,7 @@ def test_signs_are_those_of_scikit_learn(detector, images):
 def test_paths_and_arrays_are_images_too(detector, images, cohort):
     arrays = np.stack([(image.pixels * 255).astype(np.uint8) for image in images[:3]])
     assert detector.predict(arrays).shape == (3,)
-    paths = sorted((cohort / "healthy").iterdir())[:2]
+    paths = sorted((cohort / "normal").iterdir())[:2]
     expected = [-detector.pipeline_.detect(path).decision.pred_score for path in paths]
     np.testing.assert_allclose(detector.score_samples(paths), expected, rtol=1e-6)
 
@@ -89,12 +89,12 @@ def test_a_fitted_pipeline_is_taken_as_it_is(detector, images, tmp_path):
 def test_cross_validation_of_scikit_learn_takes_it(images):
     labels = np.array([1] * 12 + [-1] * 3)
 
-    class HealthyOnly(LungPatchDetector):
+    class NormalOnly(LungPatchDetector):
         def fit(self, X, y=None):
             return super().fit([x for x, label in zip(X, y, strict=True) if label == 1])
 
     scores = cross_val_score(
-        HealthyOnly(quick_pipeline()),
+        NormalOnly(quick_pipeline()),
         np.array(images, object),
         labels,
         cv=StratifiedKFold(3),
@@ -111,7 +111,7 @@ def test_mistakes_are_explained(detector, images, tmp_path):
     with pytest.raises(ConfigurationError, match="tables"):
         detector.predict(np.zeros((4, 3)))
     with pytest.raises(ConfigurationError, match="sequence"):
-        detector.predict("films")
+        detector.predict("images")
     with pytest.raises(MissingInputError, match=r"no\.png"):
         detector.predict([tmp_path / "no.png"])
 
@@ -124,7 +124,7 @@ def test_an_image_without_a_score_is_named():
     films = [case.image for case in phantom_cohort(12, 0, seed=3, size=64)]
     detector = LungPatchDetector(quick_pipeline()).fit(films)
     detector.pipeline_.segmenter = NoLungs()
-    with pytest.raises(InvalidImageError, match=f"{films[0].image_id}.*no_lungs"):
+    with pytest.raises(InvalidImageError, match=f"{images[0].image_id}.*no_lungs"):
         detector.predict(films[:1])
 
 

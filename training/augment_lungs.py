@@ -1,4 +1,4 @@
-"""Random chest films from a few real ones: the augmentation behind the lung segmenter.
+"""Random chest images from a few real ones: the augmentation behind the lung segmenter.
 
 Every step works on the whole batch at once and draws from the generator it is given.
 """
@@ -38,7 +38,7 @@ def augment(images: Tensor, masks: Tensor, rng: torch.Generator) -> tuple[Tensor
     images = _cut_out(images, draw)
     images, masks = _collimate(images, masks, draw)
     images, masks = _remove_patient(images, masks, draw)
-    # Films as they come are what borders are learnt from; all else is there for robustness.
+    # Images as they come are what borders are learnt from; all else is there for robustness.
     varied = draw.happens(0.5) > 0
     images = torch.where(varied, images, plain[0])
     masks = torch.where(varied, masks, plain[1])
@@ -95,8 +95,8 @@ def _warp(images: Tensor, masks: Tensor, draw: _Draw) -> tuple[Tensor, Tensor]:
     """Flip, rotate, scale, shear, shift and bend; what comes into view is black or grey."""
     side = images.shape[-1]
     angle = draw.normal(1, 1, 1) * math.radians(7.0)
-    # Children's films are framed tighter than the training films and squeezed more, portable
-    # films wider.
+    # Children's images are framed tighter than the training images and squeezed more, portable
+    # images wider.
     zoom = draw.uniform(math.log(0.7), math.log(1.3)).exp()
     squeeze = draw.uniform(-0.15, 0.15).exp()
     mirror = 1.0 - 2.0 * draw.happens(0.5)

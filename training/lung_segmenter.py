@@ -12,13 +12,12 @@ from __future__ import annotations
 import argparse
 import json
 import time
-from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from augment_lungs import augment
-from numpy.typing import NDArray
 from safetensors.torch import save
 from skimage import io
 from torch import Tensor
@@ -27,9 +26,14 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from lungpatch._utils.devices import choose_device
 from lungpatch.networks.compact_unet import resize, standardise
-from lungpatch.networks.torch_adapter import mixed_precision
 from lungpatch.networks.lung_network import NETWORK_SIDE, LungNetwork, network_input
+from lungpatch.networks.torch_adapter import mixed_precision
 from lungpatch.segmenters.unet import lungs_from_logits
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from numpy.typing import NDArray
 
 BATCH = 8
 LEARNING_RATE = 3e-3
@@ -95,7 +99,7 @@ def cross_validate(
     only_fold: int | None,
 ) -> list[dict[str, object]]:
     """Train on all folds but one, and measure on that one."""
-    # Films of one patient or report follow each other, so a fold is a run of names: none of its
+    # Images of one patient or report follow each other, so a fold is a run of names: none of its
     # patients, save one at either end, is trained on.
     fold_of = np.arange(len(names)) * folds // len(names)
     report: list[dict[str, object]] = []

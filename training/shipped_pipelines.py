@@ -3,7 +3,7 @@
     python training/shipped_pipelines.py --normal ../shared/data/cxr/normal \
         --patients ../shared/data/cxr/metadata.csv --out src/lungpatch/weights
 
-Nothing but films of healthy lungs is read: the networks learn from lesions painted into some of
+Nothing but images of normal lungs is read: the networks learn from lesions painted into some of
 them, others set the thresholds. `--half` keeps every second patient out, as the split `cxr-half`
 has it, so that `lungpatch evaluate` can judge on what was not learnt from.
 """
@@ -15,8 +15,8 @@ from pathlib import Path
 
 import lungpatch
 from lungpatch.datasets import read_patients
-from lungpatch.io import find_images
 from lungpatch.datasets.splits import every_second_patient
+from lungpatch.io import find_images
 
 NAMES = ("default", "paper")
 
@@ -24,13 +24,13 @@ NAMES = ("default", "paper")
 def main() -> None:
     arguments = parse_arguments()
     patients = read_patients(arguments.patients)
-    films = find_images(arguments.normal)
+    images = find_images(arguments.normal)
     if arguments.half:
-        films = every_second_patient(films, patients)
+        images = every_second_patient(images, patients)
     for name in arguments.names:
         pipeline = lungpatch.load_preset(name)
         with lungpatch.progress_bar() as progress:
-            pipeline.fit(films, patients=patients, progress=progress)
+            pipeline.fit(images, patients=patients, progress=progress)
         saved = pipeline.save(arguments.out / f"{name}.lungpatch")
         size = sum(file.stat().st_size for file in saved.iterdir())
         assert pipeline.report_ is not None
@@ -40,7 +40,7 @@ def main() -> None:
 
 def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--normal", type=Path, required=True, help="folder of healthy films")
+    parser.add_argument("--normal", type=Path, required=True, help="folder of normal images")
     parser.add_argument("--patients", type=Path, required=True, help="CSV with file and patient")
     parser.add_argument("--out", type=Path, required=True, help="folder for NAME.lungpatch")
     parser.add_argument("--names", nargs="+", default=NAMES, help="presets to fit")

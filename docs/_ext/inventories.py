@@ -6,7 +6,10 @@ They list what our docstrings name and no more; a build never asks another site.
 from __future__ import annotations
 
 import zlib
-from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 PROJECTS = {
     "python": (

@@ -5,11 +5,15 @@ Sphinx itself finds such a name only within the module that the docstring is in.
 
 from __future__ import annotations
 
-from docutils.nodes import Element, reference
-from sphinx.addnodes import pending_xref
-from sphinx.application import Sphinx
-from sphinx.environment import BuildEnvironment
+from typing import TYPE_CHECKING
+
 from sphinx.util.nodes import make_refnode
+
+if TYPE_CHECKING:
+    from docutils.nodes import Element, reference
+    from sphinx.addnodes import pending_xref
+    from sphinx.application import Sphinx
+    from sphinx.environment import BuildEnvironment
 
 
 def _resolve(

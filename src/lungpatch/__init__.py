@@ -18,5 +18,93 @@ This is a research tool, not a medical device.
 
 import lazy_loader as lazy
 
-# Names are imported at first use (PEP 562): `import lungpatch` must cost next to nothing.
-__getattr__, __dir__, __all__ = lazy.attach_stub(__name__, __file__)
+# Names are imported at first use (PEP 562): `import lungpatch` must cost next to nothing, so not even
+# the stub is parsed, as the packages below do. A test holds the two lists together.
+__getattr__, __dir__, __all__ = lazy.attach(
+    __name__,
+    submod_attrs={
+        "_utils.component": ["Component"],
+        "_utils.progress": ["progress_bar"],
+        "_version": ["__version__"],
+        "archive": [
+            "DetectionCounts",
+            "SavedDetection",
+            "SegmentationCounts",
+            "detect_folder",
+            "load_detections",
+            "segment_folder",
+        ],
+        "containers": [
+            "AnomalyMap",
+            "ChestImage",
+            "ColourScale",
+            "Decision",
+            "Localisation",
+            "LungMask",
+            "PatchBatch",
+            "PatchScores",
+            "Reconstruction",
+            "TrainingHistory",
+        ],
+        "errors": ["LungpatchError"],
+        "features": [
+            "ImageNetExtractor",
+            "LesionEncoder",
+            "LungEncoder",
+            "StatisticsExtractor",
+            "TorchModuleExtractor",
+        ],
+        "io": ["as_chest_image", "read_image"],
+        "models": [
+            "PCA",
+            "AtlasModel",
+            "Autoencoder",
+            "EnsembleModel",
+            "GaussianModel",
+            "LesionHeadModel",
+            "Member",
+            "MemoryBankModel",
+            "RepairModel",
+            "SyntheticLesionModel",
+            "UNet",
+        ],
+        "pipeline": [
+            "Detection",
+            "Failure",
+            "PatchStore",
+            "Pipeline",
+            "load_config",
+            "load_pipeline",
+            "load_preset",
+            "preset_names",
+        ],
+        "plugins.hookspecs": ["hookimpl"],
+        "plugins.registry": ["Registry"],
+        "protocols": [
+            "FeatureExtractor",
+            "PatchSampler",
+            "PatchSource",
+            "ReconstructionModel",
+            "Scorer",
+            "Segmenter",
+            "Thresholder",
+        ],
+        "samplers": ["GridSampler", "LungCropSampler", "RandomSampler"],
+        "scorers": ["FeatureScorer", "L2Scorer", "SADScorer", "SSIMScorer"],
+        "segmenters": [
+            "IMLABSegmenter",
+            "MaskFolderSegmenter",
+            "ThresholdSegmenter",
+            "UNetSegmenter",
+            "WholeImageSegmenter",
+        ],
+        "thresholders": [
+            "ConformalThresholder",
+            "FixedThresholder",
+            "MixtureThresholder",
+            "MultiOtsuThresholder",
+            "QuantileThresholder",
+            "YoudenThresholder",
+        ],
+    },
+)

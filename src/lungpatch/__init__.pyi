@@ -73,6 +73,7 @@ from .thresholders import QuantileThresholder as QuantileThresholder
 from .thresholders import YoudenThresholder as YoudenThresholder
 
 __all__ = [
+    "PCA",
     "AnomalyMap",
     "AtlasModel",
     "Autoencoder",
@@ -105,7 +106,6 @@ __all__ = [
     "MemoryBankModel",
     "MixtureThresholder",
     "MultiOtsuThresholder",
-    "PCA",
     "PatchBatch",
     "PatchSampler",
     "PatchScores",

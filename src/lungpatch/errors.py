@@ -93,7 +93,7 @@ class NotFittedError(LungpatchError, ValueError, AttributeError):
     Examples
     --------
     >>> from lungpatch import load_preset
-    >>> load_preset("paper").detect("film.png")
+    >>> load_preset("paper").detect("image.png")
     Traceback (most recent call last):
     ...
     lungpatch.errors.NotFittedError: this pipeline has learnt nothing yet: ...

@@ -11,20 +11,21 @@ settings of their own, such as the members of an ensemble, as
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, ClassVar, Literal, Protocol, Self, runtime_checkable
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, Self, runtime_checkable
 
-import numpy as np
-from numpy.typing import ArrayLike, NDArray
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import ArrayLike, NDArray
 
-from lungpatch.containers import (
-    ChestImage,
-    FloatImage,
-    LungMask,
-    PatchBatch,
-    PatchScores,
-    Reconstruction,
-    TrainingHistory,
-)
+    from lungpatch.containers import (
+        ChestImage,
+        FloatImage,
+        LungMask,
+        PatchBatch,
+        PatchScores,
+        Reconstruction,
+        TrainingHistory,
+    )
 
 Kind = Literal["segmenter", "sampler", "extractor", "model", "scorer", "thresholder"]
 
@@ -72,7 +73,7 @@ class PatchSampler(Protocol):
 
 
 class PatchSource(Protocol):
-    """Healthy patches for ``fit``, read as often as needed without holding them all in memory.
+    """Normal patches for ``fit``, read as often as needed without holding them all in memory.
 
     Examples
     --------
@@ -119,7 +120,7 @@ class FeatureExtractor(Protocol):
         rng: np.random.Generator,
         on_epoch: EpochCallback | None = None,
     ) -> TrainingHistory:
-        """Learn from healthy patches; one that has nothing to learn returns no epochs."""
+        """Learn from normal patches; one that has nothing to learn returns no epochs."""
         ...
 
     def extract(self, patches: PatchBatch) -> FloatImage:
@@ -141,7 +142,7 @@ class FeatureExtractor(Protocol):
 
 @runtime_checkable
 class ReconstructionModel(Protocol):
-    """Says what a patch would look like if the lung were healthy.
+    """Says what a patch would look like if the lung were normal.
 
     Examples
     --------
@@ -163,7 +164,7 @@ class ReconstructionModel(Protocol):
         rng: np.random.Generator,
         on_epoch: EpochCallback | None = None,
     ) -> TrainingHistory:
-        """Learn from healthy patches; all randomness comes from ``rng``."""
+        """Learn from normal patches; all randomness comes from ``rng``."""
         ...
 
     def reconstruct(self, patches: PatchBatch) -> Reconstruction:
@@ -219,5 +220,5 @@ class Thresholder(Protocol):
         ...
 
     def fit(self, pred_scores: ArrayLike, gt_labels: ArrayLike | None = None) -> Self:
-        """Find the threshold on scores, shape (N,), of healthy images (or labelled ones)."""
+        """Find the threshold on scores, shape (N,), of normal images (or labelled ones)."""
         ...

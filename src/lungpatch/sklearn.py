@@ -63,7 +63,7 @@ Images = Sequence[ChestImage | str | os.PathLike[str] | NDArray[np.uint8]] | NDA
 
 
 class LungPatchDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
-    """Outlier detector of chest radiographs, learning from healthy ones only.
+    """Outlier detector of chest radiographs, learning from normal ones only.
 
     Parameters
     ----------
@@ -118,7 +118,7 @@ class LungPatchDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         return detector
 
     def fit(self, X: Images, y: Any = None) -> Self:
-        """Learn from images of healthy lungs.
+        """Learn from images of normal lungs.
 
         Parameters
         ----------

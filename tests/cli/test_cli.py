@@ -59,9 +59,9 @@ def test_fit_then_detect(run, cohort, tmp_path):
     config = tmp_path / "c.toml"
     config.write_text(CONFIG)
     pipeline, found = tmp_path / "p.lungpatch", tmp_path / "found"
-    status, out, _ = run("fit", cohort / "healthy", "--config", config, "--out", pipeline)
+    status, out, _ = run("fit", cohort / "normal", "--config", config, "--out", pipeline)
     assert status == 0
-    assert "identity collapse" in out
+    assert "identity shortcut" in out
     status, out, _ = run("detect", cohort / "opacity", "--pipeline", pipeline, "--out", found)
     assert status == 0
     records = _records(found)
@@ -84,9 +84,9 @@ def test_fit_then_detect(run, cohort, tmp_path):
         assert record["seconds"] > 0
 
 
-def test_of_a_single_film_the_place_is_printed(run, saved, cohort, tmp_path):
-    films = sorted((cohort / "opacity").iterdir())
-    status, out, _ = run("detect", films[0], "--pipeline", saved, "--out", tmp_path / "one")
+def test_of_a_single_image_the_place_is_printed(run, saved, cohort, tmp_path):
+    images = sorted((cohort / "opacity").iterdir())
+    status, out, _ = run("detect", images[0], "--pipeline", saved, "--out", tmp_path / "one")
     assert status == 0
     (record,) = _records(tmp_path / "one")
     assert record["regions"] == []
@@ -95,12 +95,12 @@ def test_of_a_single_film_the_place_is_printed(run, saved, cohort, tmp_path):
         f"nothing above {record['map_threshold']:.3g}; hottest: {place['side']} {place['zone']} "
         f"zone, {place['position']}, {place['heat']:.3g}"
     ]
-    _, out, _ = run("detect", *films[:2], "--pipeline", saved, "--out", tmp_path / "two")
+    _, out, _ = run("detect", *images[:2], "--pipeline", saved, "--out", tmp_path / "two")
     assert len(out.splitlines()) == 1
 
 
 def test_some_images_fail(run, saved, cohort, tmp_path):
-    folder = tmp_path / "films"
+    folder = tmp_path / "images"
     folder.mkdir()
     good = sorted((cohort / "opacity").iterdir())[0]
     shutil.copy(good, folder / "a.png")
@@ -142,21 +142,24 @@ def test_stems_stay_apart(run, saved, cohort, tmp_path):
     [
         (["fit", "{tmp}/nowhere", "--out", "{tmp}/p"], "nowhere"),
         (["fit", "{tmp}/void", "--out", "{tmp}/p"], "void"),
-        (["fit", "{films}", "--preset", "papr", "--out", "{tmp}/p"], "no preset 'papr'"),
-        (["fit", "{films}", "--config", "{tmp}/no.toml", "--out", "{tmp}/p"], "no.toml"),
-        (["fit", "{films}", "--config", "c", "--preset", "paper", "--out", "p"], "not both"),
-        (["fit", "{films}", "--out", "{films}"], "something else is there"),
-        (["fit", "{films}", "--patients", "{tmp}/no.csv", "--out", "{tmp}/p"], "no.csv"),
-        (["detect", "{films}", "--pipeline", "{tmp}/no.lungpatch", "--out", "{tmp}/o"], "no saved"),
+        (["fit", "{images}", "--preset", "papr", "--out", "{tmp}/p"], "no preset 'papr'"),
+        (["fit", "{images}", "--config", "{tmp}/no.toml", "--out", "{tmp}/p"], "no.toml"),
+        (["fit", "{images}", "--config", "c", "--preset", "paper", "--out", "p"], "not both"),
+        (["fit", "{images}", "--out", "{images}"], "something else is there"),
+        (["fit", "{images}", "--patients", "{tmp}/no.csv", "--out", "{tmp}/p"], "no.csv"),
+        (
+            ["detect", "{images}", "--pipeline", "{tmp}/no.lungpatch", "--out", "{tmp}/o"],
+            "no saved",
+        ),
         (["detect", "{tmp}/no.png", "--pipeline", "{saved}", "--out", "{tmp}/o"], "no.png"),
-        (["detect", "{films}"], "--out"),
+        (["detect", "{images}"], "--out"),
         (["plugins", "--kind", "scorrer"], "scorer"),
         (["detekt"], "detekt"),
     ],
 )
 def test_usage_errors(run, arguments, message, cohort, saved, tmp_path):
     (tmp_path / "void").mkdir()
-    places = {"tmp": tmp_path, "films": cohort / "healthy", "saved": saved}
+    places = {"tmp": tmp_path, "images": cohort / "normal", "saved": saved}
     status, _, err = run(*(argument.format(**places) for argument in arguments))
     assert status == 2
     assert message in err
@@ -189,7 +192,7 @@ def test_help_and_version(run):
 
 
 def test_segment(run, cohort, tmp_path):
-    folder = tmp_path / "films"
+    folder = tmp_path / "images"
     folder.mkdir()
     good = sorted((cohort / "opacity").iterdir())[0]
     shutil.copy(good, folder / "a.png")
@@ -226,7 +229,7 @@ def test_segment_by_another_name(run, cohort, tmp_path):
     assert "did you mean 'folder'" in err
 
 
-def test_help_teaches_the_way_from_films_to_results(run):
+def test_help_teaches_the_way_from_images_to_results(run):
     _, out, _ = run("--help")
     steps = [f"lungpatch {name}" for name in ("demo", "segment", "detect", "fit", "plugins")]
     places = [out.index(step) for step in steps]

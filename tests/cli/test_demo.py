@@ -3,12 +3,12 @@ import pytest
 import lungpatch
 from lungpatch.cli.commands import demo
 
-SMALL = {"N_LEARNT": 20, "N_HEALTHY": 3, "N_OPAQUE": 5, "FILM_SIZE": 128, "EPOCHS": 1}
+SMALL = {"N_LEARNT": 20, "N_NORMAL": 3, "N_OPAQUE": 5, "IMAGE_SIZE": 128, "EPOCHS": 1}
 
 
 @pytest.fixture(scope="module")
 def page(tmp_path_factory):
-    """The page of a demo of a few films and one epoch, and the stages that it told of."""
+    """The page of a demo of a few images and one epoch, and the stages that it told of."""
     stages = set()
     with pytest.MonkeyPatch.context() as patch:
         for name, value in SMALL.items():
@@ -18,15 +18,15 @@ def page(tmp_path_factory):
             seed=4,
             progress=lambda stage, done, total, figures: stages.add(stage),
         )
-    assert {"films", "paper: train", "coarse-pca: detect"} <= stages
+    assert {"images", "paper: train", "coarse-pca: detect"} <= stages
     return path
 
 
 def test_the_page_tells_what_was_done_and_how_good_it_is(page):
     text = page.read_text(encoding="utf-8")
-    assert "learnt from 20 synthetic healthy chests" in text
+    assert "learnt from 20 synthetic normal chests" in text
     assert "pixel AUROC" in text
-    assert "identity collapse" in text
+    assert "identity shortcut" in text
     assert "not a medical device" in text
     assert text.count("data:image/png;base64,") == 1 + 2 * (demo.N_SHOWN + 1)
 
@@ -39,8 +39,8 @@ def test_the_page_is_one_self_contained_file(page):
 
 def test_what_it_leaves_can_be_used(page):
     pipeline = lungpatch.load_pipeline(page.parent / "paper.lungpatch")
-    films = sorted((page.parent / "films" / "opacity").iterdir())
-    (result,) = pipeline.detect_many(films[:1])
+    images = sorted((page.parent / "images" / "opacity").iterdir())
+    (result,) = pipeline.detect_many(images[:1])
     assert isinstance(result, lungpatch.Detection)
 
 

@@ -65,11 +65,11 @@ def test_the_bar_shows_what_is_painted():
     np.testing.assert_array_equal(bar[None], SCALE.paint(np.full((1, 5), 120, np.uint8), heat))
 
 
-def test_the_healthy_99th_percentile_is_in_the_middle():
-    healthy = np.random.default_rng(0).gamma(4.0, size=(50, 40))
-    healthy[0] = np.nan
-    scale = ColourScale.from_normal(healthy, threshold=2.0)
-    known = healthy[1:]
+def test_the_normal_99th_percentile_is_in_the_middle():
+    normal = np.random.default_rng(0).gamma(4.0, size=(50, 40))
+    normal[0] = np.nan
+    scale = ColourScale.from_normal(normal, threshold=2.0)
+    known = normal[1:]
     assert scale.low == pytest.approx(np.median(known))
     assert (scale.low + scale.high) / 2 == pytest.approx(np.percentile(known, 99))
 
@@ -81,14 +81,14 @@ def test_a_higher_threshold_is_in_the_middle_instead():
 
 @pytest.mark.parametrize("value", [0.0, 3.0, -2.0, 1e-300, 1e12])
 @pytest.mark.parametrize("above", [0.0, -1.0])
-def test_equal_healthy_scores_still_give_a_scale(value, above):
+def test_equal_normal_scores_still_give_a_scale(value, above):
     scale = ColourScale.from_normal(np.full(10, value), threshold=value + above)
     assert scale.low == value < scale.high
     assert not scale.to_rgba(value).any()
 
 
 @given(st.lists(finite, min_size=1, max_size=30), finite)
-def test_any_healthy_scores_give_a_scale(values, threshold):
+def test_any_normal_scores_give_a_scale(values, threshold):
     scale = ColourScale.from_normal(values, threshold)
     assert scale.low < scale.high
     assert threshold < scale.high
@@ -96,8 +96,8 @@ def test_any_healthy_scores_give_a_scale(values, threshold):
 
 
 @pytest.mark.parametrize("values", [[], [np.nan, np.nan]])
-def test_no_healthy_score_is_an_error_of_ours(values):
-    with pytest.raises(InsufficientDataError, match="healthy"):
+def test_no_normal_score_is_an_error_of_ours(values):
+    with pytest.raises(InsufficientDataError, match="normal"):
         ColourScale.from_normal(values, 1.0)
 
 

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 
 from lungpatch.containers import Decision, Localisation, LungMask
-from lungpatch.pipeline import Detection, Failure
 from lungpatch.errors import InvalidImageError
+from lungpatch.pipeline import Detection, Failure
 
 
 def test_a_localisation_refuses_what_does_not_fit_together():

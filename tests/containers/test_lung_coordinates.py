@@ -11,7 +11,6 @@ from hypothesis.extra import numpy as arrays
 from PIL import Image
 from scipy import ndimage
 
-from lungpatch.errors import ConfigurationError, InvalidMaskError
 from lungpatch.containers.lung_coordinates import (
     LEFT,
     RIGHT,
@@ -21,6 +20,7 @@ from lungpatch.containers.lung_coordinates import (
     lung_zone,
     split_lungs,
 )
+from lungpatch.errors import ConfigurationError, InvalidMaskError
 
 DATA = Path(
     os.environ.get("LUNGPATCH_DATA", Path(__file__).resolve().parents[1].parent / "shared" / "data")
@@ -115,7 +115,7 @@ def test_shifts_move_the_frame_exactly(shift):
 
 
 @pytest.mark.parametrize("degrees", [0, 12])
-def test_a_mirrored_film_swaps_the_sides_and_keeps_the_coordinates(degrees):
+def test_a_mirrored_image_swaps_the_sides_and_keeps_the_coordinates(degrees):
     mask = picture(rotation(degrees))
     frame, mirrored = LungFrame.from_mask(mask), LungFrame.from_mask(mask[:, ::-1])
     np.testing.assert_array_equal(mirrored.side[:, ::-1] == LEFT, frame.side == RIGHT)
@@ -232,7 +232,7 @@ def test_what_is_no_mask_is_refused(mask):
 
 
 @pytest.mark.skipif(not (DATA / "lungs").is_dir(), reason=f"no lung masks in {DATA / 'lungs'}")
-def test_real_lungs_keep_their_coordinates_when_the_film_is_turned():
+def test_real_lungs_keep_their_coordinates_when_the_image_is_turned():
     rng = np.random.default_rng(0)
     for path in sorted((DATA / "lungs" / "mask").glob("*.png"))[::12]:
         mask = np.asarray(Image.open(path))[::2, ::2] > 127

@@ -25,16 +25,16 @@ def make(root, files=FILES):
     return root
 
 
-def check(films):
-    assert len(films) == 8
+def check(images):
+    assert len(images) == 8
     table = {
         image_id: (label, split, patient, cause)
         for image_id, label, split, patient, cause in zip(
-            films.image_ids.tolist(),
-            films.labels.tolist(),
-            films.splits.tolist(),
-            films.patients.tolist(),
-            films.columns["cause"].tolist(),
+            images.image_ids.tolist(),
+            images.labels.tolist(),
+            images.splits.tolist(),
+            images.patients.tolist(),
+            images.columns["cause"].tolist(),
             strict=True,
         )
     }
@@ -43,7 +43,7 @@ def check(films):
     assert table["IM-0001-0001-0002"] == ("normal", "test", "IM-0001", "")
     assert table["person123_bacteria_4"] == ("pneumonia", "training", "person123", "bacteria")
     assert table["person123_virus_7"] == ("pneumonia", "training", "person123", "virus")
-    assert len(set(films.patients.tolist())) == 7
+    assert len(set(images.patients.tolist())) == 7
 
 
 def test_kaggle_layout(tmp_path):
@@ -65,9 +65,9 @@ def test_doubled_folder_is_not_counted_twice(tmp_path):
 
 def test_other_spellings(tmp_path):
     files = [name.lower().replace("val/", "Validation/").replace("im-", "IM-") for name in FILES]
-    films = load_chest_xray(make(tmp_path, [name.replace("train/", "Train/") for name in files]))
-    assert sorted(films.splits.tolist()) == ["test"] * 2 + ["training"] * 4 + ["validation"] * 2
-    assert (films.patients != "").all()
+    images = load_chest_xray(make(tmp_path, [name.replace("train/", "Train/") for name in files]))
+    assert sorted(images.splits.tolist()) == ["test"] * 2 + ["training"] * 4 + ["validation"] * 2
+    assert (images.patients != "").all()
 
 
 def test_litter_is_ignored(tmp_path):
@@ -89,22 +89,22 @@ def test_mendeley_names_without_validation(tmp_path):
             "test/PNEUMONIA/VIRUS-1008087-0002.jpeg",
         ],
     )
-    films = load_chest_xray(tmp_path)
-    assert dict(zip(films.image_ids.tolist(), films.patients.tolist(), strict=True)) == {
+    images = load_chest_xray(tmp_path)
+    assert dict(zip(images.image_ids.tolist(), images.patients.tolist(), strict=True)) == {
         "NORMAL-1003233-0001": "1003233",
         "BACTERIA-1008087-0001": "1008087",
         "VIRUS-1008087-0002": "1008087",
     }
-    assert set(films.splits.tolist()) == {"training", "test"}
+    assert set(images.splits.tolist()) == {"training", "test"}
 
 
 def test_classes_without_splits_and_unknown_names(tmp_path):
-    films = load_chest_xray(make(tmp_path, ["normal/mine.png", "pneumonia/person1_virus_2.png"]))
-    assert films.labels.tolist() == ["normal", "pneumonia"]
-    assert films.splits.tolist() == ["", ""]
-    assert films.patients.tolist() == ["", "person1"]
+    images = load_chest_xray(make(tmp_path, ["normal/mine.png", "pneumonia/person1_virus_2.png"]))
+    assert images.labels.tolist() == ["normal", "pneumonia"]
+    assert images.splits.tolist() == ["", ""]
+    assert images.patients.tolist() == ["", "person1"]
     with pytest.raises(ConfigurationError, match="mine"):
-        films.split_by_patient({"a": 0.5, "b": 0.5}, seed=0)
+        images.split_by_patient({"a": 0.5, "b": 0.5}, seed=0)
 
 
 def test_errors_name_the_folder(tmp_path):
@@ -121,12 +121,12 @@ def test_errors_name_the_folder(tmp_path):
         load_chest_xray(tmp_path / "covid")
 
 
-def test_films_of_the_paper():
+def test_images_of_the_paper():
     root = Path(__file__).parents[2] / ".." / "shared" / "data"
     root = Path(os.environ.get("LUNGPATCH_DATA", root)) / "kermany"
     if not root.exists():
         pytest.skip("needs the folder kermany in LUNGPATCH_DATA")
-    films = load_chest_xray(root)
-    assert set(films.labels.tolist()) == {"normal", "pneumonia"}
-    assert (films.patients != "").all()
-    assert films.read(0).shape == (256, 256)
+    images = load_chest_xray(root)
+    assert set(images.labels.tolist()) == {"normal", "pneumonia"}
+    assert (images.patients != "").all()
+    assert images.read(0).shape == (256, 256)

@@ -17,9 +17,9 @@ from lungpatch.datasets.confounders import (
     PaintedConfounder,
     paint_confounder,
 )
-from lungpatch.io.folders import find_images
 from lungpatch.datasets.phantom import phantom_chest
 from lungpatch.errors import ConfigurationError, InvalidMaskError
+from lungpatch.io.folders import find_images
 from lungpatch.segmenters.unet import UNetSegmenter
 
 DATA = Path(
@@ -40,7 +40,7 @@ def paint(kind, seed=0, *, image=CHEST.image, lungs=CHEST.lungs) -> PaintedConfo
 @settings(max_examples=20, deadline=None)
 @given(seed=seeds)
 @pytest.mark.parametrize("kind", CONFOUNDER_KINDS)
-def test_the_film_is_changed_in_the_mask_and_nowhere_else(kind, seed):
+def test_the_image_is_changed_in_the_mask_and_nowhere_else(kind, seed):
     painted = paint(kind, seed)
     changed = painted.image.pixels != CHEST.image.pixels
     assert not changed[~painted.mask].any()
@@ -78,9 +78,9 @@ def test_one_seed_paints_one_object(kind):
 
 
 @pytest.mark.parametrize("kind", CONFOUNDER_KINDS)
-def test_an_object_is_as_large_on_a_finer_film(kind):
+def test_an_object_is_as_large_on_a_finer_image(kind):
     shares = []
-    for times in (2, 4):  # letters have at least 8 pixels, too many for the smallest films
+    for times in (2, 4):  # letters have at least 8 pixels, too many for the smallest images
         lungs = np.kron(CHEST.lungs, np.ones((times, times))) > 0
         image = ChestImage(pixels=np.full(lungs.shape, 0.5, np.float32), image_id="grey")
         masks = [paint(kind, seed, image=image, lungs=lungs).mask for seed in range(4)]
@@ -114,7 +114,7 @@ def test_a_pacemaker_is_mostly_on_the_patients_left():
 
 @pytest.mark.parametrize("kind", CONFOUNDER_KINDS)
 @pytest.mark.parametrize("side", [slice(None, 80), slice(80, None)])
-def test_one_lung_and_a_film_that_is_not_square(kind, side):
+def test_one_lung_and_per_image_that_is_not_square(kind, side):
     lungs = np.zeros((160, 220), bool)
     lungs[:, 20:180][:, side] = CHEST.lungs[:, side]
     image = ChestImage(pixels=np.pad(CHEST.image.pixels, ((0, 0), (20, 40))), image_id="wide")
@@ -134,7 +134,7 @@ def test_what_cannot_be_painted_is_refused():
 
 
 @pytest.mark.parametrize("kind", OUTSIDE)
-def test_lungs_that_fill_the_film_leave_no_room(kind):
+def test_lungs_that_fill_the_image_leave_no_room(kind):
     with pytest.raises(InvalidMaskError, match="no room for a confounder"):
         paint(kind, lungs=np.ones_like(CHEST.lungs))
 
@@ -193,10 +193,10 @@ def test_the_lungs_of_a_phantom_are_found_beside_an_object(kind):
         assert (after & mask).sum() < 0.01 * mask.sum()
 
 
-@pytest.mark.skipif(not (DATA / "cxr").is_dir(), reason=f"no real films in {DATA}")
+@pytest.mark.skipif(not (DATA / "cxr").is_dir(), reason=f"no real images in {DATA}")
 @pytest.mark.parametrize("kind", OUTSIDE)
-def test_the_lungs_of_real_films_are_found_beside_an_object(kind):
-    # Every 60th film; figures over more of them come from benchmarks/confounders.py.
+def test_the_lungs_of_real_images_are_found_beside_an_object(kind):
+    # Every 60th image; figures over more of them come from benchmarks/confounders.py.
     results = [
         lungs_before_and_after(lungpatch.read_image(path), kind, seed)
         for seed, path in enumerate(find_images(DATA / "cxr" / "normal")[::60])
@@ -206,7 +206,7 @@ def test_the_lungs_of_real_films_are_found_beside_an_object(kind):
     assert np.mean([(after & mask).sum() / mask.sum() for _, after, mask in results]) < 0.01
 
 
-def test_a_painted_film_says_what_it_is():
+def test_a_painted_image_says_what_it_is():
     painted = paint("text")
     share = f"{painted.mask.mean():.1%}"
-    assert repr(painted) == f"PaintedConfounder('phantom', text, {share} of the film)"
+    assert repr(painted) == f"PaintedConfounder('phantom', text, {share} of the image)"

@@ -7,11 +7,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lungpatch import ChestImage
-from lungpatch.pipeline.configuration import build_pipeline
-from lungpatch.pipeline import Failure
 from lungpatch.datasets.dataset import Dataset
 from lungpatch.datasets.labelled_folder import load_folder
 from lungpatch.errors import ConfigurationError, InsufficientDataError, MissingInputError
+from lungpatch.pipeline import Failure
+from lungpatch.pipeline.configuration import build_pipeline
 
 
 def of_patients(patients, labels=None):
@@ -47,7 +47,7 @@ def test_array_images_are_scaled_and_named():
 
 
 def test_iteration_gives_paths_and_read_gives_images(cohort):
-    films = load_folder(cohort / "healthy")
+    films = load_folder(cohort / "normal")
     assert all(isinstance(item, Path) for item in films)
     assert films.read(0).image_id == films.image_ids[0]
     absent = Dataset(name="set", images=[Path("nowhere.png")])
@@ -192,17 +192,17 @@ def test_representation_counts():
 def test_a_pipeline_takes_a_dataset_and_a_broken_file_costs_only_itself(
     cohort, fast_tables, tmp_path
 ):
-    healthy = load_folder(cohort / "healthy")
+    normal = load_folder(cohort / "normal")
     broken = tmp_path / "broken.png"
     broken.write_bytes(b"\x89PNG\r\n\x1a\n")
     films = Dataset(
         name="set",
-        images=[*healthy.images, broken, tmp_path / "missing.png"],
-        patients=[*healthy.image_ids, "b", "m"],
+        images=[*normal.images, broken, tmp_path / "missing.png"],
+        patients=[*normal.image_ids, "b", "m"],
     )
     pipeline = build_pipeline(fast_tables, origin="test")
     pipeline.fit(films, patients=films.patient_by_image)
-    assert sum(pipeline.report_.images.values()) == len(healthy)
+    assert sum(pipeline.report_.images.values()) == len(normal)
     assert len(pipeline.report_.unused) == 2
     results = list(pipeline.detect_many(films.select(np.arange(len(films) - 3, len(films)))))
     assert [isinstance(result, Failure) for result in results] == [False, True, True]

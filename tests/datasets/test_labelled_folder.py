@@ -13,7 +13,7 @@ from lungpatch.errors import ConfigurationError, LungpatchError, MissingInputErr
 
 @pytest.fixture
 def folder(tmp_path):
-    root = tmp_path / "films"
+    root = tmp_path / "images"
     for name in ("Normal/a.png", "Normal/b.png", "Pneumonia/c.png"):
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         (root / name).touch()
@@ -34,10 +34,10 @@ def table(tmp_path, text):
 
 
 def test_labels_are_subfolders(folder):
-    films = load_folder(folder)
-    assert films.image_ids.tolist() == ["a", "b", "c"]
-    assert films.labels.tolist() == ["normal", "normal", "pneumonia"]
-    assert films.patient_by_image is None
+    images = load_folder(folder)
+    assert images.image_ids.tolist() == ["a", "b", "c"]
+    assert images.labels.tolist() == ["normal", "normal", "pneumonia"]
+    assert images.patient_by_image is None
     assert load_folder(str(folder / "Normal")).labels.tolist() == ["", ""]
 
 
@@ -47,35 +47,35 @@ def test_table_decides_order_labels_and_columns(folder, tmp_path):
         "\ufefffile, label,patient,view,split,age\n"
         "Pneumonia/c.png,sick,2,AP,test,60\n\nb.png,well,1,PA,training,\na.png,well,1,,training\n",
     )
-    films = load_folder(folder, metadata=metadata)
-    assert [path.name for path in films] == ["c.png", "b.png", "a.png"]
-    assert films.labels.tolist() == ["sick", "well", "well"]
-    assert films.patients.tolist() == ["2", "1", "1"]
-    assert films.views.tolist() == ["AP", "PA", ""]
-    assert films.splits.tolist() == ["test", "training", "training"]
-    assert {name: column.tolist() for name, column in films.columns.items()} == {
+    images = load_folder(folder, metadata=metadata)
+    assert [path.name for path in images] == ["c.png", "b.png", "a.png"]
+    assert images.labels.tolist() == ["sick", "well", "well"]
+    assert images.patients.tolist() == ["2", "1", "1"]
+    assert images.views.tolist() == ["AP", "PA", ""]
+    assert images.splits.tolist() == ["test", "training", "training"]
+    assert {name: column.tolist() for name, column in images.columns.items()} == {
         "age": ["60", "", ""]
     }
-    assert films.patient_by_image == {"c": "2", "b": "1", "a": "1"}
+    assert images.patient_by_image == {"c": "2", "b": "1", "a": "1"}
 
 
 def test_listed_but_missing_fails_when_read_and_unlisted_is_left_out(folder, tmp_path, caplog):
     metadata = table(tmp_path, "file\na.png\ngone.png\n")
     with caplog.at_level(logging.WARNING, logger="lungpatch"):
-        films = load_folder(folder, metadata=metadata)
-    assert films.image_ids.tolist() == ["a", "gone"]
-    assert films.labels.tolist() == ["normal", ""]
+        images = load_folder(folder, metadata=metadata)
+    assert images.image_ids.tolist() == ["a", "gone"]
+    assert images.labels.tolist() == ["normal", ""]
     assert "1 images of" in caplog.text
     assert "2 images in" in caplog.text
     with pytest.raises(MissingInputError, match=r"gone\.png"):
-        films.read(1)
+        images.read(1)
 
 
 def test_table_of_several_folders_is_read_without_a_warning(folder, tmp_path, caplog):
     metadata = table(tmp_path, "file\na.png\nb.png\nc.png\nelsewhere.png\n")
     with caplog.at_level(logging.WARNING, logger="lungpatch"):
-        films, absent = read_folder(folder, metadata=metadata)
-    assert films.image_ids.tolist() == ["a", "b", "c", "elsewhere"]
+        images, absent = read_folder(folder, metadata=metadata)
+    assert images.image_ids.tolist() == ["a", "b", "c", "elsewhere"]
     assert absent == {"elsewhere.png"}
     assert caplog.text == ""
 
@@ -84,9 +84,9 @@ def test_boxes_are_relative_to_the_image(folder, tmp_path):
     boxes = table(
         tmp_path, "file,label,x,y,w,h\nc.png,Opacity,0.5,0.25,0.25,0.5\nc.png,,0.9,0.9,0.2,0.2\n"
     )
-    films = load_folder(folder, boxes=boxes)
-    assert films.boxes(2, (100, 200)).tolist() == [[25, 100, 75, 150], [90, 180, 100, 200]]
-    assert films.box_labels == ((), (), ("Opacity", ""))
+    images = load_folder(folder, boxes=boxes)
+    assert images.boxes(2, (100, 200)).tolist() == [[25, 100, 75, 150], [90, 180, 100, 200]]
+    assert images.box_labels == ((), (), ("Opacity", ""))
 
 
 @pytest.mark.parametrize(
@@ -129,8 +129,8 @@ def test_ambiguous_names_need_a_path(folder, tmp_path):
         load_folder(folder, metadata=table(tmp_path, "file\na.png\n"))
     with pytest.raises(ConfigurationError, match="ambiguous"):
         load_folder(folder, boxes=table(tmp_path, "file,x,y,w,h\na.png,0,0,1,1\n"))
-    films = load_folder(folder, metadata=table(tmp_path, "file\nPneumonia/a.png\nNormal/a.png\n"))
-    assert films.labels.tolist() == ["pneumonia", "normal"]
+    images = load_folder(folder, metadata=table(tmp_path, "file\nPneumonia/a.png\nNormal/a.png\n"))
+    assert images.labels.tolist() == ["pneumonia", "normal"]
 
 
 @given(
@@ -165,11 +165,11 @@ def test_any_table_is_read_or_refused_with_its_name(folder_of_one, content):
     table_path.write_bytes(content)
     for option in ("metadata", "boxes"):
         try:
-            films = load_folder(folder_of_one, **{option: table_path})
+            images = load_folder(folder_of_one, **{option: table_path})
         except LungpatchError as error:
             assert "table.csv" in str(error)
         else:
-            assert len(films) >= 1
+            assert len(images) >= 1
 
 
 def test_missing_folder_and_tables(folder, tmp_path):
@@ -183,18 +183,18 @@ def test_missing_folder_and_tables(folder, tmp_path):
             call()
 
 
-def test_adult_films_with_their_tables():
+def test_adult_images_with_their_tables():
     root = Path(__file__).parents[2] / ".." / "shared" / "data"
     root = Path(os.environ.get("LUNGPATCH_DATA", root)) / "cxr"
     if not root.exists():
         pytest.skip("needs the folder cxr in LUNGPATCH_DATA")
-    films = load_folder(root, metadata=root / "metadata.csv", boxes=root / "boxes.csv")
-    assert len(films) == 469
-    assert (films.labels == "normal").sum() == 244
-    assert set(films.views.tolist()) == {"AP", "PA"}
-    assert sum(map(len, films.box_labels)) == 113
-    parts = films.split_by_patient({"training": 0.7, "test": 0.3}, seed=0)
+    images = load_folder(root, metadata=root / "metadata.csv", boxes=root / "boxes.csv")
+    assert len(images) == 469
+    assert (images.labels == "normal").sum() == 244
+    assert set(images.views.tolist()) == {"AP", "PA"}
+    assert sum(map(len, images.box_labels)) == 113
+    parts = images.split_by_patient({"training": 0.7, "test": 0.3}, seed=0)
     assert not set(parts["training"].patients) & set(parts["test"].patients)
-    index = int(np.argmax([len(labels) for labels in films.box_labels]))
-    image = films.read(index)
-    assert (films.boxes(index, image.shape)[:, 2:] <= image.shape).all()
+    index = int(np.argmax([len(labels) for labels in images.box_labels]))
+    image = images.read(index)
+    assert (images.boxes(index, image.shape)[:, 2:] <= image.shape).all()

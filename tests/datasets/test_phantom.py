@@ -10,7 +10,7 @@ SIZE = 192
 
 
 @pytest.mark.parametrize("seed", range(12))
-def test_healthy_chest_is_a_plausible_film(seed):
+def test_normal_chest_is_a_plausible_image(seed):
     case = phantom_chest(seed, size=SIZE)
     assert isinstance(case, PhantomCase)
     pixels, lungs = case.image.pixels, case.lungs
@@ -18,10 +18,10 @@ def test_healthy_chest_is_a_plausible_film(seed):
     assert pixels.shape == lungs.shape == case.opacity.shape == (SIZE, SIZE)
     assert pixels.dtype == np.float32
     assert lungs.dtype == case.opacity.dtype == np.bool_
-    assert case.kind == "healthy"
+    assert case.kind == "normal"
     assert not case.opacity.any()
 
-    # Two lungs, one a side, of about one size, that take a chest film's usual share.
+    # Two lungs, one a side, of about one size, that take a chest image's usual share.
     _, count = ndimage.label(lungs)
     assert count == 2
     assert 0.12 < lungs.mean() < 0.45
@@ -41,22 +41,22 @@ def test_healthy_chest_is_a_plausible_film(seed):
 
 @pytest.mark.parametrize("kind", OPACITY_KINDS)
 @pytest.mark.parametrize("seed", range(4))
-def test_opacity_lies_in_the_lungs_and_is_brighter_than_the_same_healthy_lung(kind, seed):
-    healthy = phantom_chest(seed, size=SIZE)
+def test_opacity_lies_in_the_lungs_and_is_brighter_than_the_same_normal_lung(kind, seed):
+    normal = phantom_chest(seed, size=SIZE)
     ill = phantom_chest(seed, size=SIZE, opacity=kind)
 
-    np.testing.assert_array_equal(ill.lungs, healthy.lungs)
+    np.testing.assert_array_equal(ill.lungs, normal.lungs)
     assert ill.kind == kind
     assert ill.opacity.any()
     assert not (ill.opacity & ~ill.lungs).any()
-    risen = ill.image.pixels - healthy.image.pixels
+    risen = ill.image.pixels - normal.image.pixels
     assert risen[ill.opacity].mean() > 0.02
     # Elsewhere only scattered rays change, and less of them.
     far = ~ndimage.binary_dilation(ill.opacity, iterations=20) & ~ill.lungs
     assert np.abs(risen[far]).mean() < 0.25 * risen[ill.opacity].mean()
 
 
-def test_same_seed_same_film_and_other_seed_other_patient():
+def test_same_seed_same_image_and_other_seed_other_patient():
     first = phantom_chest(5, size=64, opacity="patchy")
     again = phantom_chest(5, size=64, opacity="patchy")
     other = phantom_chest(6, size=64, opacity="patchy")
@@ -85,7 +85,7 @@ def test_anatomy_does_not_depend_on_size():
 
 
 @pytest.mark.parametrize("kind", [None, "lobar"])
-def test_films_of_unusual_sizes(kind):
+def test_images_of_unusual_sizes(kind):
     for size in (64, 65, 99):
         case = phantom_chest(1, size=size, opacity=kind)
         assert case.image.shape == (size, size)
@@ -102,7 +102,7 @@ def test_wrong_settings_are_named():
 def test_cases_of_a_cohort_do_not_depend_on_its_size():
     small = list(phantom_cohort(2, 2, seed=1, size=64))
     large = list(phantom_cohort(3, len(OPACITY_KINDS) + 1, seed=1, size=64))
-    assert [case.kind for case in large] == ["healthy"] * 3 + [*OPACITY_KINDS, OPACITY_KINDS[0]]
+    assert [case.kind for case in large] == ["normal"] * 3 + [*OPACITY_KINDS, OPACITY_KINDS[0]]
     assert len({case.patient for case in large}) == 4 + len(OPACITY_KINDS)
     by_patient = {case.patient: case for case in large}
     for case in small:
@@ -125,10 +125,10 @@ def test_saved_cohort_reads_back(tmp_path):
     cases = list(phantom_cohort(1, 2, seed=4, size=64))
     save_cohort(cases, tmp_path)
     save_cohort(cases, tmp_path)  # replaces
-    assert len(list((tmp_path / "healthy").iterdir())) == 1
+    assert len(list((tmp_path / "normal").iterdir())) == 1
     assert len(list((tmp_path / "opacity").iterdir())) == 2
     for case in cases:
-        group = "healthy" if case.kind == "healthy" else "opacity"
+        group = "normal" if case.kind == "normal" else "opacity"
         film = np.asarray(Image.open(tmp_path / group / f"{case.patient}.png"))
         assert film.dtype == np.uint8
         assert np.abs(film / 255 - case.image.pixels).max() <= 0.5 / 255 + 1e-6

@@ -31,11 +31,11 @@ def file(tmp_path):
 
 
 def test_local_file_with_the_official_splits(file):
-    films = load_pneumoniamnist(str(file))
-    assert films.splits.tolist() == ["training"] * 5 + ["validation"] * 2 + ["test"] * 3
-    assert films.labels[:3].tolist() == ["normal", "pneumonia", "normal"]
-    assert films.patient_by_image is None
-    test = films.select(films.splits == "test")
+    images = load_pneumoniamnist(str(file))
+    assert images.splits.tolist() == ["training"] * 5 + ["validation"] * 2 + ["test"] * 3
+    assert images.labels[:3].tolist() == ["normal", "pneumonia", "normal"]
+    assert images.patient_by_image is None
+    test = images.select(images.splits == "test")
     assert test.image_ids.tolist() == ["test-00000", "test-00001", "test-00002"]
     expected = arrays()["test_images"][2].astype(np.float32) / 255
     np.testing.assert_array_equal(test.read(2).pixels, expected)
@@ -82,13 +82,13 @@ def test_the_file_of_28_pixels():
     path = Path(os.environ.get("LUNGPATCH_DATA", root)) / "pneumoniamnist_28.npz"
     if not path.exists():
         pytest.skip("needs pneumoniamnist_28.npz in LUNGPATCH_DATA")
-    films = load_pneumoniamnist(path)
-    assert (films.splits == "validation").sum() == 524
-    assert (films.splits == "test").sum() == 624
-    assert set(films.labels.tolist()) == {"normal", "pneumonia"}
+    images = load_pneumoniamnist(path)
+    assert (images.splits == "validation").sum() == 524
+    assert (images.splits == "test").sum() == 624
+    assert set(images.labels.tolist()) == {"normal", "pneumonia"}
     # The published figures of the test split.
-    assert (films.labels[films.splits == "test"] == "normal").sum() == 234
-    assert films.read(0).shape == (28, 28)
+    assert (images.labels[images.splits == "test"] == "normal").sum() == 234
+    assert images.read(0).shape == (28, 28)
 
 
 # ------------------------------------------------------------------------------------ fetching

@@ -25,18 +25,18 @@ def write_dicom(path, view, side=64):
     meta.TransferSyntaxUID = ExplicitVRLittleEndian
     meta.MediaStorageSOPClassUID = "1.2.840.10008.5.1.4.1.1.7"
     meta.MediaStorageSOPInstanceUID = generate_uid()
-    film = FileDataset(None, {}, file_meta=meta, preamble=bytes(128))
-    film.SOPClassUID = meta.MediaStorageSOPClassUID
-    film.SOPInstanceUID = meta.MediaStorageSOPInstanceUID
-    film.ViewPosition = view
-    film.Rows = film.Columns = side
-    film.SamplesPerPixel = 1
-    film.PhotometricInterpretation = "MONOCHROME2"
-    film.BitsAllocated = film.BitsStored = 8
-    film.HighBit = 7
-    film.PixelRepresentation = 0
-    film.PixelData = np.arange(side * side, dtype=np.uint16).astype(np.uint8).tobytes()
-    film.save_as(path)
+    image = FileDataset(None, {}, file_meta=meta, preamble=bytes(128))
+    image.SOPClassUID = meta.MediaStorageSOPClassUID
+    image.SOPInstanceUID = meta.MediaStorageSOPInstanceUID
+    image.ViewPosition = view
+    image.Rows = image.Columns = side
+    image.SamplesPerPixel = 1
+    image.PhotometricInterpretation = "MONOCHROME2"
+    image.BitsAllocated = image.BitsStored = 8
+    image.HighBit = 7
+    image.PixelRepresentation = 0
+    image.PixelData = np.arange(side * side, dtype=np.uint16).astype(np.uint8).tobytes()
+    image.save_as(path)
 
 
 @pytest.fixture
@@ -113,7 +113,7 @@ def test_missing_and_broken_files_fail_when_read(folder, caplog):
         ("stage_2_train_labels.csv", "0c,,,,,0", "0c,,,,,", "line 5: column 'Target' must be"),
         ("stage_2_train_labels.csv", "264,152,213", "264,152,0", "column 'width' must be above"),
         ("stage_2_train_labels.csv", "0c", "0d", "do not list the same patientId, 0c"),
-        ("stage_2_detailed_class_info.csv", "Normal\n0b", "Healthy\n0b", "got 'Healthy'"),
+        ("stage_2_detailed_class_info.csv", "Normal\n0b", "Normal\n0b", "got 'Normal'"),
         ("stage_2_detailed_class_info.csv", "0c", "0a", "line 5: column 'class' disagrees"),
     ],
 )

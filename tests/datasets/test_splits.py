@@ -6,9 +6,9 @@ import pytest
 from PIL import Image
 
 from lungpatch.datasets import read_patients
-from lungpatch.io import find_images
 from lungpatch.datasets.splits import Split, every_second_patient, load_split, pixels_digest
 from lungpatch.errors import ConfigurationError, MissingInputError
+from lungpatch.io import find_images
 
 CXR = Path(__file__).parents[3] / "shared" / "data" / "cxr"
 
@@ -76,11 +76,11 @@ def test_the_digest_of_pixels_ignores_the_file_format(tmp_path):
     assert digests[0] == digests[1] != pixels_digest([path])
 
 
-@pytest.mark.skipif(not CXR.is_dir(), reason="the films of cxr-half are not at hand")
-def test_the_shipped_split_is_made_by_its_rule_of_these_films():
+@pytest.mark.skipif(not CXR.is_dir(), reason="the images of cxr-half are not at hand")
+def test_the_shipped_split_is_made_by_its_rule_of_these_images():
     split = load_split("cxr-half")
-    films, patients = find_images(CXR / "normal"), read_patients(CXR / "metadata.csv")
-    training = every_second_patient(films, patients)
-    assert {film.name for film in training} == split.training.keys()
-    assert {film.name for film in films} == split.training.keys() | split.held.keys()
-    assert pixels_digest(films) == split.pixels_sha256
+    images, patients = find_images(CXR / "normal"), read_patients(CXR / "metadata.csv")
+    training = every_second_patient(images, patients)
+    assert {image.name for image in training} == split.training.keys()
+    assert {image.name for image in images} == split.training.keys() | split.held.keys()
+    assert pixels_digest(images) == split.pixels_sha256

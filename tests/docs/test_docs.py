@@ -1,6 +1,6 @@
 """What the documentation tells people to type works: every code block of every page is run.
 
-The blocks of a page run from top to bottom in one folder, in which the films and pipelines lie that
+The blocks of a page run from top to bottom in one folder, in which the images and pipelines lie that
 the pages speak of. A block that cannot run here has ``<!-- not run: reason -->`` above it.
 """
 
@@ -60,25 +60,25 @@ RUN_PAGES = [page for page in PAGES if any(_blocks(page))]
 def prepared(cohort, saved, tmp_path_factory):
     """A folder with what the pages speak of. Copied for each page."""
     folder = tmp_path_factory.mktemp("pages")
-    shutil.copytree(cohort / "healthy", folder / "healthy")
-    for path in sorted((cohort / "healthy").iterdir())[:6]:  # what a conformal threshold needs
-        shutil.copy(path, folder / "healthy" / f"again-{path.name}")
+    shutil.copytree(cohort / "normal", folder / "normal")
+    for path in sorted((cohort / "normal").iterdir())[:6]:  # what a conformal threshold needs
+        shutil.copy(path, folder / "normal" / f"again-{path.name}")
     shutil.copytree(cohort / "opacity", folder / "others")
     shutil.copytree(cohort / "opacity", folder / "more")
-    shutil.copytree(cohort / "healthy", folder / "more-healthy")
-    films = folder / "films"
-    films.mkdir()
+    shutil.copytree(cohort / "normal", folder / "more-normal")
+    images = folder / "images"
+    images.mkdir()
     rows = ["file,label,patient,view,rsna_class"]
-    for group, label, read in (("healthy", "normal", ""), ("opacity", "pneumonia", "Lung Opacity")):
+    for group, label, read in (("normal", "normal", ""), ("opacity", "pneumonia", "Lung Opacity")):
         for path in sorted((cohort / group).iterdir()):
-            shutil.copy(path, films / path.name)
+            shutil.copy(path, images / path.name)
             rows.append(f"{path.name},{label},{path.stem},PA,{read}")
-    (films / "metadata.csv").write_text("\n".join(rows), encoding="utf-8")
-    (films / "boxes.csv").write_text("file,x,y,w,h\nopacity-000.png,0.2,0.3,0.2,0.2\n")
-    rows += [f"{path.name},normal,{path.stem},PA," for path in (folder / "healthy").glob("again-*")]
+    (images / "metadata.csv").write_text("\n".join(rows), encoding="utf-8")
+    (images / "boxes.csv").write_text("file,x,y,w,h\nopacity-000.png,0.2,0.3,0.2,0.2\n")
+    rows += [f"{path.name},normal,{path.stem},PA," for path in (folder / "normal").glob("again-*")]
     (folder / "table.csv").write_text("\n".join(rows), encoding="utf-8")
     shutil.copy(cohort / "opacity" / "opacity-000.png", folder / "patient.png")
-    _write_dicom(folder / "film.dcm", lungpatch.read_image(folder / "patient.png"))
+    _write_dicom(folder / "image.dcm", lungpatch.read_image(folder / "patient.png"))
     shutil.copytree(saved, folder / "mine.lungpatch")
     (folder / "mine.toml").write_text('preset = "paper"\n', encoding="utf-8")
     return folder
@@ -102,7 +102,7 @@ def _write_dicom(path, image):
 
 @pytest.fixture
 def quick(monkeypatch):
-    """Small networks, one epoch, and a demo of a few films; all else is as it is printed."""
+    """Small networks, one epoch, and a demo of a few images; all else is as it is printed."""
     tables_of = config._preset_tables
 
     def one_epoch(name):
@@ -112,13 +112,13 @@ def quick(monkeypatch):
         if name == "default":
             head, *networks = (member["model"] for member in tables["model"]["members"])
             head["passes"] = 1
-            tables["thresholder"] = {"name": "quantile"}  # conformal takes more films
+            tables["thresholder"] = {"name": "quantile"}  # conformal takes more images
             for network in networks:
                 network |= {"epochs": 1, "channels": [2, 2, 2, 2, 2]}
         return tables
 
     monkeypatch.setattr(config, "_preset_tables", one_epoch)
-    small = {"N_LEARNT": 20, "N_HEALTHY": 3, "N_OPAQUE": 5, "FILM_SIZE": 128, "EPOCHS": 1}
+    small = {"N_LEARNT": 20, "N_NORMAL": 3, "N_OPAQUE": 5, "IMAGE_SIZE": 128, "EPOCHS": 1}
     for name, value in small.items():
         monkeypatch.setattr(demo, name, value)
 
@@ -230,7 +230,7 @@ def test_the_plugin_of_the_plugin_page_works(fast_tables, cohort, beside, monkey
     registry = lungpatch.Registry(plugins=[module])
     fast_tables["scorer"] = {"name": "median"}
     pipeline = build_pipeline(fast_tables, origin="test", registry=registry)
-    pipeline.fit(cohort / "healthy")
+    pipeline.fit(cohort / "normal")
     (detection,) = pipeline.detect_many(sorted((cohort / "opacity").iterdir())[:1])
     assert detection.status == "ok"
     assert len(detection.scores) > 0

@@ -13,7 +13,7 @@ def _case(index=0, *, boxes=(), kind="opacity", patient=None, view="PA", lungs=N
     inside = boxes_mask(boxes, (FRAME, FRAME))
     return Case(
         index=index,
-        image_id=f"film-{index}",
+        image_id=f"image-{index}",
         patient=patient or f"p{index}",
         view=view,
         kind=kind,

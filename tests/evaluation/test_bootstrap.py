@@ -12,7 +12,7 @@ from lungpatch.evaluation.bootstrap import (
 )
 
 
-def test_films_of_a_patient_are_drawn_together():
+def test_images_of_a_patient_are_drawn_together():
     weights = patient_weights(["a", "b", "a", "c"], 200, np.random.default_rng(0))
     assert (weights[:, 0] == weights[:, 2]).all()
     assert (weights[:, [0, 1, 3]].sum(axis=1) == 3).all()
@@ -29,7 +29,7 @@ def test_interval_of_a_mean_fits_theory():
     assert found.high == pytest.approx(values.mean() + half, abs=0.02)
 
 
-def test_films_of_few_patients_make_a_wide_interval():
+def test_images_of_few_patients_make_a_wide_interval():
     values = np.repeat([0.0, 1.0, 0.0, 1.0], 25)
     one_each = patient_weights([str(i) for i in range(100)], 500, np.random.default_rng(0))
     four = patient_weights(np.repeat(list("abcd"), 25), 500, np.random.default_rng(0))
@@ -43,7 +43,7 @@ def test_a_paired_difference_of_equals_has_no_spread():
     assert estimate(difference(mean, mean), weights) == Estimate(value=0.0, low=0.0, high=0.0)
 
 
-def test_within_counts_some_films_only():
+def test_within_counts_some_images_only():
     mean = within(weighted_mean(np.array([1.0, 5.0])), np.array([False, True]))
     assert mean(np.ones((1, 2))).tolist() == [5.0]
 

@@ -20,26 +20,26 @@ from lungpatch.evaluation.cases import (
 from lungpatch.segmenters.whole_image import WholeImageSegmenter
 
 
-def _films(**columns):
-    return Dataset(name="films", images=[Path(f"{i}.png") for i in range(4)], **columns)
+def _images(**columns):
+    return Dataset(name="images", images=[Path(f"{i}.png") for i in range(4)], **columns)
 
 
 def test_kinds_by_folder_and_reading():
-    films = _films(
+    films = _images(
         labels=["normal", "pneumonia", "pneumonia", "pneumonia"],
-        # A film of the healthy folder stays one, whatever readers said.
+        # An image of the normal folder stays one, whatever readers said.
         columns={"rsna_class": ["Lung Opacity", "Lung Opacity", "Normal", "No Lung Opacity"]},
     )
-    assert kinds_of(films).tolist() == ["healthy", "opacity", "read-normal", "other"]
+    assert kinds_of(films).tolist() == ["normal", "opacity", "read-normal", "other"]
 
 
 def test_kinds_need_the_readings():
     with pytest.raises(ConfigurationError, match="no column 'rsna_class'"):
-        kinds_of(_films())
+        kinds_of(_images())
 
 
-def test_no_film_of_a_learnt_patient_is_judged():
-    films = _films(
+def test_no_image_of_a_learnt_patient_is_judged():
+    films = _images(
         labels=["normal", "normal", "pneumonia", "pneumonia"],
         patients=["1", "2", "1", "3"],
         columns={"rsna_class": ["", "", "Lung Opacity", "Normal"]},
@@ -47,7 +47,7 @@ def test_no_film_of_a_learnt_patient_is_judged():
     split = Split(name="s", training={"0.png": "1"}, held={"1.png": "2"}, pixels_sha256="")
     kept, left_out = leave_out_training(films, split)
     assert kept.image_ids.tolist() == ["1", "3"]
-    assert left_out == {"healthy": 1, "opacity": 1}
+    assert left_out == {"normal": 1, "opacity": 1}
 
 
 def test_boxes_of_two_readers_are_one_lesion():
@@ -91,7 +91,7 @@ def test_cases_are_read_in_one_frame(tmp_path):
     assert (case.patient, case.kind) == ("7", "opacity")
 
 
-def test_a_film_that_cannot_be_read_stops_the_judgement(tmp_path):
+def test_per_image_that_cannot_be_read_stops_the_judgement(tmp_path):
     (tmp_path / "a.png").write_bytes(b"no image")
     films = Dataset(name="one", images=[tmp_path / "a.png"], columns={"rsna_class": [""]})
     with pytest.raises(InvalidImageError, match=r"a\.png"):

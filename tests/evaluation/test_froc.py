@@ -31,11 +31,11 @@ def test_specks_are_no_finding(no_heat):
 
 
 @pytest.fixture
-def three_films(make_case, no_heat):
-    """Two lesions, one hit from heat 5 on; a false box of heat 3; a normal film with one of 4."""
+def three_images(make_case, no_heat):
+    """Two lesions, one hit from heat 5 on; a false box of heat 3; a normal image with one of 4."""
     ill = make_case(0, boxes=[(0, 0, 20, 20), (100, 100, 120, 120)])
     normal = make_case(1, kind="read-normal")
-    other = make_case(2, kind="healthy")
+    other = make_case(2, kind="normal")
     first, second, third = no_heat(), no_heat(), no_heat()
     first[0:20, 0:10] = 5.0
     first[200:220, 200:220] = 3.0
@@ -44,19 +44,19 @@ def three_films(make_case, no_heat):
     return [ill, normal, other], [first, second, third]
 
 
-def test_counts_by_hand(three_films):
-    cases, heats = three_films
-    films = np.array([True, True, False])
-    counts = count_boxes(cases, heats, np.array([2.5, 3.5, 4.5, 5.5]), films=films)
+def test_counts_by_hand(three_images):
+    cases, heats = three_images
+    images = np.array([True, True, False])
+    counts = count_boxes(cases, heats, np.array([2.5, 3.5, 4.5, 5.5]), images=images)
     assert counts.lesions.tolist() == [2, 0, 0]
     assert counts.hits.tolist() == [[1, 1, 1, 0], [0] * 4, [0] * 4]
     assert counts.false.tolist() == [[1, 0, 0, 0], [1, 1, 0, 0], [0] * 4]
     assert counts.overlap[0].tolist() == [0.5, 0.5, 0.5, 0.0]
 
-    sensitivity, false = froc_curve(counts, films[None].astype(float))
+    sensitivity, false = froc_curve(counts, images[None].astype(float))
     assert sensitivity.tolist() == [[0.5, 0.5, 0.5, 0.0]]
     assert false.tolist() == [[1.0, 0.5, 0.0, 0.0]]
-    statistics = froc_statistics(counts, films)
+    statistics = froc_statistics(counts, images)
     ones = np.ones((1, 3))
     assert statistics["sensitivity at 0.25"](ones).tolist() == [0.5]
     assert statistics["mean sensitivity"](ones).tolist() == [0.5]

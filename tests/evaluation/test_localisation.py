@@ -13,7 +13,7 @@ from lungpatch.evaluation.localisation import (
     pointing_hit,
     pooled_histograms,
     pro_statistic,
-    within_films,
+    within_images,
 )
 
 ONE = np.ones((1, 1))
@@ -68,7 +68,7 @@ def test_the_hottest_point_outside_the_lungs_does_not_count(make_case, no_heat):
     assert pointing_hit(heat, make_case(boxes=[(0, 0, 20, 20)], lungs=lungs)) == 1.0
 
 
-def test_each_film_by_itself_equals_scikit_learn(make_case):
+def test_each_image_by_itself_equals_scikit_learn(make_case):
     rng = np.random.default_rng(0)
     case = make_case(boxes=[(20, 30, 90, 100)])
     heat = rng.normal(size=(FRAME, FRAME)).astype(np.float32) + case.lesion
@@ -89,7 +89,7 @@ def test_pooled_bins_are_as_good_as_scikit_learn(make_case):
         for i, case in enumerate(cases)
     ]
     statistics, _ = place_statistics(cases, heats)
-    # Films count as often as they are drawn.
+    # Images count as often as they are drawn.
     drawn = [2, 1, 0]
     truth = np.concatenate([cases[i].lesion.ravel() for i in (0, 0, 1)])
     scores = np.concatenate([heats[i].ravel() for i in (0, 0, 1)])
@@ -128,9 +128,9 @@ def test_pro_weighs_small_and_large_regions_alike(make_case, no_heat):
     assert pro_statistic([case], _samples(case, no_heat()))(ONE)[0] == pytest.approx(PRO_LIMIT / 2)
 
 
-def test_films_without_a_place_play_no_part(make_case, no_heat):
+def test_images_without_a_place_play_no_part(make_case, no_heat):
     everywhere = make_case(0, boxes=[(0, 0, FRAME, FRAME)])
     nowhere = make_case(1)
     statistics, _ = place_statistics([everywhere, nowhere], [no_heat(), no_heat()])
     assert all(np.isnan(figure(np.ones((1, 2)))[0]) for figure in statistics.values())
-    assert np.isnan(within_films([None])[0]).all()
+    assert np.isnan(within_images([None])[0]).all()

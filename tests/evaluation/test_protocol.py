@@ -15,12 +15,13 @@ from lungpatch.datasets.phantom import phantom_cohort, save_cohort
 from lungpatch.datasets.splits import Split
 from lungpatch.errors import InsufficientDataError
 from lungpatch.evaluation.cases import FRAME, KINDS
+from lungpatch.evaluation.figures import plot_froc, plot_roc, plot_scores_by_kind
 from lungpatch.evaluation.outcomes import (
     Outcome,
     atlas_pipeline,
     run_pipeline,
     simple_controls,
-    training_films,
+    training_images,
 )
 from lungpatch.evaluation.protocol import (
     Evaluation,
@@ -28,24 +29,23 @@ from lungpatch.evaluation.protocol import (
     evaluate,
     groups_of,
     judge,
-    warn_of_held_films,
+    warn_of_held_images,
 )
 from lungpatch.evaluation.report import markdown, record, write_report
 from lungpatch.evaluation.sheets import N_SHOWN, best_and_worst, draw_case, draw_sheet
-from lungpatch.evaluation.figures import plot_froc, plot_roc, plot_scores_by_kind
 from lungpatch.segmenters.threshold import ThresholdSegmenter
 
 
 @pytest.fixture(scope="module")
 def films(tmp_path_factory):
-    """Folder of 8 healthy films to learn from, 3 held, 4 read as normal and 4 with an opacity."""
+    """Folder of 8 normal images to learn from, 3 held, 4 read as normal and 4 with an opacity."""
     folder = tmp_path_factory.mktemp("judged")
     cases = list(phantom_cohort(15, 4, seed=5, size=256))
     save_cohort(cases, folder)
     shutil.rmtree(folder / "masks")
     rows, boxes = ["file,label,patient,view,rsna_class"], ["file,x,y,w,h"]
     for number, case in enumerate(cases):
-        healthy = case.kind == "healthy"
+        healthy = case.kind == "normal"
         label = "normal" if number < 11 else "pneumonia"
         read = "" if number < 11 else "Normal" if healthy else "Lung Opacity"
         view = "PA" if number % 2 else "AP"
@@ -92,7 +92,7 @@ def test_the_report_holds_the_figures_of_the_evaluation(evaluation, tmp_path):
 
 
 def test_learnt_patients_are_not_judged(evaluation, split):
-    assert evaluation.left_out == {"healthy": 8}
+    assert evaluation.left_out == {"normal": 8}
     counts = evaluation.counts()
     assert [counts[kind] for kind in KINDS] == [4, 4, 3, 0]
     assert counts["boxed"] == counts["localised"] == 4
@@ -102,11 +102,11 @@ def test_learnt_patients_are_not_judged(evaluation, split):
 def test_a_pipeline_that_learnt_from_more_than_the_training_part_is_named(fitted, split, caplog):
     learnt = sum(fitted.report_.images.values())
     known = {f"{number}.png": str(number) for number in range(learnt)}
-    warn_of_held_films("fast", fitted, attrs.evolve(split, training=known))
+    warn_of_held_images("fast", fitted, attrs.evolve(split, training=known))
     assert not caplog.records
     del known["0.png"]
-    warn_of_held_films("fast", fitted, attrs.evolve(split, training=known))
-    assert f"fast learnt from {learnt} films" in caplog.text
+    warn_of_held_images("fast", fitted, attrs.evolve(split, training=known))
+    assert f"fast learnt from {learnt} images" in caplog.text
 
 
 def test_every_table_has_the_controls(evaluation):
@@ -152,7 +152,7 @@ def test_a_detector_that_knows_the_truth_is_perfect(evaluation):
 
 def test_nothing_left_to_judge_is_an_error(fitted, dataset, split):
     learnt = dataset.select(np.isin(dataset.patients, list(split.training.values())))
-    with pytest.raises(InsufficientDataError, match="every film is of a patient"):
+    with pytest.raises(InsufficientDataError, match="every image is of a patient"):
         evaluate({"fast": fitted}, learnt, split, segmenter=ThresholdSegmenter())
 
 
@@ -178,14 +178,14 @@ def test_groups_by_view_and_size(make_case):
     assert groups["large boxes"].tolist() == [False, True, True]
 
 
-def test_a_pipeline_says_one_score_and_one_map_a_film(fitted, dataset, split):
+def test_a_pipeline_says_one_score_and_one_map_per_image(fitted, dataset, split):
     few = dataset.select([0, 12])
     outcome = run_pipeline("fast", fitted, few)
     assert outcome.scores.shape == (2,)
     assert [heat.shape for heat in outcome.heats] == [(FRAME, FRAME)] * 2
     assert outcome.unscored == 0
     assert outcome.milliseconds > 0
-    assert len(training_films(dataset, split.training)) == 8
+    assert len(training_images(dataset, split.training)) == 8
     assert not atlas_pipeline(3).is_fitted
 
 
@@ -215,7 +215,7 @@ def test_figures_start_and_end_where_they_should(evaluation):
     assert (np.diff(froc.lines[0].get_ydata()) >= 0).all()
     kinds = plot_scores_by_kind(evaluation)
     labels = [text.get_text() for text in kinds.get_legend().get_texts()]
-    assert labels == ["opacity (4)", "read-normal (4)", "healthy (3)"]
+    assert labels == ["opacity (4)", "read-normal (4)", "normal (3)"]
     for axes in (roc, froc, kinds):
         pyplot.close(axes.figure)
 
@@ -230,7 +230,7 @@ def test_reports_agree(evaluation):
         == tables["all"]["fast"]["pointing"].value
     )
     assert f"| fast | {tables['all']['fast']['image auroc']} |" in text
-    assert "8 healthy" in text
+    assert "8 normal" in text
     assert "## fast minus again, paired" in text
 
 
@@ -243,12 +243,12 @@ def test_command(films, dataset, saved, tmp_path, monkeypatch, capsys):
     with pytest.raises(SystemExit) as caught:
         cli.main()
     assert not caught.value.code
-    assert "8 films of learnt patients left out" in capsys.readouterr().out
+    assert "8 images of learnt patients left out" in capsys.readouterr().out
     assert {file.name for file in out.iterdir()} == {
         "results.json", "table.md", "roc.png", "froc.png", "scores-fast.png",
         "best-and-worst-fast.png",
     }  # fmt: skip
     results = json.loads((out / "results.json").read_text())
-    assert results["films"]["films"] == 11
+    assert results["images"]["images"] == 11
     assert results["seed"] == 3
     assert results["split"]["name"] == "phantoms"

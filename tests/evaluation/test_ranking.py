@@ -54,5 +54,5 @@ def test_without_a_class_there_is_no_figure():
     assert np.isnan(auroc(np.ones((1, 2)))[0])
 
 
-def test_a_film_without_a_score_is_the_least_anomalous():
+def test_per_image_without_a_score_is_the_least_anomalous():
     assert ranks(np.array([-3.0, np.nan])).tolist() == [1, 0]

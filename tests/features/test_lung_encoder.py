@@ -27,9 +27,9 @@ def crops(count=3, side=64):
 def test_they_are_the_levels_of_the_network_on_one_grid():
     patches = crops()
     found = LungEncoder(grid=4, device="cpu").extract(patches)
-    films = standardise(torch.tensor(patches.pixels)[:, None])
+    images = standardise(torch.tensor(patches.pixels)[:, None])
     with torch.inference_mode():
-        levels = load_lung_network(torch.device("cpu")).encode(films)
+        levels = load_lung_network(torch.device("cpu")).encode(images)
     # 32, 16, 8 and 4 places are averaged, 2 interpolated.
     expected = [functional.adaptive_avg_pool2d(level, 4) for level in levels[:4]]
     expected.append(functional.interpolate(levels[4], size=(4, 4), mode="bilinear"))

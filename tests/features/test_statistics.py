@@ -6,8 +6,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from lungpatch.containers import PatchBatch
-from lungpatch.errors import ConfigurationError
 from lungpatch.containers.cells import known_cells, mean_over_cells, nearest_known
+from lungpatch.errors import ConfigurationError
 from lungpatch.features.statistics import StatisticsExtractor
 from lungpatch.plugins.registry import Registry
 

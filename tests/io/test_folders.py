@@ -4,9 +4,8 @@ from pathlib import Path
 import pytest
 
 from lungpatch.datasets import read_patients
-from lungpatch.io import find_images
 from lungpatch.errors import ConfigurationError, MissingInputError
-from lungpatch.io import IMAGE_SUFFIXES
+from lungpatch.io import IMAGE_SUFFIXES, find_images
 
 
 def touch(folder, *names, content=b""):
@@ -57,12 +56,12 @@ def test_hidden_parent_does_not_matter(tmp_path):
 
 def test_links_are_followed_once(tmp_path):
     touch(tmp_path, "real/a.png")
-    films = tmp_path / "films"
-    films.mkdir()
-    (films / "linked").symlink_to(tmp_path / "real", target_is_directory=True)
-    (films / "round").symlink_to(films, target_is_directory=True)
-    (films / "also").symlink_to(tmp_path / "real", target_is_directory=True)
-    assert names(films) == ["also/a.png"]
+    images = tmp_path / "images"
+    images.mkdir()
+    (images / "linked").symlink_to(tmp_path / "real", target_is_directory=True)
+    (images / "round").symlink_to(images, target_is_directory=True)
+    (images / "also").symlink_to(tmp_path / "real", target_is_directory=True)
+    assert names(images) == ["also/a.png"]
 
 
 def test_folder_without_images(tmp_path):

@@ -24,10 +24,10 @@ from lungpatch.errors import (
 from lungpatch.io import as_chest_image, read_image, read_mask
 
 fuzz = settings(deadline=None, derandomize=True, max_examples=60)
-FILM = np.random.default_rng(0).integers(0, 256, (33, 37), dtype=np.uint8)
+IMAGE = np.random.default_rng(0).integers(0, 256, (33, 37), dtype=np.uint8)
 
 
-def picture(form, array=FILM, mode=None, **options):
+def picture(form, array=IMAGE, mode=None, **options):
     stream = io.BytesIO()
     Image.fromarray(array).convert(mode).save(stream, form, **options)
     return stream.getvalue()
@@ -46,7 +46,7 @@ def dicom(compress=False):
     data.file_meta.MediaStorageSOPClassUID = SecondaryCaptureImageStorage
     data.file_meta.MediaStorageSOPInstanceUID = "1.2.3"
     data.SOPClassUID, data.SOPInstanceUID = SecondaryCaptureImageStorage, "1.2.3"
-    data.Rows, data.Columns = FILM.shape
+    data.Rows, data.Columns = IMAGE.shape
     data.SamplesPerPixel = 1
     data.PhotometricInterpretation = "MONOCHROME1"
     data.BitsAllocated, data.BitsStored, data.HighBit = 16, 12, 11
@@ -54,7 +54,7 @@ def dicom(compress=False):
     data.WindowCenter, data.WindowWidth = 1000, 3000
     data.RescaleSlope, data.RescaleIntercept = 1, 0
     data.PixelSpacing = [0.1, 0.2]
-    data.PixelData = (FILM.astype("<u2") * 16).tobytes()
+    data.PixelData = (IMAGE.astype("<u2") * 16).tobytes()
     data["PixelData"].VR = "OW"
     if compress:
         data.compress(RLELossless)
@@ -65,15 +65,15 @@ def dicom(compress=False):
 
 WHOLE = {
     "png": picture("PNG"),
-    "16-bit png": picture("PNG", FILM.astype(np.uint16) * 257),
+    "16-bit png": picture("PNG", IMAGE.astype(np.uint16) * 257),
     "palette png": picture("PNG", mode="P", transparency=3),
     "colour png": picture("PNG", mode="RGBA"),
     "jpeg": picture("JPEG"),
     "progressive jpeg": picture("JPEG", progressive=True),
     "tiff": picture("TIFF"),
     "lzw tiff": picture("TIFF", compression="tiff_lzw"),
-    "colour tiff": tiff(np.stack([FILM.astype(np.uint16)] * 3, axis=-1), photometric="rgb"),
-    "float tiff": tiff(FILM / 255),
+    "colour tiff": tiff(np.stack([IMAGE.astype(np.uint16)] * 3, axis=-1), photometric="rgb"),
+    "float tiff": tiff(IMAGE / 255),
     "bmp": picture("BMP"),
     "gif": picture("GIF"),
     "dicom": dicom(),
@@ -84,7 +84,7 @@ HEADS = [b"", b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"II*\0", b"MM\0*", b"II+\0
 
 def check(content, suffix):
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder, "film" + suffix)
+        path = Path(folder, "image" + suffix)
         path.write_bytes(content)
         for read, refused in ((read_image, InvalidImageError), (read_mask, InvalidMaskError)):
             message = ""
@@ -104,9 +104,9 @@ def check(content, suffix):
 
 @pytest.mark.parametrize("kind", WHOLE)
 def test_the_undamaged_files_are_read(kind, tmp_path):
-    path = tmp_path / "film"
+    path = tmp_path / "image"
     path.write_bytes(WHOLE[kind])
-    assert read_image(path).shape == FILM.shape
+    assert read_image(path).shape == IMAGE.shape
 
 
 @fuzz
@@ -125,7 +125,7 @@ def test_random_bytes(head, body, suffix):
 def test_truncation_never_gives_half_an_image(kind, share):
     whole = WHOLE[kind]
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder, "film")
+        path = Path(folder, "image")
         path.write_bytes(whole)
         expected = read_image(path).pixels
         path.write_bytes(whole[: int(len(whole) * share)])

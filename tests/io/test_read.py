@@ -100,24 +100,24 @@ def check_refused(path, *words, error=InvalidImageError):
 @pytest.mark.parametrize("suffix", ["png", "tif", "bmp", "gif"])
 def test_eight_bit_grey(tmp_path, suffix):
     film = ramp()
-    image = read_image(save(tmp_path / f"film.{suffix}", film))
+    image = read_image(save(tmp_path / f"image.{suffix}", film))
     np.testing.assert_array_equal(image.pixels, film / np.float32(255))
     assert image.pixels.dtype == np.float32
-    assert image.image_id == "film"
-    assert image.source == str(tmp_path / f"film.{suffix}")
+    assert image.image_id == "image"
+    assert image.source == str(tmp_path / f"image.{suffix}")
     assert image.native_shape == (40, 50)
     assert image.pixel_spacing_mm is None
 
 
 def test_jpeg(tmp_path):
     film = ramp()
-    image = read_image(save(tmp_path / "film.jpg", film, quality=95))
+    image = read_image(save(tmp_path / "image.jpg", film, quality=95))
     np.testing.assert_allclose(image.pixels, film / 255, atol=0.02)
 
 
 def test_content_decides_not_the_suffix(tmp_path):
     film = ramp()
-    path = tmp_path / "film.jpg"
+    path = tmp_path / "image.jpg"
     save(path, film, format="PNG")
     np.testing.assert_array_equal(read_image(path).pixels, film / np.float32(255))
 
@@ -644,9 +644,9 @@ def test_array_is_copied():
 )
 def test_range_must_be_given(array, proposal):
     with pytest.raises(InvalidImageError, match="value_range") as caught:
-        as_chest_image(array, image_id="film 7")
+        as_chest_image(array, image_id="image 7")
     assert proposal in str(caught.value)
-    assert str(caught.value).startswith("film 7:")
+    assert str(caught.value).startswith("image 7:")
 
 
 def test_array_outside_its_range_names_the_actual_values():
@@ -668,8 +668,8 @@ def test_array_that_is_not_finite(bad):
     [np.zeros((40, 40), np.uint8), ramp(shape=(31, 40)), np.zeros((2, 10_001), np.uint8)],
 )
 def test_unusable_array(array):
-    with pytest.raises(InvalidImageError, match="film: "):
-        as_chest_image(array, image_id="film")
+    with pytest.raises(InvalidImageError, match="image: "):
+        as_chest_image(array, image_id="image")
 
 
 @pytest.mark.parametrize("array", [np.full((40, 40), "a"), np.zeros((40, 40), complex), None])
@@ -804,7 +804,7 @@ def test_an_image_is_named_after_its_file(tmp_path):
 
 
 def test_dicom_is_told_by_its_content(tmp_path):
-    path = tmp_path / "film"
+    path = tmp_path / "image"
     path.write_bytes(b"\0" * 128 + b"DICM")
     assert holds_dicom(path)
     path.write_bytes(b"DICM")

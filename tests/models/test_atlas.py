@@ -38,23 +38,23 @@ def fitted(batch, **settings):
 
 def test_z_scores_by_place():
     rng = np.random.default_rng(0)
-    healthy, tested = rng.random((9, SIDE, SIDE)), rng.random((2, SIDE, SIDE))
-    found = fitted(batch_of(healthy)).reconstruct(batch_of(tested))
-    expected = (tested - healthy.mean(axis=0)) / healthy.std(axis=0)
+    normal, tested = rng.random((9, SIDE, SIDE)), rng.random((2, SIDE, SIDE))
+    found = fitted(batch_of(normal)).reconstruct(batch_of(tested))
+    expected = (tested - normal.mean(axis=0)) / normal.std(axis=0)
     np.testing.assert_allclose(found.target[:, 0], expected, rtol=1e-3, atol=1e-4)
     assert not found.expected.any()
 
 
 def test_brighter_than_usual_scores_higher():
-    healthy = 0.3 + 0.1 * np.random.default_rng(0).random((9, SIDE, SIDE))
-    model = fitted(batch_of(healthy))
-    dark, usual, bright = healthy[:1] - 0.2, healthy[:1], healthy[:1] + 0.2
+    normal = 0.3 + 0.1 * np.random.default_rng(0).random((9, SIDE, SIDE))
+    model = fitted(batch_of(normal))
+    dark, usual, bright = normal[:1] - 0.2, normal[:1], normal[:1] + 0.2
     tested = batch_of(np.concatenate([dark, usual, bright]))
     scores = FeatureScorer(difference="excess").score(tested, model.reconstruct(tested))
     assert scores.values[0] < scores.values[1] < scores.values[2]
 
 
-def test_only_films_whose_place_is_lung_count():
+def test_only_images_whose_place_is_lung_count():
     pixels = np.random.default_rng(0).random((8, SIDE, SIDE))
     lung = np.ones(pixels.shape, bool)
     lung[:4, 0, 0] = lung[1:, 3, 3] = False
@@ -62,15 +62,15 @@ def test_only_films_whose_place_is_lung_count():
     state = model.state()
     np.testing.assert_allclose(state["mean"][0, 0, 0], pixels[4:, 0, 0].mean(), rtol=1e-5)
     np.testing.assert_allclose(state["spread"][0, 0, 0], pixels[4:, 0, 0].std(), rtol=1e-5)
-    # In one film of eight is too seldom: the nearest place's are taken.
+    # In one image of eight is too seldom: the nearest place's are taken.
     assert state["mean"][0, 3, 3] in (state["mean"][0, 3, 2], state["mean"][0, 2, 3])
 
 
 def test_a_place_that_never_varies_is_not_divided_by_nothing():
-    healthy = np.random.default_rng(0).random((9, SIDE, SIDE))
-    healthy[:, 1, 1] = 0.5
-    state = fitted(batch_of(healthy)).state()
-    assert state["spread"][0, 1, 1] == pytest.approx(0.05 * healthy.std(), rel=1e-3)
+    normal = np.random.default_rng(0).random((9, SIDE, SIDE))
+    normal[:, 1, 1] = 0.5
+    state = fitted(batch_of(normal)).state()
+    assert state["spread"][0, 1, 1] == pytest.approx(0.05 * normal.std(), rel=1e-3)
     assert np.isfinite(fitted(batch_of(np.full((3, SIDE, SIDE), 0.5))).state()["spread"]).all()
 
 
@@ -116,11 +116,11 @@ class Learner(FixedExtractor):
 
 
 def test_an_extractor_that_learns_is_fitted_first_and_saved():
-    healthy = batch_of(np.random.default_rng(0).random((5, SIDE, SIDE)))
+    normal = batch_of(np.random.default_rng(0).random((5, SIDE, SIDE)))
     model = AtlasModel(patch_size=SIDE, extractor=Learner())
     calls = []
     with PatchStore(SIDE) as store:
-        store.add(healthy)
+        store.add(normal)
         history = model.fit(
             store,
             rng=np.random.default_rng(0),
@@ -130,11 +130,11 @@ def test_an_extractor_that_learns_is_fitted_first_and_saved():
     assert [set(figures) for figures in history.epochs] == [{"loss"}, {"loss"}, {"known_cells"}]
     assert history.best_epoch == 2
     state = model.state()
-    assert state["extractor.mean"] == pytest.approx(healthy.pixels.mean())
+    assert state["extractor.mean"] == pytest.approx(normal.pixels.mean())
     again = AtlasModel(patch_size=SIDE, extractor=Learner())
     again.load_state(state)
     np.testing.assert_array_equal(
-        again.reconstruct(healthy).target, model.reconstruct(healthy).target
+        again.reconstruct(normal).target, model.reconstruct(normal).target
     )
 
 

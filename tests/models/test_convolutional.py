@@ -8,9 +8,9 @@ from lungpatch.containers import PatchBatch
 from lungpatch.errors import ConfigurationError, InsufficientDataError, NotFittedError
 from lungpatch.models.autoencoder import Autoencoder
 from lungpatch.models.convolutional import PatchNetwork
+from lungpatch.models.unet import UNet
 from lungpatch.networks.losses import LOSSES
 from lungpatch.networks.network_model import CPU_CHUNK_PIXELS
-from lungpatch.models.unet import UNet
 from lungpatch.pipeline.patch_store import PatchStore
 from lungpatch.protocols import ReconstructionModel
 

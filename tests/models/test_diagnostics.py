@@ -20,7 +20,7 @@ def _store(pixels):
             corners=np.arange(2 * count).reshape(count, 2),
             lung=np.ones(pixels.shape, bool),
             image_shape=(64, 64),
-            image_id="healthy",
+            image_id="normal",
         )
     )
     return store
@@ -46,9 +46,9 @@ class _Model:
 
 
 def _oracle(source):
-    """A model that knows the healthy patch at every place."""
-    healthy = next(source.batches(len(source)))
-    by_place = {tuple(c): p for c, p in zip(healthy.corners, healthy.pixels, strict=True)}
+    """A model that knows the normal patch at every place."""
+    normal = next(source.batches(len(source)))
+    by_place = {tuple(c): p for c, p in zip(normal.corners, normal.pixels, strict=True)}
     return _Model(lambda patches: np.stack([by_place[tuple(c)] for c in patches.corners]))
 
 
@@ -136,7 +136,7 @@ def test_nothing_to_paint_on_is_an_error():
     copy = _Model(lambda patches: patches.pixels)
     with (
         _store(np.zeros((0, 16, 16), np.float32)) as nothing,
-        pytest.raises(InsufficientDataError, match="no healthy patches"),
+        pytest.raises(InsufficientDataError, match="no normal patches"),
     ):
         _run(copy, nothing)
     with (

@@ -50,7 +50,7 @@ def fit(model, stores, seed=0):
     return model
 
 
-def test_new_healthy_patches_score_0_plus_minus_1(stores):
+def test_new_normal_patches_score_0_plus_minus_1(stores):
     found = fit(ensemble(1.0), stores).reconstruct(patches(200, 2))
     z = found.target[:, 0, :, 4:]
     assert found.target.shape == (200, 1, SIDE, SIDE)

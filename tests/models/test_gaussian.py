@@ -94,7 +94,7 @@ def test_samples_that_are_all_alike_have_no_covariance():
     assert shrinkage == 1.0
 
 
-def test_whitened_healthy_features_are_uncorrelated():
+def test_whitened_normal_features_are_uncorrelated():
     healthy = batch_of(2000, 1)
     model, _ = fitted(healthy, max_patches=2000)
     white = model.reconstruct(healthy).target[:, :, 1, 2]

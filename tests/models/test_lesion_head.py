@@ -1,4 +1,4 @@
-"""The linear head, against scikit-learn's logistic regression and on films with known lesions."""
+"""The linear head, against scikit-learn's logistic regression and on images with known lesions."""
 
 import numpy as np
 import pytest
@@ -73,9 +73,7 @@ def test_it_sees_a_bright_patch_that_it_was_not_shown():
 
 
 def test_it_takes_a_trained_extractor():
-    encoder = LesionEncoder(
-        patch_size=32, channels=(2, 2, 2, 2, 2), grid=4, epochs=1, device="cpu"
-    )
+    encoder = LesionEncoder(patch_size=32, channels=(2, 2, 2, 2, 2), grid=4, epochs=1, device="cpu")
     assert isinstance(encoder, FeatureExtractor)
     model = LesionHeadModel(patch_size=32, extractor=encoder, passes=1)
     with phantom_source(32) as source:

@@ -9,9 +9,9 @@ from lungpatch.containers import ChestImage, LungMask, PatchBatch
 from lungpatch.datasets.phantom import phantom_chest
 from lungpatch.errors import ConfigurationError, NotFittedError
 from lungpatch.evaluation.metrics import auroc
-from lungpatch.networks.lesion_painting import lesion_painter
 from lungpatch.models.repair import RepairModel
 from lungpatch.models.synthetic_lesion import SyntheticLesionModel, lesion_loss
+from lungpatch.networks.lesion_painting import lesion_painter
 from lungpatch.pipeline.patch_store import PatchStore
 from lungpatch.samplers.lung_crop import LungCropSampler
 from lungpatch.synthesis import LesionSynthesiser
@@ -34,7 +34,7 @@ def crops(seeds, opacity=None):
 
 
 @pytest.fixture(scope="module")
-def healthy():
+def normal():
     with PatchStore(SIDE) as source, PatchStore(SIDE) as validation:
         source.add(crops(range(40))[0])
         validation.add(crops(range(40, 48))[0])
@@ -42,8 +42,8 @@ def healthy():
 
 
 @pytest.fixture(scope="module")
-def fitted(healthy):
-    source, validation = healthy
+def fitted(normal):
+    source, validation = normal
     models = {}
     for model in (SyntheticLesionModel(epochs=24, **SMALL), RepairModel(epochs=24, **SMALL)):
         model.fit(source, validation=validation, rng=np.random.default_rng(0))
@@ -70,7 +70,7 @@ def test_evidence_is_a_share_at_half_the_resolution(fitted):
     assert not found.expected.any()
 
 
-def test_repair_gives_a_film(fitted):
+def test_repair_gives_per_image(fitted):
     batch, _ = crops([5])
     found = fitted[RepairModel].reconstruct(batch)
     np.testing.assert_array_equal(found.target[:, 0], batch.pixels)
@@ -79,8 +79,8 @@ def test_repair_gives_a_film(fitted):
 
 
 @pytest.mark.parametrize("kind", [SyntheticLesionModel, RepairModel])
-def test_same_seed_same_weights(healthy, kind):
-    source, validation = healthy
+def test_same_seed_same_weights(normal, kind):
+    source, validation = normal
     states = []
     for _ in range(2):
         model = kind(epochs=1, **SMALL)
@@ -99,13 +99,13 @@ def test_validation_paints_the_same_lesions_each_time():
     )
     network.eval()
     first, second = paint(batch), paint(batch)
-    assert not torch.equal(first.films, second.films)  # other films, other lesions
+    assert not torch.equal(first.images, second.images)  # other images, other lesions
     network.train()
     paint(batch)
     network.eval()
     again = paint(batch)
-    assert torch.equal(first.films, again.films)
-    assert torch.equal(first.healthy[:, 0], torch.from_numpy(np.array(batch.pixels)))
+    assert torch.equal(first.images, again.images)
+    assert torch.equal(first.normal[:, 0], torch.from_numpy(np.array(batch.pixels)))
 
 
 def test_lesion_loss_by_hand():
@@ -117,7 +117,7 @@ def test_lesion_loss_by_hand():
 
 
 @pytest.mark.parametrize("kind", [SyntheticLesionModel, RepairModel])
-def test_a_mirrored_film_has_mirrored_results(fitted, kind):
+def test_a_mirrored_image_has_mirrored_results(fitted, kind):
     batch, _ = crops([100])
     mirrored = attrs.evolve(batch, pixels=batch.pixels[:, :, ::-1], lung=batch.lung[:, :, ::-1])
     found, other = (fitted[kind].reconstruct(part) for part in (batch, mirrored))

@@ -44,7 +44,9 @@ def batch_of(count, seed, lung=None):
 
 def fitted(batch, **settings):
     model = MemoryBankModel(
-        patch_size=SIDE, extractor=Blocks(), **{"neighbourhood": 1, "coreset_fraction": 1.0} | settings
+        patch_size=SIDE,
+        extractor=Blocks(),
+        **{"neighbourhood": 1, "coreset_fraction": 1.0} | settings,
     )
     with PatchStore(SIDE) as store:
         store.add(batch)
@@ -103,7 +105,7 @@ def test_the_scorers_distance_is_that_to_the_nearest():
     assert (scores.values >= 0.5 * highest).all()
 
 
-def test_healthy_features_are_expected_as_they_are():
+def test_normal_features_are_expected_as_they_are():
     healthy = batch_of(3, 1)
     np.testing.assert_allclose(distances_of(fitted(healthy), healthy), 0.0, atol=1e-5)
 
@@ -144,7 +146,7 @@ def test_only_lung_is_remembered_and_other_places_look_at_the_nearest():
 
 
 def test_no_lung_at_all():
-    with pytest.raises(InsufficientDataError, match="no place of the 2 patches is healthy lung"):
+    with pytest.raises(InsufficientDataError, match="no place of the 2 patches is normal lung"):
         fitted(batch_of(2, 1, np.zeros((2, SIDE, SIDE), bool)))
 
 

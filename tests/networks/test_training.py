@@ -3,8 +3,8 @@ import pytest
 import torch
 from torch import nn
 
-from lungpatch.containers import PatchBatch
 from lungpatch._utils.devices import choose_device
+from lungpatch.containers import PatchBatch
 from lungpatch.errors import ConfigurationError, InsufficientDataError
 from lungpatch.networks.training import train
 from lungpatch.pipeline.patch_store import PatchStore

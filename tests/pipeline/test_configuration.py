@@ -3,9 +3,9 @@ import json
 import pytest
 
 import lungpatch
-from lungpatch.pipeline.configuration import build_pipeline, parse_settings, preset_names
-from lungpatch.pipeline import pipeline_settings
 from lungpatch.errors import ConfigurationError, MissingInputError
+from lungpatch.pipeline import pipeline_settings
+from lungpatch.pipeline.configuration import build_pipeline, parse_settings, preset_names
 
 
 def _config(tmp_path, text):

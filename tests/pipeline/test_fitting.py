@@ -3,8 +3,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lungpatch.pipeline.configuration import build_pipeline
 from lungpatch.errors import InsufficientDataError
+from lungpatch.pipeline.configuration import build_pipeline
 from lungpatch.pipeline.fitting import (
     Calibration,
     FitReport,
@@ -54,7 +54,7 @@ def test_fit_tells_what_it_used_and_what_it_found(fitted):
 
 
 def test_what_cannot_be_used_is_named_with_the_reason(fast_tables, cohort):
-    paths = sorted((cohort / "healthy").iterdir())
+    paths = sorted((cohort / "normal").iterdir())
     blank = np.zeros((128, 128), np.uint8)
     pipeline = build_pipeline(fast_tables, origin="test")
     calibration, report = fit_pipeline(

@@ -4,7 +4,6 @@ import pytest
 import torch
 
 import lungpatch
-from lungpatch.pipeline.configuration import build_pipeline
 from lungpatch.errors import (
     ConfigurationError,
     InsufficientDataError,
@@ -12,6 +11,7 @@ from lungpatch.errors import (
     NotFittedError,
 )
 from lungpatch.pipeline import PreparedImage, ScoredImage
+from lungpatch.pipeline.configuration import build_pipeline
 
 
 def _equal(one, other):
@@ -93,11 +93,11 @@ def test_an_image_without_lungs_is_never_scored(fitted):
 
 
 def test_same_seed_same_result(fast_tables, cohort, fitted):
-    again = build_pipeline(fast_tables, origin="test").fit(cohort / "healthy")
+    again = build_pipeline(fast_tables, origin="test").fit(cohort / "normal")
     assert again.calibration == fitted.calibration
     assert again.report_.training_digest == fitted.report_.training_digest
     fast_tables["pipeline"]["seed"] = 2
-    other = build_pipeline(fast_tables, origin="test").fit(cohort / "healthy")
+    other = build_pipeline(fast_tables, origin="test").fit(cohort / "normal")
     assert other.calibration != fitted.calibration
     assert other.report_.training_digest == fitted.report_.training_digest
 
@@ -105,7 +105,7 @@ def test_same_seed_same_result(fast_tables, cohort, fitted):
 def test_report_counts_what_was_used(fast_tables, cohort, tmp_path):
     bad = tmp_path / "bad.png"
     bad.write_bytes(b"")
-    paths = [bad, *sorted((cohort / "healthy").iterdir())]
+    paths = [bad, *sorted((cohort / "normal").iterdir())]
     report = build_pipeline(fast_tables, origin="test").fit(paths).report_
     assert sum(report.images.values()) == 12
     assert [unused.source for unused in report.unused] == [str(bad)]
@@ -114,7 +114,7 @@ def test_report_counts_what_was_used(fast_tables, cohort, tmp_path):
 
 
 def test_no_patient_is_on_two_sides(fast_tables, cohort):
-    paths = sorted((cohort / "healthy").iterdir())
+    paths = sorted((cohort / "normal").iterdir())
     owners = {path.name: f"patient {index // 3}" for index, path in enumerate(paths)}
     report = build_pipeline(fast_tables, origin="test").fit(paths, patients=owners).report_
     assert sum(report.patients.values()) == 4
@@ -122,7 +122,7 @@ def test_no_patient_is_on_two_sides(fast_tables, cohort):
 
 
 def test_patients_must_be_complete(fast_tables, cohort):
-    paths = sorted((cohort / "healthy").iterdir())
+    paths = sorted((cohort / "normal").iterdir())
     with pytest.raises(ConfigurationError, match=paths[1].name):
         build_pipeline(fast_tables, origin="test").fit(paths, patients={paths[0].name: "a"})
 
@@ -138,7 +138,7 @@ def test_use_before_fit(fast_tables, cohort, tmp_path):
 
 
 def test_too_few_images(fast_tables, cohort):
-    paths = sorted((cohort / "healthy").iterdir())
+    paths = sorted((cohort / "normal").iterdir())
     with pytest.raises(InsufficientDataError, match="at least 3 patients"):
         build_pipeline(fast_tables, origin="test").fit(paths[:2])
 
@@ -146,25 +146,25 @@ def test_too_few_images(fast_tables, cohort):
 def test_conformal_says_how_many_it_needs_before_any_work(fast_tables, cohort):
     fast_tables["thresholder"] = {"name": "conformal", "alpha": 0.05}
     with pytest.raises(InsufficientDataError, match="Give at least 38"):
-        build_pipeline(fast_tables, origin="test").fit(cohort / "healthy")
+        build_pipeline(fast_tables, origin="test").fit(cohort / "normal")
 
 
 def test_conformal_takes_the_patients_that_it_needs(fast_tables, cohort):
     fast_tables["thresholder"] = {"name": "conformal", "alpha": 0.2}
-    pipeline = build_pipeline(fast_tables, origin="test").fit(cohort / "healthy")
+    pipeline = build_pipeline(fast_tables, origin="test").fit(cohort / "normal")
     assert pipeline.report_.patients["calibration"] == 4
 
 
 def test_a_thresholder_that_uses_labels_is_refused(fast_tables, cohort):
     fast_tables["thresholder"] = {"name": "youden"}
     with pytest.raises(ConfigurationError, match="needs labelled images"):
-        build_pipeline(fast_tables, origin="test").fit(cohort / "healthy")
+        build_pipeline(fast_tables, origin="test").fit(cohort / "normal")
 
 
 def test_progress_tells_every_stage(fast_tables, cohort):
     seen = {}
     build_pipeline(fast_tables, origin="test").fit(
-        cohort / "healthy",
+        cohort / "normal",
         progress=lambda stage, done, total, figures: seen.__setitem__(stage, (done, total)),
     )
     assert seen["read"] == (12, 12)
@@ -178,7 +178,7 @@ def test_whole_image_model_is_an_ordinary_case(fast_tables, cohort):
     fast_tables["sampler"]["min_lung_fraction"] = 0.0
     fast_tables["model"]["n_components"] = 3
     fast_tables["pipeline"]["map_detail"] = "pixel"
-    pipeline = build_pipeline(fast_tables, origin="test").fit(cohort / "healthy")
+    pipeline = build_pipeline(fast_tables, origin="test").fit(cohort / "normal")
     (detection,) = pipeline.detect_many(sorted((cohort / "opacity").iterdir())[:1])
     assert len(detection.patches) == 1
     heat = detection.anomaly_map.heatmap[detection.anomaly_map.scored]
@@ -198,10 +198,10 @@ def test_interrupted_training_is_kept_once_an_epoch_is_done(
 
     monkeypatch.setattr(type(pipeline.model), "fit", interrupted)
     if epochs:
-        assert pipeline.fit(cohort / "healthy").report_.history.stopped == "interrupted"
+        assert pipeline.fit(cohort / "normal").report_.history.stopped == "interrupted"
     else:
         with pytest.raises(KeyboardInterrupt):
-            pipeline.fit(cohort / "healthy")
+            pipeline.fit(cohort / "normal")
         assert not pipeline.is_fitted
 
 
@@ -231,7 +231,7 @@ def test_fit_leaves_implausible_lungs_out(fast_tables, cohort):
     pipeline = build_pipeline(fast_tables, origin="test")
     pipeline.segmenter = DoubtfulSegmenter(pipeline.segmenter)
     with pytest.raises(InsufficientDataError, match="implausible_lungs: looks like a hand"):
-        pipeline.fit(cohort / "healthy")
+        pipeline.fit(cohort / "normal")
 
 
 def test_preparing_and_scoring_need_no_threshold(fast_tables, cohort, fitted):
@@ -245,7 +245,7 @@ def test_preparing_and_scoring_need_no_threshold(fast_tables, cohort, fitted):
     detection = fitted.detect(path)
     assert scored.pred_score == detection.decision.pred_score
     np.testing.assert_array_equal(scored.anomaly_map.heatmap, detection.anomaly_map.heatmap)
-    # Colours come with the thresholds, from healthy films.
+    # Colours come with the thresholds, from normal images.
     assert scored.anomaly_map.colour_scale is None
 
 

@@ -7,11 +7,18 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from scipy import ndimage
 
-from lungpatch.containers import AnomalyMap, ChestImage, LungMask, PatchBatch, PatchScores, Reconstruction
+from lungpatch.containers import (
+    AnomalyMap,
+    ChestImage,
+    LungMask,
+    PatchBatch,
+    PatchScores,
+    Reconstruction,
+)
+from lungpatch.containers.lung_coordinates import lung_zone
 from lungpatch.pipeline import Detection
 from lungpatch.pipeline.localisation import localise
-from lungpatch.containers.lung_coordinates import lung_zone
-from lungpatch.pipeline.regions import Region, Place, find_regions
+from lungpatch.pipeline.regions import Place, Region, find_regions
 
 FRAME = 96
 THRESHOLD = 2.0
@@ -24,15 +31,15 @@ def detection_of(heat, lungs, *, native_shape=None, threshold=THRESHOLD) -> Dete
     native_shape = native_shape or lungs.shape
     none = np.zeros((0, 8, 8), np.float32)
     return Detection(
-        image=ChestImage(pixels=np.zeros(native_shape, np.float32), image_id="film"),
-        resized=ChestImage(pixels=np.zeros(lungs.shape, np.float32), image_id="film"),
+        image=ChestImage(pixels=np.zeros(native_shape, np.float32), image_id="image"),
+        resized=ChestImage(pixels=np.zeros(lungs.shape, np.float32), image_id="image"),
         lungs=LungMask(pixels=lungs),
         patches=PatchBatch(
             pixels=none,
             corners=np.zeros((0, 2), np.int64),
             lung=none > 0,
             image_shape=lungs.shape,
-            image_id="film",
+            image_id="image",
         ),
         reconstruction=Reconstruction(target=none[:, None], expected=none[:, None]),
         scores=PatchScores(values=np.zeros(0), support=none > 0),
@@ -240,7 +247,9 @@ def test_numbers_agree_with_a_count_of_pixels(seed):
         zones = [lung_zone(float(u[tuple(pixel)])) for pixel in pixels]
         for zone, share in region.zone_fractions.items():
             assert share == pytest.approx(zones.count(zone) / len(zones))
-        assert region.lateral_fraction == pytest.approx(np.mean([v[tuple(p)] >= 0.5 for p in pixels]))
+        assert region.lateral_fraction == pytest.approx(
+            np.mean([v[tuple(p)] >= 0.5 for p in pixels])
+        )
 
 
 @few
@@ -282,7 +291,7 @@ def test_words_agree_with_the_numbers(seed):
 
 @few
 @given(seed=seeds, shift=st.tuples(st.integers(-12, 18), st.integers(-14, 16)))
-def test_a_shifted_film_has_the_same_places_elsewhere(seed, shift):
+def test_a_shifted_image_has_the_same_places_elsewhere(seed, shift):
     lungs = drawn_lungs()
     heat = random_heat(seed, lungs)
     before = detection_of(heat, lungs).places
@@ -301,13 +310,15 @@ def test_a_shifted_film_has_the_same_places_elsewhere(seed, shift):
 
 @few
 @given(seed=seeds)
-def test_a_mirrored_film_swaps_the_sides(seed):
+def test_a_mirrored_image_swaps_the_sides(seed):
     lungs = drawn_lungs()
     heat = random_heat(seed, lungs)
     other = {"right": "left", "left": "right"}
     before = detection_of(heat, lungs).places
     mirrored = detection_of(heat[:, ::-1], lungs[:, ::-1]).places
-    assert mirrored.fractions_above == {other[side]: x for side, x in before.fractions_above.items()}
+    assert mirrored.fractions_above == {
+        other[side]: x for side, x in before.fractions_above.items()
+    }
     assert_same_place(before.hottest, mirrored.hottest, side=other[before.hottest.side])
     for old, new in zip(before.regions, mirrored.regions, strict=True):
         assert new.sides == tuple(other[side] for side in old.sides)
@@ -318,7 +329,7 @@ def test_a_mirrored_film_swaps_the_sides(seed):
 
 @few
 @given(seed=seeds, factors=st.tuples(st.integers(1, 4), st.integers(1, 4)))
-def test_the_size_of_the_film_scales_the_pixel_and_nothing_else(seed, factors):
+def test_the_size_of_the_image_scales_the_pixel_and_nothing_else(seed, factors):
     lungs = drawn_lungs()
     heat = random_heat(seed, lungs)
     small = detection_of(heat, lungs).places

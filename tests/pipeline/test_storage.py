@@ -9,8 +9,8 @@ import pytest
 import lungpatch
 from lungpatch.datasets.phantom import phantom_chest
 from lungpatch.errors import SavedPipelineError
-from lungpatch.pipeline.storage import FILES, check_destination, save_pipeline
 from lungpatch.pipeline import shipped_pipelines
+from lungpatch.pipeline.storage import FILES, check_destination, save_pipeline
 
 
 @pytest.fixture

@@ -7,12 +7,12 @@ import attrs
 import pytest
 
 import lungpatch
-from lungpatch.pipeline.configuration import build_pipeline, load_config
-from lungpatch.pipeline import pipeline_settings
 from lungpatch.errors import ConfigurationError, LungpatchError, SavedPipelineError
 from lungpatch.features.statistics import StatisticsExtractor
 from lungpatch.models.ensemble import EnsembleModel, Member
 from lungpatch.models.pca import PCA
+from lungpatch.pipeline import pipeline_settings
+from lungpatch.pipeline.configuration import build_pipeline, load_config
 from lungpatch.plugins.registry import Registry
 from lungpatch.plugins.settings import inner_components
 from lungpatch.scorers.l2 import L2Scorer
@@ -177,7 +177,9 @@ def test_a_file_changes_a_nested_setting(tmp_path, monkeypatch):
     preset.write_text('[scorer]\nname = "sum"\ngain = 2.0\n[scorer.inner]\nname = "sad"\n')
     base = {"scorer": {"name": "sum", "gain": 2.0, "inner": {"name": "sad", "region": "patch"}}}
     paper = lungpatch.pipeline.configuration.pipeline_settings(lungpatch.load_preset("paper"))
-    monkeypatch.setattr(lungpatch.pipeline.configuration, "_preset_tables", lambda name: paper | base)
+    monkeypatch.setattr(
+        lungpatch.pipeline.configuration, "_preset_tables", lambda name: paper | base
+    )
     path = tmp_path / "mine.toml"
     with temporary_plugin(lungpatch_register):
         path.write_text('preset = "paper"\n[scorer.inner]\nreduction = "sum"\n')
@@ -190,7 +192,7 @@ def test_a_file_changes_a_nested_setting(tmp_path, monkeypatch):
 def test_saved_pipelines_name_the_plugins_of_nested_components(fast_tables, cohort, tmp_path):
     fast_tables["scorer"] = {"name": "sum", "inner": {"name": "l2"}}
     with temporary_plugin(lungpatch_register):
-        pipeline = build_pipeline(fast_tables, origin="test").fit(cohort / "healthy")
+        pipeline = build_pipeline(fast_tables, origin="test").fit(cohort / "normal")
         path = pipeline.save(tmp_path / "p.lungpatch")
         loaded = lungpatch.load_pipeline(path)
         assert isinstance(loaded.scorer.inner, L2Scorer)

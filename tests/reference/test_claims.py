@@ -6,19 +6,19 @@ from scipy import optimize, stats
 from sklearn.metrics import balanced_accuracy_score, confusion_matrix, roc_auc_score
 
 from lungpatch.errors import InsufficientDataError
-from lungpatch.reference.patch_table import PatchTable
 from lungpatch.reference.claims import (
     KindRule,
     Unimodality,
     best_ordered_accuracy,
-    compare_films,
+    compare_images,
     compare_kinds,
     confusion_counts,
-    interval_over_films,
+    interval_over_images,
     overlap_coefficient,
     table_1_rule,
     unimodality,
 )
+from lungpatch.reference.patch_table import PatchTable
 
 
 def _dip_by_linear_programming(scores):
@@ -162,16 +162,16 @@ def test_overlap_of_distributions_far_apart_is_nothing():
     assert overlap_coefficient([0, 1, 2], [1000, 1001, 1002]) < 1e-6
 
 
-def _table(rng, *, films=30, patches=40):
+def _table(rng, *, images=30, patches=40):
     kinds = np.array(["a", "b", "c"])
-    film = np.repeat(np.arange(films), patches)
-    which = rng.integers(3, size=len(film))
+    image = np.repeat(np.arange(images), patches)
+    which = rng.integers(3, size=len(image))
     return PatchTable(
-        film=film,
-        corners=np.zeros((len(film), 2)),
+        image=image,
+        corners=np.zeros((len(image), 2)),
         kinds=kinds[which],
-        lung_share=np.ones(len(film)),
-        grey=np.zeros(len(film)),
+        lung_share=np.ones(len(image)),
+        grey=np.zeros(len(image)),
         scores=rng.normal(which),
     )
 
@@ -189,20 +189,20 @@ def test_pairs_agree_with_scikit_learn():
         assert low < row["auroc"] < high
 
 
-def test_interval_draws_films_not_patches():
+def test_interval_draws_images_not_patches():
     rng = np.random.default_rng(3)
-    # Each film holds one score only, so that its patches say nothing more than one does.
-    film = np.repeat(np.arange(20), 50)
+    # Each image holds one score only, so that its patches say nothing more than one does.
+    image = np.repeat(np.arange(20), 50)
     values = rng.normal(size=20)
     table = PatchTable(
-        film=film,
+        image=image,
         corners=np.zeros((1000, 2)),
-        kinds=np.where(film % 2, "a", "b"),
+        kinds=np.where(image % 2, "a", "b"),
         lung_share=np.ones(1000),
         grey=np.zeros(1000),
-        scores=values[film],
+        scores=values[image],
     )
-    low, high = interval_over_films(table, "b", rng=rng, n_resamples=300)
+    low, high = interval_over_images(table, "b", rng=rng, n_resamples=300)
     assert high - low > 0.3  # of 1,000 independent patches it would be some 0.07
 
 
@@ -250,12 +250,12 @@ def test_confusion_counts_by_hand():
     assert confusion_counts(truth, np.array([0, 1, 1]), ("a", "b")).tolist() == [[1, 1], [0, 1]]
 
 
-def test_films_are_compared_by_each_value_and_small_groups_are_left_out():
+def test_images_are_compared_by_each_value_and_small_groups_are_left_out():
     rng = np.random.default_rng(6)
     score, sick = rng.normal(size=40), np.arange(40) % 2 == 1
     score[0] = np.nan
     none = np.zeros(40, bool)
-    rows = compare_films(
+    rows = compare_images(
         {"score": score},
         {"folders": (~sick, sick), "empty": (~sick, none)},
         rng=rng,

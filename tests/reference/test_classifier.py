@@ -13,11 +13,11 @@ from lungpatch.reference.classifier import (
 )
 
 
-def _films(rng, count=48):
+def _images(rng, count=48):
     labels = np.arange(count) % 3 > 0
-    films = rng.random((count, 16, 16), dtype=np.float32) * np.float32(0.5)
-    films[labels] += np.float32(0.4)
-    return films, labels
+    images = rng.random((count, 16, 16), dtype=np.float32) * np.float32(0.5)
+    images[labels] += np.float32(0.4)
+    return images, labels
 
 
 def test_scores_agree_with_scikit_learn():
@@ -47,20 +47,20 @@ def test_layers_are_the_papers():
 
 
 def test_learns_what_can_be_seen_and_the_same_seed_gives_the_same():
-    films, labels = _films(np.random.default_rng(1))
+    images, labels = _images(np.random.default_rng(1))
     found = []
     for _ in range(2):
         model = TwoClassCNN(
             image_size=16, epochs=15, batch_size=8, learning_rate=0.01, device="cpu"
         )
-        model.fit(films, labels, rng=np.random.default_rng(2))
-        found.append(model.predict_proba(films))
+        model.fit(images, labels, rng=np.random.default_rng(2))
+        found.append(model.predict_proba(images))
     np.testing.assert_array_equal(*found)
     assert score_classifier(found[0], labels).auroc > 0.95
 
 
-def test_a_normal_film_weighs_more_by_as_much_as_there_are_fewer():
-    films, labels = _films(np.random.default_rng(3))
+def test_a_normal_image_weighs_more_by_as_much_as_there_are_fewer():
+    images, labels = _images(np.random.default_rng(3))
     losses = []
     for weight in (None, labels.sum() / (~labels).sum(), 1.0):
         model = TwoClassCNN(
@@ -69,26 +69,26 @@ def test_a_normal_film_weighs_more_by_as_much_as_there_are_fewer():
             device="cpu",
             normal_weight=None if weight is None else float(weight),
         )
-        losses.append(model.fit(films, labels, rng=np.random.default_rng(4)).epochs[0])
+        losses.append(model.fit(images, labels, rng=np.random.default_rng(4)).epochs[0])
     assert losses[0] == losses[1] != losses[2]
 
 
 def test_one_class_is_not_enough():
-    films, labels = _films(np.random.default_rng(5))
+    images, labels = _images(np.random.default_rng(5))
     with pytest.raises(InsufficientDataError, match="both classes"):
-        TwoClassCNN(image_size=16).fit(films, np.ones_like(labels), rng=np.random.default_rng(0))
+        TwoClassCNN(image_size=16).fit(images, np.ones_like(labels), rng=np.random.default_rng(0))
 
 
-def test_films_of_another_size_are_refused():
+def test_images_of_another_size_are_refused():
     with pytest.raises(ConfigurationError, match=r"\(N, 16, 16\)"):
         TwoClassCNN(image_size=16).fit(
             np.zeros((4, 8, 8), np.float32), [0, 1, 0, 1], rng=np.random.default_rng(0)
         )
 
 
-def test_films_come_in_pieces_that_hold_each_once():
-    films, labels = _films(np.random.default_rng(6))
+def test_images_come_in_pieces_that_hold_each_once():
+    images, labels = _images(np.random.default_rng(6))
     model = TwoClassCNN(image_size=16, epochs=1, device="cpu")
-    model.fit(films, labels, rng=np.random.default_rng(0))
-    pieces = [piece[:, 0].numpy() for _, piece in model.in_pieces(films)]
-    np.testing.assert_array_equal(np.concatenate(pieces), films)
+    model.fit(images, labels, rng=np.random.default_rng(0))
+    pieces = [piece[:, 0].numpy() for _, piece in model.in_pieces(images)]
+    np.testing.assert_array_equal(np.concatenate(pieces), images)

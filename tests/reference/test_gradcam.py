@@ -14,19 +14,19 @@ from lungpatch.reference.gradcam import LungAttention, grad_cam, lung_attention,
 def model():
     rng = np.random.default_rng(0)
     labels = np.arange(24) % 2 == 1
-    films = rng.random((24, 16, 16), dtype=np.float32)
-    films[labels, 4:8, 4:8] = 1.0
+    images = rng.random((24, 16, 16), dtype=np.float32)
+    images[labels, 4:8, 4:8] = 1.0
     model = TwoClassCNN(image_size=16, epochs=20, batch_size=8, learning_rate=0.01, device="cpu")
-    model.fit(films, labels, rng=rng)
-    return model, films
+    model.fit(images, labels, rng=rng)
+    return model, images
 
 
 def test_grad_cam_is_what_its_equations_say(model):
-    model, films = model
+    model, images = model
     network = model.network_.eval()
-    assert len(set(model.predict_proba(films[:6]) > 0.5)) == 2
-    for film, cam in zip(films[:6], grad_cam(model, films[:6]), strict=True):
-        x = torch.from_numpy(film)[None, None]
+    assert len(set(model.predict_proba(images[:6]) > 0.5)) == 2
+    for image, cam in zip(images[:6], grad_cam(model, images[:6]), strict=True):
+        x = torch.from_numpy(image)[None, None]
         x = F.max_pool2d(network.first(x), 2)
         x = F.max_pool2d(network.second(x), 2)
         x = F.max_pool2d(network.third(x), 2)
@@ -41,7 +41,7 @@ def test_grad_cam_is_what_its_equations_say(model):
 
 
 def test_grad_cam_does_not_see_what_batch_normalisation_takes_away(model):
-    model, films = model
+    model, images = model
     found = []
     # Maps above 0 everywhere, by as much as their mean is higher: the network stays the same.
     for offset in (20.0, 40.0):
@@ -49,21 +49,21 @@ def test_grad_cam_does_not_see_what_batch_normalisation_takes_away(model):
         with torch.no_grad():
             shifted.network_.third[0].bias += offset
             shifted.network_.normalise.running_mean += offset
-        found.append((shifted.predict_proba(films), grad_cam(shifted, films)))
+        found.append((shifted.predict_proba(images), grad_cam(shifted, images)))
     for one, other in zip(*found, strict=True):
         np.testing.assert_allclose(one, other, atol=1e-3)
     assert (found[0][1] > 0).any()
 
 
 def test_grad_cam_lies_between_0_and_1(model):
-    model, films = model
-    cams = grad_cam(model, films)
-    assert cams.shape == films.shape
+    model, images = model
+    cams = grad_cam(model, images)
+    assert cams.shape == images.shape
     assert cams.min() >= 0
     assert cams.max() <= 1
 
 
-def test_grad_cam_of_no_film(model):
+def test_grad_cam_of_no_image(model):
     assert grad_cam(model[0], np.empty((0, 16, 16), np.float32)).shape == (0, 16, 16)
 
 

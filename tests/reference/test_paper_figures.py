@@ -8,9 +8,16 @@ from lungpatch.containers import ChestImage, LungMask, PatchBatch, PatchScores, 
 from lungpatch.errors import ConfigurationError, InsufficientDataError, InvalidMaskError
 from lungpatch.models.autoencoder import Autoencoder
 from lungpatch.models.unet import UNet
-from lungpatch.reference.score_figures import plot_confusion, plot_kind_table, plot_score_histogram
-from lungpatch.reference.paper_figures import plot_examples, plot_gradcam, plot_patch_frames, plot_patches, plot_reconstructions, plot_segmentation
 from lungpatch.reference.network_figure import plot_network
+from lungpatch.reference.paper_figures import (
+    plot_examples,
+    plot_gradcam,
+    plot_patch_frames,
+    plot_patches,
+    plot_reconstructions,
+    plot_segmentation,
+)
+from lungpatch.reference.score_figures import plot_confusion, plot_kind_table, plot_score_histogram
 
 
 @pytest.fixture(autouse=True)
@@ -19,7 +26,7 @@ def _closed():
     pyplot.close("all")
 
 
-def _film(name="a", side=32):
+def _image(name="a", side=32):
     rng = np.random.default_rng(0)
     return ChestImage(pixels=rng.random((side, side), dtype=np.float32), image_id=name)
 
@@ -47,22 +54,22 @@ def _texts(figure):
 
 
 def test_examples_have_a_row_a_class():
-    figure = plot_examples([_film("n1"), _film("n2")], [_film("p1")])
+    figure = plot_examples([_image("n1"), _image("n2")], [_image("p1")])
     assert [axes.get_ylabel() for axes in figure.axes[::2]] == ["normal", "pneumonia"]
     assert {"n1", "n2", "p1"} <= set(_texts(figure).split())
     with pytest.raises(InsufficientDataError, match="pneumonia"):
-        plot_examples([_film()], [])
+        plot_examples([_image()], [])
 
 
 def test_gradcam_says_how_much_heat_lies_in_the_lungs():
     cams = np.zeros((1, 8, 8))
     cams[0, :4] = 1.0
     lungs = np.zeros((1, 8, 8), bool)
-    lungs[0, 2:6] = True  # half of the heat, half of the film
-    figure = plot_gradcam(np.zeros((1, 8, 8)), cams, [0.75], lungs, titles=["film"])
+    lungs[0, 2:6] = True  # half of the heat, half of the image
+    figure = plot_gradcam(np.zeros((1, 8, 8)), cams, [0.75], lungs, titles=["image"])
     text = _texts(figure)
     assert "50% of the heat in the lungs" in text
-    assert "lungs: 50% of the film" in text
+    assert "lungs: 50% of the image" in text
     assert "P(pneumonia) = 0.75" in text
     with pytest.raises(ConfigurationError, match="must agree"):
         plot_gradcam(np.zeros((1, 8, 8)), cams, [0.5, 0.5])
@@ -84,13 +91,13 @@ def test_patches_are_drawn_as_they_are(patches):
 def test_segmentation_paints_what_is_not_lung():
     lungs = np.zeros((32, 32), bool)
     lungs[8:24] = True
-    figure = plot_segmentation(_film(), LungMask(pixels=lungs))
+    figure = plot_segmentation(_image(), LungMask(pixels=lungs))
     painted = figure.axes[2].images[1].get_array()
     np.testing.assert_array_equal(painted[..., 3] == 0, lungs)
     assert len(np.unique(painted[~lungs], axis=0)) == 1
     assert "50.0% lung" in _texts(figure)
     with pytest.raises(InvalidMaskError):
-        plot_segmentation(_film(), LungMask(pixels=lungs[:8]))
+        plot_segmentation(_image(), LungMask(pixels=lungs[:8]))
 
 
 def test_reconstructions_have_a_column_a_patch(patches, scores):
@@ -107,7 +114,7 @@ def test_reconstructions_have_a_column_a_patch(patches, scores):
 
 
 def test_frames_are_drawn_for_scores_in_the_range_only(patches, scores):
-    axes = plot_patch_frames(_film(), patches, scores, (2.0, 5.0))
+    axes = plot_patch_frames(_image(), patches, scores, (2.0, 5.0))
     frames = axes.collections[0].get_paths()
     corners = {
         (path.vertices[:, 1].min() + 0.5, path.vertices[:, 0].min() + 0.5) for path in frames
@@ -115,7 +122,7 @@ def test_frames_are_drawn_for_scores_in_the_range_only(patches, scores):
     assert corners == {tuple(map(float, corner)) for corner in patches.corners[3:6]}
     assert "3 of 9 patches" in axes.get_title()
     with pytest.raises(ConfigurationError, match="low < high"):
-        plot_patch_frames(_film(), patches, scores, (5.0, 2.0))
+        plot_patch_frames(_image(), patches, scores, (5.0, 2.0))
 
 
 def test_histogram_counts_what_there_is():

@@ -1,4 +1,4 @@
-"""Which films and patches a reproduction takes, and what losses make of them."""
+"""Which images and patches a reproduction takes, and what losses make of them."""
 
 import itertools
 import logging
@@ -15,10 +15,10 @@ from lungpatch.reference.cohort import (
     dataset_digest,
     join_folders,
     known_patients,
-    phantom_films,
+    phantom_images,
 )
 from lungpatch.reference.loss_study import output_figures, printed_dice_optimum
-from lungpatch.reference.patch_table import HEALTHY, MIXED, OPACITY, OUTSIDE, UNREAD, kinds_of
+from lungpatch.reference.patch_table import NORMAL, MIXED, OPACITY, OUTSIDE, UNREAD, kinds_of
 from lungpatch.reference.preliminary import split_classes
 from lungpatch.reference.settings import NORMAL_PATCHES
 from lungpatch.reference.stages import StageResult, Stages
@@ -31,7 +31,7 @@ def _roles(n_normal, patches, **changed):
 
 
 def test_paper_counts_where_there_are_as_many():
-    # 101 films would give more than the paper's 6,050 patches at 61 a film.
+    # 101 images would give more than the paper's 6,050 patches at 61 an image.
     roles = _roles(150, 61)
     counts = {role: int((roles == role).sum()) for role in (*NORMAL_PATCHES, "held", "pneumonia")}
     assert sum(counts[role] for role in NORMAL_PATCHES) == 100
@@ -60,7 +60,7 @@ def test_no_patient_is_on_two_sides():
     assert not learnt & set(owners[roles == "pneumonia"])
 
 
-def test_too_few_films_are_refused():
+def test_too_few_images_are_refused():
     with pytest.raises(InsufficientDataError, match="at least 3 patients"):
         _roles(2, 10)
 
@@ -75,7 +75,7 @@ def test_classes_are_split_by_patient():
         assert set(roles[labels == label]) == {"training", "validation", "test"}
 
 
-def test_a_few_films_still_give_each_class_some_to_choose_the_epoch_by():
+def test_a_few_images_still_give_each_class_some_to_choose_the_epoch_by():
     labels = ["normal"] * 18 + ["pneumonia"] * 29
     roles = split_classes(labels, range(47), rng=np.random.default_rng(0))
     for label, expected in (("normal", (3, 4)), ("pneumonia", (4, 7))):
@@ -90,7 +90,7 @@ def test_kinds_by_hand():
     box = np.array([0.0, 0.0, 0.0, 0.0, 0.0, 0.9, 0.2])
     normal = np.array([True, False, False, False, False, False, False])
     boxed = np.array([False, True, False, True, True, True, True])
-    expected = [HEALTHY, HEALTHY, UNREAD, OUTSIDE, MIXED, OPACITY, MIXED]
+    expected = [NORMAL, NORMAL, UNREAD, OUTSIDE, MIXED, OPACITY, MIXED]
     assert kinds_of(lung, box, normal=normal, boxed=boxed).tolist() == expected
 
 
@@ -116,22 +116,22 @@ def test_folders_are_joined_with_their_tables(tmp_path):
     table, boxes = tmp_path / "m.csv", tmp_path / "b.csv"
     table.write_text("file,patient,view,rsna_class\na.png,1,PA,\nb.png,2,AP,Lung Opacity\n")
     boxes.write_text("file,label,x,y,w,h\nb.png,Lung Opacity,0.25,0.5,0.25,0.25\n")
-    films = join_folders(tmp_path / "n", tmp_path / "p", metadata=table, boxes=boxes)
-    assert films.labels.tolist() == ["normal", "pneumonia"]
-    assert films.patients.tolist() == ["1", "2"]
-    assert films.columns["rsna_class"].tolist() == ["", "Lung Opacity"]
-    assert films.boxes(1, (100, 100)).tolist() == [[50, 25, 75, 50]]
-    assert known_patients(films).tolist() == ["1", "2"]
+    images = join_folders(tmp_path / "n", tmp_path / "p", metadata=table, boxes=boxes)
+    assert images.labels.tolist() == ["normal", "pneumonia"]
+    assert images.patients.tolist() == ["1", "2"]
+    assert images.columns["rsna_class"].tolist() == ["", "Lung Opacity"]
+    assert images.boxes(1, (100, 100)).tolist() == [[50, 25, 75, 50]]
+    assert known_patients(images).tolist() == ["1", "2"]
 
 
 def test_digest_changes_with_pixels_labels_and_boxes():
-    films = phantom_films(1, 1, seed=0, size=64)
+    images = phantom_images(1, 1, seed=0, size=64)
     changed = [
-        phantom_films(1, 1, seed=1, size=64),
-        attrs.evolve(films, labels=["normal", "normal"]),
-        attrs.evolve(films, relative_boxes=[(), ()], box_labels=[(), ()]),
+        phantom_images(1, 1, seed=1, size=64),
+        attrs.evolve(images, labels=["normal", "normal"]),
+        attrs.evolve(images, relative_boxes=[(), ()], box_labels=[(), ()]),
     ]
-    digests = {dataset_digest(each) for each in (films, *changed)}
+    digests = {dataset_digest(each) for each in (images, *changed)}
     assert len(digests) == 4
 
 

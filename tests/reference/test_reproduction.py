@@ -15,7 +15,7 @@ from lungpatch.reference.reproduction import Reproduction, reproduce, run_stages
 from lungpatch.reference.settings import NORMAL_PATCHES, ReproductionSettings
 
 STAGES = [
-    "films",
+    "images",
     "patches",
     "model",
     "scores",
@@ -102,7 +102,7 @@ def test_finished_stages_are_not_done_again(out, monkeypatch, capsys):
     after = {path: path.stat().st_mtime_ns for path in (out / "stages").iterdir()}
     changed = {path.stem for path in after if after[path] != before[path]}
     assert changed == {"verdict"}
-    assert "films (kept)" in capsys.readouterr().err
+    assert "images (kept)" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -115,7 +115,7 @@ def test_finished_stages_are_not_done_again(out, monkeypatch, capsys):
         ["--normal", "n", "--pneumonia", "p", "--phantom"],
     ],
 )
-def test_one_source_of_films_is_needed(arguments, tmp_path, monkeypatch, capsys):
+def test_one_source_of_images_is_needed(arguments, tmp_path, monkeypatch, capsys):
     assert _call(monkeypatch, *arguments, "--out", tmp_path) == cli.USAGE
     assert "--phantom" in capsys.readouterr().err
 

@@ -4,10 +4,19 @@ import sys
 import numpy as np
 import pytest
 
+from lungpatch.containers import (
+    AnomalyMap,
+    ChestImage,
+    Decision,
+    LungMask,
+    PatchBatch,
+    PatchScores,
+    Reconstruction,
+    TrainingHistory,
+)
 from lungpatch.containers.colours import ColourScale
-from lungpatch.containers import AnomalyMap, ChestImage, Decision, LungMask, PatchBatch, PatchScores, Reconstruction, TrainingHistory
-from lungpatch.pipeline import Detection
 from lungpatch.errors import MissingExtraError
+from lungpatch.pipeline import Detection
 from lungpatch.pipeline.localisation import localise
 from lungpatch.reports import plot_detection, plot_history
 
@@ -33,7 +42,7 @@ def pyplot():
     pyplot.close("all")
 
 
-def make_detection(*, shape=(60, 80), status="ok", name="film") -> Detection:
+def make_detection(*, shape=(60, 80), status="ok", name="image") -> Detection:
     frame = 32
     lungs = np.zeros((frame, frame), bool)
     lungs[4:28, 4:28] = status == "ok"
@@ -72,7 +81,7 @@ def test_a_detection_is_drawn_in_the_images_own_pixels(pyplot):
     axes[0].figure.canvas.draw()
     plain, found, heated = axes
     np.testing.assert_array_equal(plain.images[0].get_array(), detection.image.pixels)
-    assert plain.get_title() == "film"
+    assert plain.get_title() == "image"
     assert found.get_title() == "score 4 > 3"
     (frame,) = found.patches
     row0, col0, row1, col1 = detection.native_boxes[0]

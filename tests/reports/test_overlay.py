@@ -9,13 +9,27 @@ import tifffile
 from PIL import Image, ImageDraw
 from scipy import ndimage
 
-from lungpatch.containers.colours import ColourScale
-from lungpatch.containers import AnomalyMap, ChestImage, Decision, LungMask, PatchBatch, PatchScores, Reconstruction
-from lungpatch.pipeline import Detection, Failure
-from lungpatch.errors import InvalidImageError
-from lungpatch.pipeline.localisation import localise
 from lungpatch._utils.renderings import contact_sheet
-from lungpatch.reports import detection_record, failure_record, overlay, write_anomaly_map, write_overlay
+from lungpatch.containers import (
+    AnomalyMap,
+    ChestImage,
+    Decision,
+    LungMask,
+    PatchBatch,
+    PatchScores,
+    Reconstruction,
+)
+from lungpatch.containers.colours import ColourScale
+from lungpatch.errors import InvalidImageError
+from lungpatch.pipeline import Detection, Failure
+from lungpatch.pipeline.localisation import localise
+from lungpatch.reports import (
+    detection_record,
+    failure_record,
+    overlay,
+    write_anomaly_map,
+    write_overlay,
+)
 
 SCALE = ColourScale(low=1.0, high=5.0)
 FRAME = 64
@@ -25,7 +39,7 @@ WHITE = (255, 255, 255)
 
 
 def make_detection(
-    *, shape=(600, 512), hot=6.0, status="ok", name="film", threshold=3.0, spots=((16, 40),)
+    *, shape=(600, 512), hot=6.0, status="ok", name="image", threshold=3.0, spots=((16, 40),)
 ) -> Detection:
     """Two rectangular lungs of heat 2, with 8 x 8 spots of heat ``hot``."""
     pixels = np.random.default_rng(0).uniform(0, 1, shape).astype(np.float32)
@@ -91,10 +105,10 @@ def drawn(monkeypatch):
 
 def test_the_record_holds_all_that_is_promised():
     detection = make_detection()
-    record = detection_record(detection, source="in/film.png")
+    record = detection_record(detection, source="in/image.png")
     assert json.loads(json.dumps(record, allow_nan=False)) == record
     assert record == {
-        "image": "in/film.png",
+        "image": "in/image.png",
         "status": "ok",
         "reason": None,
         "pred_score": 2.0,
@@ -143,13 +157,13 @@ def test_a_failure_names_the_image_and_the_error():
 @pytest.mark.parametrize("shape", [(600, 512), (37, 91), (1, 1)])
 def test_the_anomaly_map_is_read_back_exactly_by_every_reader(tmp_path, shape):
     detection = make_detection(shape=shape)
-    file = tmp_path / "film.anomaly.tiff"
+    file = tmp_path / "image.anomaly.tiff"
     write_anomaly_map(file, detection)
     for read in (tifffile.imread, skimage.io.imread, lambda f: np.asarray(Image.open(f))):
         heat = read(file)
         assert heat.dtype == np.float32
         np.testing.assert_array_equal(heat, detection.native_heatmap)  # NaN equals NaN here
-    assert [path.name for path in tmp_path.iterdir()] == ["film.anomaly.tiff"]
+    assert [path.name for path in tmp_path.iterdir()] == ["image.anomaly.tiff"]
 
 
 def test_an_unscored_anomaly_map_is_nan_everywhere(tmp_path):
@@ -222,7 +236,7 @@ def test_heat_has_the_same_colour_whatever_else_is_in_the_image():
 def test_the_header_says_it_in_words(drawn, detection, words):
     overlay(detection, SCALE)
     texts = [text for text, *_ in drawn]
-    assert "film" in texts
+    assert "image" in texts
     assert words in texts
 
 
@@ -305,11 +319,11 @@ def test_accents_are_written_without_them_and_the_rest_as_question_marks(drawn):
 
 def test_the_overlay_is_written_as_drawn(tmp_path):
     detection = make_detection()
-    write_overlay(tmp_path / "film.overlay.png", detection, SCALE)
-    with Image.open(tmp_path / "film.overlay.png") as picture:
+    write_overlay(tmp_path / "image.overlay.png", detection, SCALE)
+    with Image.open(tmp_path / "image.overlay.png") as picture:
         assert picture.format == "PNG"
         np.testing.assert_array_equal(picture, overlay(detection, SCALE))
-    assert [path.name for path in tmp_path.iterdir()] == ["film.overlay.png"]
+    assert [path.name for path in tmp_path.iterdir()] == ["image.overlay.png"]
 
 
 def test_a_contact_sheet_holds_every_picture_in_order():

@@ -8,7 +8,7 @@ from lungpatch.reports.segmentation import SegmentationSheets, draw_lungs, segme
 
 
 @pytest.fixture
-def film():
+def image():
     return ChestImage(pixels=np.full((100, 200), 0.5, np.float32), image_id="a")
 
 
@@ -19,8 +19,8 @@ def lungs():
     return LungMask(pixels=pixels)
 
 
-def test_a_record_has_the_shares_by_side(film, lungs):
-    record = segmentation_record(film, lungs, source="a.png", seconds=0.5)
+def test_a_record_has_the_shares_by_side(image, lungs):
+    record = segmentation_record(image, lungs, source="a.png", seconds=0.5)
     assert record == json.loads(json.dumps(record))
     assert record["right_fraction"] == 60 * 40 / 20000
     assert record["left_fraction"] == 60 * 60 / 20000
@@ -28,16 +28,16 @@ def test_a_record_has_the_shares_by_side(film, lungs):
     assert (record["status"], record["reason"], record["seconds"]) == ("ok", None, 0.5)
 
 
-def test_no_lungs_is_a_status_and_so_is_doubt(film, lungs):
+def test_no_lungs_is_a_status_and_so_is_doubt(image, lungs):
     empty = LungMask(pixels=np.zeros((100, 200), bool), implausible="nothing there")
-    assert segmentation_record(film, empty, source="a", seconds=0)["status"] == "no_lungs"
+    assert segmentation_record(image, empty, source="a", seconds=0)["status"] == "no_lungs"
     doubtful = LungMask(pixels=lungs.pixels, implausible="one lung only")
-    record = segmentation_record(film, doubtful, source="a", seconds=0)
+    record = segmentation_record(image, doubtful, source="a", seconds=0)
     assert (record["status"], record["reason"]) == ("implausible_lungs", "one lung only")
 
 
-def test_outlines_are_drawn_in_a_colour_a_side(film, lungs):
-    picture = draw_lungs(film, lungs)
+def test_outlines_are_drawn_in_a_colour_a_side(image, lungs):
+    picture = draw_lungs(image, lungs)
     assert picture.shape == (128, 256, 3)
     red, blue = (picture[..., c].astype(int) for c in (0, 2))
     warm, cold = red > blue, blue > red
@@ -47,8 +47,8 @@ def test_outlines_are_drawn_in_a_colour_a_side(film, lungs):
     assert not cold[:, :100].any()
 
 
-def test_sheets_are_written_as_they_fill_up(film, lungs, tmp_path):
-    picture = draw_lungs(film, lungs)
+def test_sheets_are_written_as_they_fill_up(image, lungs, tmp_path):
+    picture = draw_lungs(image, lungs)
     with SegmentationSheets(tmp_path) as sheets:
         for number in range(49):
             sheets.add(picture, str(number))

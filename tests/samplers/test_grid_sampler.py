@@ -11,7 +11,7 @@ from lungpatch.samplers.grid import GridSampler
 
 def film(height, width, seed=0):
     pixels = np.random.default_rng(seed).random((height, width), dtype=np.float32)
-    return ChestImage(pixels=pixels, image_id="film")
+    return ChestImage(pixels=pixels, image_id="image")
 
 
 def all_lung(image):
@@ -127,7 +127,7 @@ def test_the_patches_are_copies():
 
 def test_too_large_a_patch_is_refused_with_both_sizes():
     image = film(20, 50)
-    with pytest.raises(InvalidImageError, match=r"film: .*32x32.*20x50"):
+    with pytest.raises(InvalidImageError, match=r"image: .*32x32.*20x50"):
         GridSampler(patch_size=32).sample(image, all_lung(image))
 
 

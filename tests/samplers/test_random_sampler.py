@@ -10,7 +10,7 @@ from lungpatch.samplers.random_patches import RandomSampler
 @pytest.fixture
 def image():
     pixels = np.random.default_rng(0).random((40, 50), dtype=np.float32)
-    return ChestImage(pixels=pixels, image_id="film")
+    return ChestImage(pixels=pixels, image_id="image")
 
 
 @pytest.fixture

@@ -81,7 +81,9 @@ def test_smoothing_is_a_gaussian():
     np.testing.assert_allclose(scores.error_maps[0][middle], expected, rtol=1e-4)
 
 
-@pytest.mark.parametrize("setting", [{"top_fraction": 0.0}, {"smoothing": -1.0}, {"difference": "x"}])
+@pytest.mark.parametrize(
+    "setting", [{"top_fraction": 0.0}, {"smoothing": -1.0}, {"difference": "x"}]
+)
 def test_wrong_settings_are_refused(setting):
     with pytest.raises(ValueError, match=next(iter(setting))):
         FeatureScorer(**setting)

@@ -14,7 +14,7 @@ def batch(pixels, lung=None):
         corners=np.zeros((count, 2), np.int64),
         lung=np.ones(pixels.shape, bool) if lung is None else lung,
         image_shape=(64, 64),
-        image_id="film",
+        image_id="image",
     )
 
 

@@ -189,7 +189,7 @@ def test_neither_place_nor_mirroring_makes_a_pair_implausible(
     assert implausibility(film(mask), mask) is None
 
 
-def test_the_network_is_caught_on_what_is_no_frontal_film() -> None:
+def test_the_network_is_caught_on_what_is_no_frontal_image() -> None:
     unet = UNetSegmenter(device="cpu")
     rng = np.random.default_rng(0)
     pictures = [
@@ -219,7 +219,7 @@ def test_the_network_is_caught_on_photographs(name: str) -> None:
 
 
 @pytest.mark.parametrize("folder", ["cxr/normal", "cxr/pneumonia", "kermany/pneumonia"])
-def test_real_films_are_plausible_and_what_is_made_of_them_is_not(folder: str) -> None:
+def test_real_images_are_plausible_and_what_is_made_of_them_is_not(folder: str) -> None:
     if not (DATA / folder).is_dir():
         pytest.skip(f"real data needed: no {DATA / folder}")
     unet = UNetSegmenter(device="cpu")
@@ -229,8 +229,8 @@ def test_real_films_are_plausible_and_what_is_made_of_them_is_not(folder: str) -
         lungs, probability = unet.segment(image).pixels, unet.probability(image)
         assert implausibility(image, lungs, probability=probability) is None, path.stem
         pixels = image.pixels
-        for no_film in (1 - pixels, np.rot90(pixels), pixels[:, : pixels.shape[1] // 2]):
-            changed = ChestImage(pixels=np.ascontiguousarray(no_film), image_id=path.stem)
+        for no_image in (1 - pixels, np.rot90(pixels), pixels[:, : pixels.shape[1] // 2]):
+            changed = ChestImage(pixels=np.ascontiguousarray(no_image), image_id=path.stem)
             fired.append(fires(changed, unet))
     assert np.mean(fired) >= 0.9
 

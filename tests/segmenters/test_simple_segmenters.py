@@ -95,7 +95,7 @@ def write_mask(path, mask):
 
 @pytest.fixture
 def film():
-    return ChestImage(pixels=np.zeros((40, 60), np.float32), image_id="film.1")
+    return ChestImage(pixels=np.zeros((40, 60), np.float32), image_id="image.1")
 
 
 @pytest.fixture
@@ -106,17 +106,18 @@ def lung():
 
 
 @pytest.mark.parametrize(
-    "name", ["film.1.png", "film.1.mask.png", "film.1_mask.png", "film.1.tif", "film.1_mask.tiff"]
+    "name",
+    ["image.1.png", "image.1.mask.png", "image.1_mask.png", "image.1.tif", "image.1_mask.tiff"],
 )
 def test_masks_are_matched_by_stem(tmp_path, film, lung, name):
     write_mask(tmp_path / name, lung)
-    write_mask(tmp_path / "film.png", ~lung)
+    write_mask(tmp_path / "image.png", ~lung)
     mask = MaskFolderSegmenter(folder=str(tmp_path)).segment(film)
     np.testing.assert_array_equal(mask.pixels, lung)
 
 
 def test_other_suffixes_can_be_named(tmp_path, film, lung):
-    write_mask(tmp_path / "film.1-lungs.png", lung)
+    write_mask(tmp_path / "image.1-lungs.png", lung)
     segmenter = MaskFolderSegmenter(folder=str(tmp_path), suffixes=("-lungs",))
     np.testing.assert_array_equal(segmenter.segment(film).pixels, lung)
     with pytest.raises(TypeError, match="suffixes"):
@@ -125,7 +126,7 @@ def test_other_suffixes_can_be_named(tmp_path, film, lung):
 
 @pytest.mark.parametrize("size", [20, 40, 50, 256])
 def test_the_mask_follows_the_image_to_the_working_size(tmp_path, film, lung, size):
-    write_mask(tmp_path / "film.1.png", lung)
+    write_mask(tmp_path / "image.1.png", lung)
     mask = MaskFolderSegmenter(folder=str(tmp_path)).segment(resize(film, size))
     assert mask.pixels.shape == (size, size)
     # The same part of the picture, to within half a pixel at each of its four sides.
@@ -139,40 +140,40 @@ def test_the_mask_follows_the_image_to_the_working_size(tmp_path, film, lung, si
 
 
 def test_an_empty_mask_is_no_error(tmp_path, film):
-    write_mask(tmp_path / "film.1.png", np.zeros((40, 60)))
+    write_mask(tmp_path / "image.1.png", np.zeros((40, 60)))
     assert MaskFolderSegmenter(folder=str(tmp_path)).segment(film).fraction == 0
 
 
 def test_a_mask_of_another_shape_is_refused_with_both_shapes(tmp_path, film):
-    write_mask(tmp_path / "film.1.png", np.ones((60, 40)))
-    with pytest.raises(InvalidMaskError, match=r"film\.1\.png.*60x40.*40x60"):
+    write_mask(tmp_path / "image.1.png", np.ones((60, 40)))
+    with pytest.raises(InvalidMaskError, match=r"image\.1\.png.*60x40.*40x60"):
         MaskFolderSegmenter(folder=str(tmp_path)).segment(film)
 
 
 def test_a_mask_of_the_working_size_is_refused_too(tmp_path, film):
-    write_mask(tmp_path / "film.1.png", np.ones((64, 64)))
+    write_mask(tmp_path / "image.1.png", np.ones((64, 64)))
     with pytest.raises(InvalidMaskError, match=r"64x64.*40x60"):
         MaskFolderSegmenter(folder=str(tmp_path)).segment(resize(film, 64))
 
 
 def test_a_missing_mask_names_image_folder_and_what_was_looked_for(tmp_path, film):
     with pytest.raises(
-        InvalidMaskError, match=r"film\.1: no mask in .*film\.1_mask\.png"
+        InvalidMaskError, match=r"image\.1: no mask in .*image\.1_mask\.png"
     ) as caught:
         MaskFolderSegmenter(folder=str(tmp_path)).segment(film)
     assert str(tmp_path) in str(caught.value)
 
 
 def test_two_masks_of_one_image_are_refused(tmp_path, film, lung):
-    write_mask(tmp_path / "film.1.png", lung)
-    write_mask(tmp_path / "film.1_mask.png", lung)
-    with pytest.raises(InvalidMaskError, match=r"2 masks.*film\.1\.png and film\.1_mask\.png"):
+    write_mask(tmp_path / "image.1.png", lung)
+    write_mask(tmp_path / "image.1_mask.png", lung)
+    with pytest.raises(InvalidMaskError, match=r"2 masks.*image\.1\.png and image\.1_mask\.png"):
         MaskFolderSegmenter(folder=str(tmp_path)).segment(film)
 
 
 def test_an_unreadable_mask_is_an_invalid_mask(tmp_path, film):
-    (tmp_path / "film.1.png").write_text("not a picture")
-    with pytest.raises(InvalidMaskError, match=r"film\.1\.png"):
+    (tmp_path / "image.1.png").write_text("not a picture")
+    with pytest.raises(InvalidMaskError, match=r"image\.1\.png"):
         MaskFolderSegmenter(folder=str(tmp_path)).segment(film)
 
 

@@ -10,7 +10,7 @@ from lungpatch.synthesis import paste_foreign
 from lungpatch.synthesis.foreign import _poisson_blend
 
 
-def films(seed, shape=(48, 40)):
+def images(seed, shape=(48, 40)):
     rng = np.random.default_rng(seed)
     return rng, rng.random(shape, dtype=np.float32), rng.random(shape, dtype=np.float32)
 
@@ -18,35 +18,35 @@ def films(seed, shape=(48, 40)):
 @settings(max_examples=60, deadline=None)
 @given(st.integers(0, 2**32 - 1), st.sampled_from(["mix", "poisson"]))
 def test_only_lung_changes_and_alpha_says_where(seed, blend):
-    rng, film, other = films(seed)
-    lung = np.zeros(film.shape, bool)
+    rng, image, other = images(seed)
+    lung = np.zeros(image.shape, bool)
     lung[5:40, 4:18] = lung[8:30, 22:36] = True
-    changed, alpha = paste_foreign(film, lung, other, rng, blend=blend)
+    changed, alpha = paste_foreign(image, lung, other, rng, blend=blend)
     assert changed.dtype == alpha.dtype == np.float32
     assert changed.min() >= 0
     assert changed.max() <= 1
     assert alpha.min() >= 0
     assert alpha.max() <= 1
-    np.testing.assert_array_equal(changed[~lung], film[~lung])
+    np.testing.assert_array_equal(changed[~lung], image[~lung])
     assert not alpha[~lung].any()
-    assert (changed != film).any()
+    assert (changed != image).any()
     # Where the grey changed much, smoothing does not hide it.
-    strong = np.abs(changed - film) > 0.5
+    strong = np.abs(changed - image) > 0.5
     assert (alpha[strong] > 0).all()
 
 
 def test_same_seed_same_piece():
-    rng, film, other = films(3)
-    lung = np.ones(film.shape, bool)
-    first = paste_foreign(film, lung, other, np.random.default_rng(7))
-    again = paste_foreign(film, lung, other, np.random.default_rng(7))
+    rng, image, other = images(3)
+    lung = np.ones(image.shape, bool)
+    first = paste_foreign(image, lung, other, np.random.default_rng(7))
+    again = paste_foreign(image, lung, other, np.random.default_rng(7))
     np.testing.assert_array_equal(first[0], again[0])
     np.testing.assert_array_equal(first[1], again[1])
     del rng
 
 
 def test_poisson_blending_equals_a_sparse_solver():
-    _, around, piece = films(1, (9, 7))
+    _, around, piece = images(1, (9, 7))
     blended = _poisson_blend(around, piece)
     # The discrete Poisson equation, written out pixel by pixel.
     height, width = around.shape
@@ -69,6 +69,6 @@ def test_poisson_blending_equals_a_sparse_solver():
 
 
 def test_empty_mask():
-    rng, film, other = films(0)
+    rng, image, other = images(0)
     with pytest.raises(InvalidMaskError, match="empty"):
-        paste_foreign(film, np.zeros(film.shape, bool), other, rng)
+        paste_foreign(image, np.zeros(image.shape, bool), other, rng)

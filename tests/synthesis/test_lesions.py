@@ -52,15 +52,15 @@ def test_opacities_leave_no_step_at_the_lungs_border(chests):
     assert change[~lungs].max() > 0
 
 
-def test_share_of_healthy_films_and_number_of_lesions(chests):
+def test_share_of_normal_images_and_number_of_lesions(chests):
     synthesiser = LesionSynthesiser(recipes=("nodular",), normal_fraction=0.4, max_lesions=3)
     counts = [len(paint(chests, synthesiser, seed).recipes) for seed in range(200)]
     assert 0.3 < np.mean(np.array(counts) == 0) < 0.5
     assert set(counts) == {0, 1, 2, 3}
-    healthy = paint(chests, LesionSynthesiser(normal_fraction=1.0), 0)
-    np.testing.assert_array_equal(healthy.pixels, chests[0].image.pixels)
-    assert not healthy.alpha.any()
-    assert repr(healthy) == "SyntheticLesion(128x128, healthy)"
+    normal = paint(chests, LesionSynthesiser(normal_fraction=1.0), 0)
+    np.testing.assert_array_equal(normal.pixels, chests[0].image.pixels)
+    assert not normal.alpha.any()
+    assert repr(normal) == "SyntheticLesion(128x128, normal)"
 
 
 def test_same_seed_same_lesion(chests):

@@ -20,10 +20,10 @@ from lungpatch.testing import (
 REGISTRY = lungpatch.Registry(plugins=[])
 
 TINY_NETWORK = {"patch_size": 8, "base_channels": 2, "epochs": 2, "device": "cpu"}
-TINY_WHOLE_FILM = {"patch_size": 32, "channels": [2, 2, 2, 2, 2], "epochs": 1, "device": "cpu"}
+TINY_WHOLE_IMAGE = {"patch_size": 32, "channels": [2, 2, 2, 2, 2], "epochs": 1, "device": "cpu"}
 
 STATISTICS = {"name": "statistics", "grid": 4}
-TINY_ENCODER = {"name": "lesion-encoder", "places": 4, **TINY_WHOLE_FILM}
+TINY_ENCODER = {"name": "lesion-encoder", "places": 4, **TINY_WHOLE_IMAGE}
 MEMBERS = [
     {"model": {"name": "pca", "patch_size": 8, "n_components": 3}, "scorer": {"name": "sad"}},
     {
@@ -58,8 +58,8 @@ SETTINGS = {
         "pca": [{"patch_size": 8, "n_components": 3}],
         "unet": [TINY_NETWORK],
         "autoencoder": [TINY_NETWORK],
-        "synthetic-lesion": [TINY_WHOLE_FILM],
-        "repair": [TINY_WHOLE_FILM],
+        "synthetic-lesion": [TINY_WHOLE_IMAGE],
+        "repair": [TINY_WHOLE_IMAGE],
         "memory-bank": [
             {"patch_size": 16, "extractor": STATISTICS},
             {"patch_size": 32, "extractor": TINY_ENCODER, "search": "global"},

@@ -16,7 +16,7 @@ FAULTS = Faults()
 
 @attrs.define(kw_only=True, eq=False)
 class GoodExtractor:
-    """Grey of the four quarters, and its difference from that of random healthy patches."""
+    """Grey of the four quarters, and its difference from that of random normal patches."""
 
     mean_: np.ndarray | None = attrs.field(init=False, default=None, repr=False)
     gain_: np.ndarray | None = attrs.field(init=False, default=None, repr=False)

@@ -14,7 +14,7 @@ from lungpatch.testing.fixtures import (  # noqa: F401 - used by name, as pytest
 )
 
 
-def test_image_and_lungs_are_of_one_film(request):
+def test_image_and_lungs_are_of_one_image(request):
     image = request.getfixturevalue("phantom_image")
     lungs = request.getfixturevalue("phantom_lungs")
     assert image.shape == lungs.pixels.shape == (256, 256)
@@ -22,7 +22,7 @@ def test_image_and_lungs_are_of_one_film(request):
     assert lungs.right.any()
 
 
-def test_patches_are_cut_from_the_film_they_name(request):
+def test_patches_are_cut_from_the_image_they_name(request):
     patches = request.getfixturevalue("phantom_patches")
     image = samples.phantom_image(patches.image_shape)
     assert patches.image_id == image.image_id

@@ -16,7 +16,7 @@ FAULTS = Faults()
 
 @attrs.define(kw_only=True, eq=False)
 class GoodModel:
-    """Expects the mean of random healthy patches, brought to the patch's grey."""
+    """Expects the mean of random normal patches, brought to the patch's grey."""
 
     patch_size: int = 8
 

@@ -63,7 +63,7 @@ class SmallerPatches(GoodSampler):
 @attrs.define(kw_only=True, eq=False)
 class OtherName(GoodSampler):
     def cut(self, image, lungs, corners):
-        return attrs.evolve(GoodSampler().cut(image, lungs, corners), image_id="film")
+        return attrs.evolve(GoodSampler().cut(image, lungs, corners), image_id="image")
 
 
 @FAULTS.breaks("corners_inside_image", "first pixel (row, column)")
@@ -93,8 +93,8 @@ class CallsAllLung(GoodSampler):
 
 
 @attrs.define(kw_only=True, eq=False)
-class HalvedFilm(GoodSampler):
-    """The whole film at half its size: resampled, and right."""
+class HalvedImage(GoodSampler):
+    """The whole image at half its size: resampled, and right."""
 
     patch_size: int = 64
 
@@ -115,17 +115,17 @@ class HalvedFilm(GoodSampler):
 
 @FAULTS.breaks("resampled_pixels_show_their_box", "row floor((r + 1/2) P / rows)")
 @attrs.define(kw_only=True, eq=False)
-class UpsideDown(HalvedFilm):
+class UpsideDown(HalvedImage):
     def cut(self, image, lungs, corners):
-        batch = HalvedFilm().cut(image, lungs, corners)
+        batch = HalvedImage().cut(image, lungs, corners)
         return attrs.evolve(batch, pixels=batch.pixels[:, ::-1])
 
 
 @FAULTS.breaks("resampled_lung_shows_its_box", "% of its pixels say otherwise")
 @attrs.define(kw_only=True, eq=False)
-class LungElsewhere(HalvedFilm):
+class LungElsewhere(HalvedImage):
     def cut(self, image, lungs, corners):
-        batch = HalvedFilm().cut(image, lungs, corners)
+        batch = HalvedImage().cut(image, lungs, corners)
         return attrs.evolve(batch, lung=~batch.lung)
 
 
@@ -187,7 +187,7 @@ class SeedsNumpy(GoodSampler):
         return GoodSampler().corners(image, rng)
 
 
-@pytest.mark.parametrize("sampler", [GoodSampler(), HalvedFilm()])
+@pytest.mark.parametrize("sampler", [GoodSampler(), HalvedImage()])
 def test_good_sampler_passes(sampler):
     report = check_sampler(sampler).raise_on_failure()
     assert {result.status for result in report} == {"passed"}

@@ -63,7 +63,7 @@ def test_pipeline_is_saved_and_read(fast_tables, cohort, tmp_path):
 
     fast_tables["scorer"] = {"name": "louder", "gain": 5.0}
     with temporary_plugin(register):
-        pipeline = build_pipeline(fast_tables, origin="test").fit(cohort / "healthy")
+        pipeline = build_pipeline(fast_tables, origin="test").fit(cohort / "normal")
         path = pipeline.save(tmp_path / "mine.lungpatch")
         assert lungpatch.load_pipeline(path).scorer.gain == 5.0
     with pytest.raises(lungpatch.LungpatchError, match="temporary-plugin"):

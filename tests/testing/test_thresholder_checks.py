@@ -81,7 +81,7 @@ class NumpyFloat(GoodThresholder):
         return np.float32(np.median(scores))
 
 
-@FAULTS.breaks("scores_above_are_anomalous", "the lowest is healthy")
+@FAULTS.breaks("scores_above_are_anomalous", "the lowest is normal")
 @attrs.define(kw_only=True, eq=False)
 class BelowAll(GoodThresholder):
     def learn(self, scores, labels):

@@ -13,7 +13,7 @@ from lungpatch.thresholders.conformal import ConformalThresholder
     ("alpha", "count"), [(0.05, 19), (0.05, 20), (0.05, 100), (0.1, 37), (0.3, 5)]
 )
 def test_the_rate_of_false_alarms_is_within_its_bounds(alpha, count):
-    """Simulation: new calibration scores and a new healthy image, many times over."""
+    """Simulation: new calibration scores and a new normal image, many times over."""
     rng = np.random.default_rng(0)
     repetitions = 4000
     alarms = 0

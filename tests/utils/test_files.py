@@ -216,7 +216,7 @@ def test_no_record_at_all_is_an_empty_file(tmp_path):
         (["x.png", "x.dcm", "d/x.png"], ["x", "x-2", "x-3"]),
         (["x.png", "x-2.png", "x.dcm"], ["x", "x-2", "x-3"]),
         (["x.png", "x.dcm", "x-2.png", "x-2.dcm"], ["x", "x-3", "x-2", "x-2-2"]),
-        (["Film.png", "FILM.png", "film-2.png"], ["Film", "FILM-3", "film-2"]),
+        (["Image.png", "IMAGE.png", "image-2.png"], ["Image", "IMAGE-3", "image-2"]),
         (["1.2.840.dcm", "1.2.841.dcm"], ["1.2.840", "1.2.841"]),
         (["e\u0301.png", "\u00e9.png"], ["e\u0301", "\u00e9-2"]),
     ],

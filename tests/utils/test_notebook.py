@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from lungpatch.containers.colours import ColourScale
-from lungpatch.containers import AnomalyMap, ChestImage, LungMask, PatchBatch
-from lungpatch.pipeline import Detection
 from lungpatch._utils.notebook import ShownAsPicture, grey_picture, heat_picture
 from lungpatch._utils.renderings import patch_sheet
+from lungpatch.containers import AnomalyMap, ChestImage, LungMask, PatchBatch
+from lungpatch.containers.colours import ColourScale
+from lungpatch.pipeline import Detection
 from lungpatch.reports import overlay
 
 

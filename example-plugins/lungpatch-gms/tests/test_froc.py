@@ -14,7 +14,7 @@ def test_contract(check):
 
 def test_five_images_by_hand():
     scores, labels = [1, 2, 3, 4, 5], [0, 0, 1, 0, 1]
-    # No healthy image above; one of three; two of three; all.
+    # No normal image above; one of three; two of three; all.
     assert FROCThresholder(false_alarms=0).fit(scores, labels).threshold_ == 4
     assert FROCThresholder(false_alarms=1 / 3).fit(scores, labels).threshold_ == 2
     assert FROCThresholder(false_alarms=2 / 3).fit(scores, labels).threshold_ == 1

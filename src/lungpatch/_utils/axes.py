@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from types import ModuleType
 from typing import TYPE_CHECKING, Any
-
-import numpy as np
-from numpy.typing import NDArray
 
 from lungpatch._utils.extras import import_extra
 
 if TYPE_CHECKING:
+    from types import ModuleType
+
+    import numpy as np
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from numpy.typing import NDArray
 
 LUNGS = "limegreen"
 """Colour of the lungs' outline."""

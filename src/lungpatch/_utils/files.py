@@ -11,10 +11,12 @@ import shutil
 import unicodedata
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from types import TracebackType
 
 # File systems allow 255 bytes a name; the rest is for what is added to a stem.
 _LONGEST_STEM_BYTES = 200

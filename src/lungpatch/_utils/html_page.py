@@ -5,14 +5,18 @@ from __future__ import annotations
 import base64
 import html
 import io
-import os
-from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
 
-import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 
 from lungpatch._utils.files import atomic_write
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Iterable, Sequence
+
+    import numpy as np
+    from numpy.typing import NDArray
 
 _STYLE = """
 :root { color-scheme: light dark; --text: #1d2127; --faint: #5b6470; --ground: #ffffff;

@@ -5,10 +5,13 @@ Jupyter asks an object for ``_repr_html_`` or ``_repr_png_``; neither needs matp
 
 from __future__ import annotations
 
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING
 
 from lungpatch._utils.html_page import figure, png
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 
 class NotebookDisplay:

@@ -5,13 +5,16 @@ from __future__ import annotations
 import math
 import unicodedata
 from bisect import bisect_right
-from collections.abc import Sequence
 from functools import cache
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 from scipy import ndimage
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 Rendering = NDArray[np.uint8]
 """Grey levels (H, W), or red, green and blue (H, W, 3)."""

@@ -1,9 +1,12 @@
-""" "Did you mean": the nearest known name for one that is not known."""
+"""The nearest known name for one that is not known: "did you mean"."""
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 
 def did_you_mean(name: object, known: Iterable[str]) -> str:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import attrs
 
 from lungpatch._utils.files import JsonLines, unique_stems
 from lungpatch._utils.progress import ProgressCallback, silent
 from lungpatch.archive.inputs import Inputs, expand
-from lungpatch.containers import ColourScale
 from lungpatch.pipeline import Detection, Failure, Pipeline, load_pipeline
 from lungpatch.reports import (
     detection_record,
@@ -19,6 +18,11 @@ from lungpatch.reports import (
     write_mask,
     write_overlay,
 )
+
+if TYPE_CHECKING:
+    import os
+
+    from lungpatch.containers import ColourScale
 
 RECORDS = "detections.jsonl"
 

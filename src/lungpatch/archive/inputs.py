@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from lungpatch.errors import LungpatchError, MissingInputError
 from lungpatch.io import find_images
 from lungpatch.pipeline.results import Failure
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 Inputs = str | os.PathLike[str] | Iterable[str | os.PathLike[str]]
 """A path of an image or a folder, or several."""

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import attrs
 import numpy as np
 import tifffile
-from numpy.typing import NDArray
 
 from lungpatch.archive.detecting import RECORDS
 from lungpatch.containers import BoolImage, Decision, FloatImage
 from lungpatch.errors import InvalidImageError, MissingInputError
 from lungpatch.io import read_mask
+
+if TYPE_CHECKING:
+    import os
+
+    from numpy.typing import NDArray
 
 
 @attrs.frozen(eq=False, kw_only=True, repr=False)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import attrs
 
@@ -15,7 +15,6 @@ from lungpatch.errors import LungpatchError
 from lungpatch.io import read_image
 from lungpatch.pipeline import Failure
 from lungpatch.plugins.registry import default_registry
-from lungpatch.protocols import Segmenter
 from lungpatch.reports import (
     SegmentationSheets,
     draw_lungs,
@@ -23,6 +22,11 @@ from lungpatch.reports import (
     segmentation_record,
     write_mask,
 )
+
+if TYPE_CHECKING:
+    import os
+
+    from lungpatch.protocols import Segmenter
 
 RECORDS = "segmentations.jsonl"
 

@@ -23,13 +23,13 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
     help=(
-        "Find where a chest radiograph departs from healthy lung, without training on a single "
+        "Find where a chest radiograph departs from normal lung, without training on a single "
         "lesion.\n\n"
-        "1. **lungpatch demo**: no films needed; writes a page about what it found\n\n"
-        "2. **lungpatch segment** films/ --out masks: are the lungs found in your films?\n\n"
-        "3. **lungpatch detect** films/ --out found: overlays, heat-maps, a record a film, by the "
+        "1. **lungpatch demo**: no images needed; writes a page about what it found\n\n"
+        "2. **lungpatch segment** images/ --out masks: are the lungs found in your images?\n\n"
+        "3. **lungpatch detect** images/ --out found: overlays, heat-maps, a record an image, by the "
         "detector that comes with lungpatch\n\n"
-        "4. **lungpatch fit** healthy/ --out mine.lungpatch: learn your own from healthy films "
+        "4. **lungpatch fit** normal/ --out mine.lungpatch: learn your own from normal images "
         "only; **detect** takes it with --pipeline mine.lungpatch\n\n"
         "**lungpatch plugins** lists the components that a TOML file for --config can name. "
         "**lungpatch COMMAND --help** says more.\n\n"
@@ -218,7 +218,7 @@ def evaluate(
     """Judge a pipeline against what readers found, with intervals, chance levels and controls.
 
     Patients of the training part of the split are left out. Writes results.json, table.md,
-    pictures of the curves and sheets of the best and worst films.
+    pictures of the curves and sheets of the best and worst images.
     """
     from lungpatch._utils.progress import progress_bar
     from lungpatch.datasets import load_folder
@@ -246,7 +246,7 @@ def evaluate(
         figures = ("image auroc", "patch auroc", "pixel auroc", "pointing", "folder test")
         shown = ", ".join(f"{figure} {row[figure]}" for figure in figures if figure in row)
         typer.echo(f"{name}: {shown}")
-    typer.echo(f"{sum(evaluation.left_out.values())} films of learnt patients left out: {out}")
+    typer.echo(f"{sum(evaluation.left_out.values())} images of learnt patients left out: {out}")
 
 
 @plugins_app.callback()
@@ -306,7 +306,7 @@ def demo(
     ),
     seed: Annotated[int, typer.Option(help="Seed of the phantom cohort.", min=0)] = 1,
 ) -> None:
-    """Make synthetic chests, learn the healthy ones, find the opacities; write a page about it."""
+    """Make synthetic chests, learn the normal ones, find the opacities; write a page about it."""
     from lungpatch._utils.progress import progress_bar
     from lungpatch.cli.demo import run_demo
 
@@ -318,12 +318,12 @@ def demo(
 @app.command()
 def reproduce(
     out: Annotated[Path, typer.Option(help="Folder for the report; made if it is missing.")],
-    normal: Annotated[Path | None, typer.Option(help="Folder of normal films.")] = None,
-    pneumonia: Annotated[Path | None, typer.Option(help="Folder of pneumonia films.")] = None,
+    normal: Annotated[Path | None, typer.Option(help="Folder of normal images.")] = None,
+    pneumonia: Annotated[Path | None, typer.Option(help="Folder of pneumonia images.")] = None,
     data: Annotated[
         Path | None, typer.Option(help="chest_xray/, as Kaggle's {train,val,test}/{NORMAL,...}.")
     ] = None,
-    phantom: Annotated[bool, typer.Option("--phantom", help="Synthetic films instead.")] = False,
+    phantom: Annotated[bool, typer.Option("--phantom", help="Synthetic images instead.")] = False,
     metadata: Annotated[
         Path | None,
         typer.Option(help="CSV of both folders: file, patient, view, rsna_class."),
@@ -331,7 +331,7 @@ def reproduce(
     boxes: Annotated[
         Path | None,
         typer.Option(
-            help="CSV of boxes around opacities: file, x, y, w, h as shares of the film's sides."
+            help="CSV of boxes around opacities: file, x, y, w, h as shares of the image's sides."
         ),
     ] = None,
     quick: Annotated[
@@ -339,14 +339,14 @@ def reproduce(
     ] = False,
     seed: Annotated[int, typer.Option(help="Seed of all randomness.", min=0)] = 0,
 ) -> None:
-    """Reproduce the paper on your films, figure by figure; write a report about it.
+    """Reproduce the paper on your images, figure by figure; write a report about it.
 
     Writes report.html, results.json and figures/ (PNG and SVG). Stages that were finished in the
     same folder before are not computed again.
     """
     from lungpatch._utils.progress import progress_bar
     from lungpatch.datasets.chest_xray import load_chest_xray
-    from lungpatch.reference.cohort import join_folders, phantom_films
+    from lungpatch.reference.cohort import join_folders, phantom_images
     from lungpatch.reference.reproduction import reproduce as reproduce_paper
     from lungpatch.reference.settings import GRID_SIZE, ReproductionSettings
 
@@ -364,7 +364,7 @@ def reproduce(
     elif data is not None:
         films = load_chest_xray(data)
     else:
-        films = phantom_films(
+        films = phantom_images(
             settings.phantom_normal, settings.phantom_pneumonia, seed=seed, size=GRID_SIZE
         )
     with progress_bar() as progress:

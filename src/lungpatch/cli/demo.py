@@ -1,16 +1,13 @@
-"""The demo: make chests, learn the healthy ones, find the opacities, tell how well that went."""
+"""The demo: make chests, learn the normal ones, find the opacities, tell how well that went."""
 
 from __future__ import annotations
 
-import os
 import time
-from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import attrs
 import numpy as np
-from numpy.typing import NDArray
 
 from lungpatch._utils.html_page import HtmlPage
 from lungpatch._utils.progress import ProgressCallback, silent
@@ -22,10 +19,16 @@ from lungpatch.pipeline import Detection, Pipeline, pipeline_settings
 from lungpatch.pipeline.configuration import build_pipeline, load_preset
 from lungpatch.reports import overlay
 
-FILM_SIZE = 256
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+IMAGE_SIZE = 256
 COARSE_SIZE = 64
 N_LEARNT = 60
-N_HEALTHY = 20
+N_NORMAL = 20
 N_OPAQUE = 20
 N_SHOWN = 4
 EPOCHS = 20
@@ -33,28 +36,28 @@ EPOCHS = 20
 
 @attrs.frozen(eq=False, kw_only=True)
 class DetectorResult:
-    """How well one detector found the opacities of the test films.
+    """How well one detector found the opacities of the test images.
 
     Parameters
     ----------
     name, about : str
     pipeline : Pipeline
     detections : tuple of Detection
-        One a test film, in order.
+        One a test image, in order.
     image_auroc : float
-        Films with an opacity against healthy films, by image score.
+        Images with an opacity against normal images, by image score.
     image_auroc_interval : tuple of float
         Its bootstrap 95 % interval.
     pixel_auroc : float
-        Pixels in the opacity against the other lung pixels of the same film; mean over films.
+        Pixels in the opacity against the other lung pixels of the same image; mean over images.
     pointing : float
-        Share of films whose highest heat lies in the opacity.
+        Share of images whose highest heat lies in the opacity.
     chance : float
         The same for a random point in the lungs.
     false_alarms : int
-        Healthy test films above the threshold.
+        Normal test images above the threshold.
     milliseconds : float
-        Median time a film.
+        Median time an image.
 
     Examples
     --------
@@ -82,7 +85,7 @@ def run_demo(
     Parameters
     ----------
     out : path
-        Folder, made if it is missing: ``index.html``, the films and true masks in ``films/``, and
+        Folder, made if it is missing: ``index.html``, the images and true masks in ``images/``, and
         the fitted pipelines, ready for ``lungpatch detect``.
     seed : int
         Of the cohort.
@@ -103,12 +106,12 @@ def run_demo(
     notify = progress or silent
     out = Path(out)
     cases = []
-    total = N_LEARNT + N_HEALTHY + N_OPAQUE
-    for case in phantom_cohort(N_LEARNT + N_HEALTHY, N_OPAQUE, seed=seed, size=FILM_SIZE):
+    total = N_LEARNT + N_NORMAL + N_OPAQUE
+    for case in phantom_cohort(N_LEARNT + N_NORMAL, N_OPAQUE, seed=seed, size=IMAGE_SIZE):
         cases.append(case)
-        notify("films", len(cases), total, {})
-    save_cohort(cases, out / "films")
-    learnt = [_film(out, case) for case in cases[:N_LEARNT]]
+        notify("images", len(cases), total, {})
+    save_cohort(cases, out / "images")
+    learnt = [_image(out, case) for case in cases[:N_LEARNT]]
     test = cases[N_LEARNT:]
 
     results = []
@@ -132,13 +135,13 @@ def _detectors() -> list[tuple[str, str, Pipeline]]:
     tables["model"] = {"name": "pca", "patch_size": COARSE_SIZE, "n_components": 10}
     return [
         ("paper", "the paper: U-Net on 32x32 patches", paper),
-        ("coarse-pca", "PCA of the whole film, 64x64", build_pipeline(tables, origin="demo")),
+        ("coarse-pca", "PCA of the whole image, 64x64", build_pipeline(tables, origin="demo")),
     ]
 
 
-def _film(out: Path, case: PhantomCase) -> Path:
-    group = "healthy" if case.kind == "healthy" else "opacity"
-    return out / "films" / group / f"{case.patient}.png"
+def _image(out: Path, case: PhantomCase) -> Path:
+    group = "normal" if case.kind == "normal" else "opacity"
+    return out / "images" / group / f"{case.patient}.png"
 
 
 def _named(notify: ProgressCallback, name: str) -> ProgressCallback:
@@ -157,8 +160,8 @@ def _evaluate(
     notify: ProgressCallback,
 ) -> DetectorResult:
     detections: list[Detection] = []
-    for result in pipeline.detect_many(_film(out, case) for case in test):
-        assert isinstance(result, Detection)  # the films were written a moment ago
+    for result in pipeline.detect_many(_image(out, case) for case in test):
+        assert isinstance(result, Detection)  # the images were written a moment ago
         detections.append(result)
         notify("detect", len(detections), len(test), {})
     scored = [
@@ -167,13 +170,13 @@ def _evaluate(
         if found.decision is not None
     ]
     scores = np.array([decision.pred_score for _, _, decision in scored])
-    opaque = np.array([case.kind != "healthy" for case, _, _ in scored])
+    opaque = np.array([case.kind != "normal" for case, _, _ in scored])
     places = []
     for case, found, _ in scored:
         try:
             places.append(score_localisation(found.native_heatmap, case.opacity))
         except InsufficientDataError:
-            continue  # healthy, or the opacity fills the lungs: nowhere else to point at
+            continue  # normal, or the opacity fills the lungs: nowhere else to point at
     return DetectorResult(
         name=name,
         about=about,
@@ -187,7 +190,7 @@ def _evaluate(
         pointing=float(np.mean([place.pointing_hit for place in places])),
         chance=float(np.mean([place.chance for place in places])),
         false_alarms=sum(
-            decision.pred_label for case, _, decision in scored if case.kind == "healthy"
+            decision.pred_label for case, _, decision in scored if case.kind == "normal"
         ),
         milliseconds=1000 * float(np.median([found.seconds for found in detections])),
     )
@@ -197,37 +200,37 @@ def _write_page(
     path: Path, results: Sequence[DetectorResult], test: Sequence[PhantomCase], *, seconds: float
 ) -> None:
     best = max(results, key=lambda result: result.pixel_auroc)
-    page = HtmlPage("lungpatch demo: where does a chest depart from healthy lung?")
+    page = HtmlPage("lungpatch demo: where does a chest depart from normal lung?")
     page.paragraph(
-        f"Two detectors learnt from {N_LEARNT} synthetic healthy chests, without seeing a single "
-        f"opacity. Then they looked at {N_HEALTHY} other healthy chests and {N_OPAQUE} with an "
+        f"Two detectors learnt from {N_LEARNT} synthetic normal chests, without seeing a single "
+        f"opacity. Then they looked at {N_NORMAL} other normal chests and {N_OPAQUE} with an "
         f"opacity whose place is known. All of this took {seconds:.0f} seconds."
     )
     page.paragraph(
         f"Found best by: {best.about}. Its heat ranks a pixel of the opacity above another "
-        f"lung pixel of the same film {best.pixel_auroc:.0%} of the time (50 % is chance), and its "
-        f"hottest point lies in the opacity in {best.pointing:.0%} of the films (a random point "
+        f"lung pixel of the same image {best.pixel_auroc:.0%} of the time (50 % is chance), and its "
+        f"hottest point lies in the opacity in {best.pointing:.0%} of the images (a random point "
         f"would in {best.chance:.0%})."
     )
     page.table(
         [_row(result) for result in results],
         header=(
             "detector",
-            "opaque or healthy? AUROC [95 % interval]",
+            "opaque or normal? AUROC [95 % interval]",
             "where? pixel AUROC",
             "hottest point hits",
             "by chance",
-            "healthy films above the threshold",
+            "normal images above the threshold",
             "identity shortcut",
-            "ms a film",
+            "ms an image",
         ),
     )
     page.paragraph(
         "AUROC: 0.5 is chance, 1 is perfect; below 0.5 the score points the wrong way. Identity "
-        "shortcut: 0 if the model restores healthy lung under an opacity, 1 if it copies the "
-        "opacity, above 1 if it reconstructs opacities even better than healthy lung. Near 1 the "
+        "shortcut: 0 if the model restores normal lung under an opacity, 1 if it copies the "
+        "opacity, above 1 if it reconstructs opacities even better than normal lung. Near 1 the "
         "model has learnt to copy, since small smooth patches are easy to copy: that is how the "
-        "paper's method fails. The thresholds come from healthy films alone."
+        "paper's method fails. The thresholds come from normal images alone."
     )
     shown = _shown(test)
     page.heading("The truth")
@@ -237,26 +240,26 @@ def _write_page(
             columns=len(shown),
             labels=[_kind(test[index]) for index in shown],
         ),
-        caption="Some of the test films, the opacities outlined.",
-        alt="test films with their opacities outlined",
+        caption="Some of the test images, the opacities outlined.",
+        alt="test images with their opacities outlined",
     )
     for result in results:
         page.heading(f"What was found by {result.about}")
         page.paragraph(
             "Colour is heat above the usual. All maps of a detector share one scale, fixed by "
-            "healthy films, so the same colour means the same score."
+            "normal images, so the same colour means the same score."
         )
         for index in shown:
             found = result.detections[index]
             page.picture(
                 overlay(found, result.pipeline.calibration.colour_scale),
                 caption=f"{test[index].patient}: {_kind(test[index])}",
-                alt=f"film {test[index].patient} ({_kind(test[index])}) and its anomaly map",
+                alt=f"image {test[index].patient} ({_kind(test[index])}) and its anomaly map",
             )
     page.heading("Go on")
     page.paragraph(
-        "The films, their true masks and both fitted pipelines lie beside this page. On your own "
-        "films: lungpatch fit healthy/ --out mine.lungpatch, then lungpatch detect others/ "
+        "The images, their true masks and both fitted pipelines lie beside this page. On your own "
+        "images: lungpatch fit normal/ --out mine.lungpatch, then lungpatch detect others/ "
         "--pipeline mine.lungpatch --out found. Synthetic chests flatter a detector: they are "
         "more alike than people are. lungpatch is a research tool, not a medical device."
     )
@@ -273,21 +276,21 @@ def _row(result: DetectorResult) -> list[Any]:
         f"{result.pixel_auroc:.2f}",
         f"{result.pointing:.0%}",
         f"{result.chance:.0%}",
-        f"{result.false_alarms} of {N_HEALTHY}",
+        f"{result.false_alarms} of {N_NORMAL}",
         "-" if shortcut is None else f"{shortcut['shortcut']:.2f}",
         f"{result.milliseconds:.0f}",
     ]
 
 
 def _shown(test: Sequence[PhantomCase]) -> list[int]:
-    """Choose the first films with an opacity, of a kind each, and the first healthy one."""
-    opaque = [index for index, case in enumerate(test) if case.kind != "healthy"]
-    healthy = [index for index, case in enumerate(test) if case.kind == "healthy"]
-    return opaque[:N_SHOWN] + healthy[:1]
+    """Choose the first images with an opacity, of a kind each, and the first normal one."""
+    opaque = [index for index, case in enumerate(test) if case.kind != "normal"]
+    normal = [index for index, case in enumerate(test) if case.kind == "normal"]
+    return opaque[:N_SHOWN] + normal[:1]
 
 
 def _kind(case: PhantomCase) -> str:
-    return "healthy" if case.kind == "healthy" else f"{case.kind} opacity"
+    return "normal" if case.kind == "normal" else f"{case.kind} opacity"
 
 
 def _outlined(case: PhantomCase) -> NDArray[np.uint8]:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import attrs
 import numpy as np
 
 from lungpatch._utils.notebook import NotebookDisplay
-from lungpatch._utils.renderings import Rendering
 from lungpatch.containers.arrays import BoolImage, FloatImage, as_float32, has_ndim, range_text
 from lungpatch.containers.colours import MID_GREY, ColourScale
+
+if TYPE_CHECKING:
+    from lungpatch._utils.renderings import Rendering
 
 
 @attrs.frozen(eq=False, kw_only=True, repr=False)
@@ -22,7 +26,7 @@ class AnomalyMap(NotebookDisplay):
     colour_scale : ColourScale or None
         Which colour a score has, in this map as in every other of the same fitted pipeline. None
         before there is one; then a notebook shows no picture, since colours stretched over a
-        single map would paint healthy lungs as hot as sick ones.
+        single map would paint normal lungs as hot as sick ones.
 
     Examples
     --------

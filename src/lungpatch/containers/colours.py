@@ -1,19 +1,21 @@
-"""One colour scale for all images, fixed by healthy ones.
+"""One colour scale for all images, fixed by normal ones.
 
-Stretching each map between its own lowest and highest value paints healthy lungs as hot as sick
+Stretching each map between its own lowest and highest value paints normal lungs as hot as sick
 ones. Here a colour means the same score in every picture.
 """
 
 from __future__ import annotations
 
 import math
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import attrs
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
 
 from lungpatch.errors import InsufficientDataError
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike, NDArray
 
 # Indigo to pale yellow; the lightness (CIELAB) rises throughout, so the order survives in grey and
 # to colour-blind eyes.
@@ -86,16 +88,16 @@ class ColourScale:
 
     @classmethod
     def from_normal(cls, values: ArrayLike, threshold: float) -> Self:
-        """Fix the scale by the anomaly maps of healthy images.
+        """Fix the scale by the anomaly maps of normal images.
 
         ``low`` is their median; the middle of the scale is their 99th percentile, or the
-        threshold where that is higher. So a colour beyond the middle is rare in healthy lung, and
-        the threshold lies on the scale unless it is below the healthy median.
+        threshold where that is higher. So a colour beyond the middle is rare in normal lung, and
+        the threshold lies on the scale unless it is below the normal median.
 
         Parameters
         ----------
         values : array-like
-            Heat at healthy pixels, any shape; NaN (unscored) is left out.
+            Heat at normal pixels, any shape; NaN (unscored) is left out.
         threshold : float
             The heat above which a pixel counts as anomalous.
 
@@ -117,12 +119,12 @@ class ColourScale:
         heat = heat[np.isfinite(heat)]
         if heat.size == 0:
             raise InsufficientDataError(
-                "a colour scale needs scores of healthy images, and no healthy pixel was scored: "
+                "a colour scale needs scores of normal images, and no normal pixel was scored: "
                 "check the segmenter and the sampler"
             )
         low, extreme = np.quantile(heat, (0.5, 0.99))
         high = low + 2.0 * (max(extreme, threshold) - low)
-        if not high > low:  # healthy pixels that all score the same
+        if not high > low:  # normal pixels that all score the same
             high = low + (abs(low) or 1.0)
         return cls(low=low, high=high)
 

@@ -18,7 +18,7 @@ from lungpatch.containers.arrays import (
 
 @attrs.frozen(kw_only=True)
 class Decision:
-    """Whether an image departs from healthy.
+    """Whether an image departs from normal.
 
     Parameters
     ----------
@@ -46,7 +46,7 @@ class Decision:
 
 @attrs.frozen(eq=False, kw_only=True, repr=False)
 class Localisation:
-    """Where an image departs from healthy.
+    """Where an image departs from normal.
 
     Parameters
     ----------

@@ -7,10 +7,12 @@ interpolation, so a value, a mask and the boxes around it agree to the pixel.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 
 def _model_index(native: int, model: int) -> NDArray[np.int64]:

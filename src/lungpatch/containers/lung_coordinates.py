@@ -1,7 +1,7 @@
 """The two lungs of a mask, and where in its lung each pixel lies.
 
 The frame is built from lines and ratios that affine maps keep, so it moves with the lungs: a place
-has the same coordinates however the film was shifted, scaled, rotated or sheared.
+has the same coordinates however the image was shifted, scaled, rotated or sheared.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ class LungSides:
     Parameters
     ----------
     right : ndarray of bool, shape (H, W)
-        The patient's right lung: on the left of a film in its usual display.
+        The patient's right lung: on the left of an image in its usual display.
     left : ndarray of bool, shape (H, W)
         The patient's left lung. No pixel is in both.
 
@@ -81,9 +81,9 @@ class LungSides:
 def split_lungs(mask: ArrayLike) -> LungSides:
     """Tell the right lung from the left.
 
-    Named by the patient's side, for the usual display of a frontal film, PA or AP alike, in which
+    Named by the patient's side, for the usual display of a frontal image, PA or AP alike, in which
     patient and viewer face each other: the patient's right lung is at the left of the image, at
-    smaller column indices. A film that was mirrored by mistake, or a heart on the right, cannot be
+    smaller column indices. An image that was mirrored by mistake, or a heart on the right, cannot be
     told from a mask.
 
     Parameters

@@ -22,7 +22,7 @@ class LungMask(NotebookDisplay):
     pixels : ndarray of bool, shape (H, W)
         True within the lungs. May be empty: then the image's status is ``no_lungs``.
     implausible : str or None
-        Why a segmenter doubts that these are the lungs of a frontal chest film (see
+        Why a segmenter doubts that these are the lungs of a frontal chest image (see
         `lungpatch.segmenters.plausibility`); then the image's status is ``implausible_lungs``.
 
     Examples
@@ -43,12 +43,12 @@ class LungMask(NotebookDisplay):
 
     @property
     def right(self) -> BoolImage:
-        """The patient's right lung, bool (H, W): at the left of a film as it is displayed."""
+        """The patient's right lung, bool (H, W): at the left of an image as it is displayed."""
         return self._sides.right
 
     @property
     def left(self) -> BoolImage:
-        """The patient's left lung, bool (H, W): at the right of a film as it is displayed."""
+        """The patient's left lung, bool (H, W): at the right of an image as it is displayed."""
         return self._sides.left
 
     @cached_property

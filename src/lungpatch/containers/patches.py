@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import attrs
 import numpy as np
@@ -19,6 +18,9 @@ from lungpatch.containers.arrays import (
     as_int64,
     has_ndim,
 )
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
 
 
 @attrs.frozen(eq=False, kw_only=True, repr=False)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-import os
 import re
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from lungpatch.datasets.dataset import Dataset
 from lungpatch.errors import ConfigurationError, MissingInputError
 from lungpatch.io.folders import find_images
+
+if TYPE_CHECKING:
+    import os
 
 _SPLITS = {"train": "training", "val": "validation", "validation": "validation", "test": "test"}
 _LABELS = {"normal": "normal", "pneumonia": "pneumonia"}
@@ -61,11 +64,11 @@ def load_chest_xray(path: str | os.PathLike[str]) -> Dataset:
     >>> for name in ("train/NORMAL/IM-0115-0001.jpeg", "test/PNEUMONIA/person3_virus_5.jpeg"):
     ...     (folder / name).parent.mkdir(parents=True)
     ...     (folder / name).touch()
-    >>> films = load_chest_xray(folder)
-    >>> films
+    >>> images = load_chest_xray(folder)
+    >>> images
     Dataset('chest_xray', 2 images of 2 patients; labels: normal 1, pneumonia 1;
     splits: test 1, training 1)
-    >>> films.patients
+    >>> images.patients
     array(['person3', 'IM-0115'], dtype='<U7')
     """
     path = Path(path)

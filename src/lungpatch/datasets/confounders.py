@@ -1,46 +1,49 @@
-"""Things on a chest film that are no disease: labels, devices, shutters, arms.
+"""Things on a chest image that are no disease: labels, devices, shutters, arms.
 
-A detector of lung disease must not light up because of them. Painted on a film whose heat is
+A detector of lung disease must not light up because of them. Painted on an image whose heat is
 known, they show whether it does: what changes is the object's doing. Sizes are relative to the
-height of the lungs, so that they suit a film of any size and framing.
+height of the lungs, so that they suit an image of any size and framing.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Literal, get_args
+from typing import TYPE_CHECKING, Literal, get_args
 
 import attrs
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from lungpatch.containers import BoolImage, ChestImage, FloatImage, LungMask
 from lungpatch.containers.lung_coordinates import SIDES, Side
 from lungpatch.errors import ConfigurationError, InvalidMaskError
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import NDArray
+
 ConfounderKind = Literal["marker", "text", "pacemaker", "ecg-wires", "collimation", "arms"]
 CONFOUNDER_KINDS: tuple[ConfounderKind, ...] = get_args(ConfounderKind)
 """A side marker (L or R), a burnt-in text box, a pacemaker with its lead, electrodes with their
-wires, the black border of a shutter, and arms at the sides of the film."""
+wires, the black border of a shutter, and arms at the sides of the image."""
 
 OVER_LUNGS: frozenset[ConfounderKind] = frozenset({"pacemaker", "ecg-wires"})
 """The kinds that can lie over the lungs; the others never do."""
 
 _FINER = 2
-"""Objects are drawn so many times finer than the film, then averaged: their edges are soft."""
+"""Objects are drawn so many times finer than the image, then averaged: their edges are soft."""
 
 _TEXTS = ("PORTABLE\nSUPINE", "ERECT  PA", "AP SEMI-ERECT\n07:45", "BED 12\n110 kV  2 mAs")
 
 
 @attrs.frozen(eq=False, kw_only=True, repr=False)
 class PaintedConfounder:
-    """A film with an object on it that is no disease.
+    """An image with an object on it that is no disease.
 
     Parameters
     ----------
     image : ChestImage
-        With the object; equal to the film it was painted on outside ``mask``.
+        With the object; equal to the image it was painted on outside ``mask``.
     mask : ndarray of bool, shape (H, W)
         Where the object is.
     kind : str
@@ -49,9 +52,9 @@ class PaintedConfounder:
     Examples
     --------
     >>> import numpy as np
-    >>> image = ChestImage(pixels=np.zeros((2, 2), np.float32), image_id="film")
+    >>> image = ChestImage(pixels=np.zeros((2, 2), np.float32), image_id="image")
     >>> PaintedConfounder(image=image, mask=np.eye(2, dtype=bool), kind="marker")
-    PaintedConfounder('film', marker, 50.0% of the film)
+    PaintedConfounder('image', marker, 50.0% of the image)
     """
 
     image: ChestImage
@@ -59,14 +62,14 @@ class PaintedConfounder:
     kind: ConfounderKind
 
     def __repr__(self) -> str:
-        share = f"{self.mask.mean():.1%} of the film"
+        share = f"{self.mask.mean():.1%} of the image"
         return f"PaintedConfounder({self.image.image_id!r}, {self.kind}, {share})"
 
 
 def paint_confounder(
     image: ChestImage, lungs: LungMask, kind: ConfounderKind, rng: np.random.Generator
 ) -> PaintedConfounder:
-    """Paint an object that is no disease on a film.
+    """Paint an object that is no disease on an image.
 
     Parameters
     ----------
@@ -98,7 +101,7 @@ def paint_confounder(
     >>> lungs = LungMask(pixels=chest.lungs)
     >>> painted = paint_confounder(chest.image, lungs, "marker", np.random.default_rng(0))
     >>> painted, bool((painted.mask & chest.lungs).any())
-    (PaintedConfounder('phantom', marker, ...% of the film), False)
+    (PaintedConfounder('phantom', marker, ...% of the image), False)
     """
     if kind not in _PAINTERS:
         raise ConfigurationError(
@@ -125,7 +128,7 @@ def paint_confounder(
 # ----------------------------------------------------------------------------------- painters
 
 _Painting = tuple[FloatImage, FloatImage | np.float32]
-"""How much of the film's grey an object replaces, in [0, 1], and the grey that replaces it."""
+"""How much of the image's grey an object replaces, in [0, 1], and the grey that replaces it."""
 
 
 def _paint_marker(lungs: LungMask, unit: int, rng: np.random.Generator) -> _Painting:
@@ -211,7 +214,7 @@ def _paint_arms(lungs: LungMask, unit: int, rng: np.random.Generator) -> _Painti
     for direction in (0.5, 1.5):
         distance = _along(lungs, direction * np.pi + rng.uniform(-0.15, 0.15))
         lung = distance[lungs.pixels].max()
-        # The arm's axis runs along the film's border, at half of its height.
+        # The arm's axis runs along the image's border, at half of its height.
         axis = distance[distance.shape[0] // 2].max()
         half_width = rng.uniform(0.4, 0.95) * (axis - lung)
         if half_width < 1:
@@ -270,7 +273,7 @@ def _letters(text: str, size: float) -> FloatImage:
 
 
 def _set_down(stamp: FloatImage, lungs: LungMask, place: tuple[float, float]) -> FloatImage:
-    """Lay a stamp outside the lungs, as near as can be to a place in shares of the film.
+    """Lay a stamp outside the lungs, as near as can be to a place in shares of the image.
 
     Returns
     -------
@@ -303,7 +306,7 @@ def _drawn(lungs: LungMask, draw: Callable[[ImageDraw.ImageDraw], None]) -> Floa
 
 
 def _xy(points: NDArray[np.float64]) -> list[tuple[float, float]]:
-    """Points (row, column) of the film as (x, y) of the finer canvas."""
+    """Points (row, column) of the image as (x, y) of the finer canvas."""
     return [((column + 0.5) * _FINER, (row + 0.5) * _FINER) for row, column in points.tolist()]
 
 

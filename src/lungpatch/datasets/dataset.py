@@ -106,17 +106,17 @@ class Dataset:
     >>> folder = pathlib.Path(tempfile.mkdtemp())
     >>> save_cohort(phantom_cohort(8, 2, seed=0, size=256), folder)
     >>> lines = [f"{kind}/{file.name},{kind},{file.stem}\n"
-    ...          for kind in ("healthy", "opacity") for file in (folder / kind).iterdir()]
+    ...          for kind in ("normal", "opacity") for file in (folder / kind).iterdir()]
     >>> table = folder / "metadata.csv"
     >>> _ = table.write_text("file,label,patient\n" + "".join(sorted(lines)))
-    >>> films = load_folder(folder, metadata=table)
-    >>> films
-    Dataset('...', 10 images of 10 patients; labels: healthy 8, opacity 2)
-    >>> healthy = films.select(films.labels == "healthy")
-    >>> others = films.select(films.labels == "opacity")
+    >>> images = load_folder(folder, metadata=table)
+    >>> images
+    Dataset('...', 10 images of 10 patients; labels: normal 8, opacity 2)
+    >>> normal = images.select(images.labels == "normal")
+    >>> others = images.select(images.labels == "opacity")
     >>> pipeline = lungpatch.load_preset("paper")
     >>> pipeline.model.epochs = 1
-    >>> pipeline = pipeline.fit(healthy, patients=healthy.patient_by_image)
+    >>> pipeline = pipeline.fit(normal, patients=normal.patient_by_image)
     >>> [detection.status for detection in pipeline.detect_many(others)]
     ['ok', 'ok']
     """
@@ -231,9 +231,9 @@ class Dataset:
         Examples
         --------
         >>> from pathlib import Path
-        >>> film = Dataset(name="one", images=[Path("a.png")],
+        >>> image = Dataset(name="one", images=[Path("a.png")],
         ...                relative_boxes=[[(0.25, 0.5, 0.5, 1.0)]])
-        >>> film.boxes(0, (512, 256))
+        >>> image.boxes(0, (512, 256))
         array([[128, 128, 256, 256]])
         """
         height, width = shape
@@ -289,9 +289,9 @@ class Dataset:
         Examples
         --------
         >>> from pathlib import Path
-        >>> films = Dataset(name="two", images=[Path("a.png"), Path("b.png")],
+        >>> images = Dataset(name="two", images=[Path("a.png"), Path("b.png")],
         ...                 labels=["normal", "pneumonia"])
-        >>> films.select(films.labels == "normal")
+        >>> images.select(images.labels == "normal")
         Dataset('two', 1 image, patients unknown; labels: normal 1)
         """
         chosen = np.asarray(which)
@@ -346,9 +346,9 @@ class Dataset:
         Examples
         --------
         >>> from pathlib import Path
-        >>> films = Dataset(name="six", images=[Path(f"{n}.png") for n in range(6)],
+        >>> images = Dataset(name="six", images=[Path(f"{n}.png") for n in range(6)],
         ...                 patients=["1", "1", "2", "2", "3", "4"])
-        >>> parts = films.split_by_patient({"training": 0.5, "test": 0.5}, seed=0)
+        >>> parts = images.split_by_patient({"training": 0.5, "test": 0.5}, seed=0)
         >>> sorted(len(set(part.patients)) for part in parts.values())
         [2, 2]
         """

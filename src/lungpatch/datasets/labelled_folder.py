@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import logging
-import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from lungpatch.datasets.dataset import Dataset
 from lungpatch.datasets.tables import read_table
 from lungpatch.errors import ConfigurationError, MissingInputError
 from lungpatch.io.folders import find_images
+
+if TYPE_CHECKING:
+    import os
 
 logger = logging.getLogger(__name__)
 
@@ -58,8 +61,8 @@ def load_folder(
     ...     (folder / name).touch()
     >>> table = folder / "metadata.csv"
     >>> _ = table.write_text("file,patient,view,age\n1.png,7,PA,40\n2.png,8,AP,61\n")
-    >>> films = load_folder(folder, metadata=table)
-    >>> films.labels, films.columns["age"]
+    >>> images = load_folder(folder, metadata=table)
+    >>> images.labels, images.columns["age"]
     (array(['normal', 'pneumonia'], dtype='<U9'), array(['40', '61'], dtype='<U2'))
     """
     films, absent = read_folder(path, metadata=metadata, boxes=boxes)

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import logging
-import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from lungpatch.datasets.dataset import Dataset
 from lungpatch.datasets.tables import read_table
 from lungpatch.errors import MissingInputError
 from lungpatch.io.folders import find_images
+
+if TYPE_CHECKING:
+    import os
 
 logger = logging.getLogger(__name__)
 
@@ -37,7 +40,7 @@ def load_nih(path: str | os.PathLike[str]) -> Dataset:
     Dataset
         One row a line of the table, whether or not its image is there. Labels: ``normal`` for
         "No Finding", ``pneumonia`` where the findings name it, else ``other``; they were mined
-        from reports, and "No Finding" does not say that a reader found the film normal. Columns
+        from reports, and "No Finding" does not say that a reader found the image normal. Columns
         ``findings`` (joined by ``|``), ``age`` and ``sex``. Splits (``training`` and ``test``)
         where the lists are there. Boxes, labelled with their finding, on some 880 images.
 
@@ -66,11 +69,11 @@ def load_nih(path: str | os.PathLike[str]) -> Dataset:
     >>> _ = (folder / "BBox_List_2017.csv").write_text(
     ...     "Image Index,Finding Label,Bbox [x,y,w,h],,,\n"
     ...     "00000001_000.png,Pneumonia,512,256,128,64,,,\n")
-    >>> films = load_nih(folder)
-    >>> films
+    >>> images = load_nih(folder)
+    >>> images
     Dataset('NIH ChestX-ray', 1 image of 1 patient; labels: pneumonia 1; views: PA 1;
     1 box on 1 image)
-    >>> films.boxes(0, (1024, 1024))
+    >>> images.boxes(0, (1024, 1024))
     array([[256, 512, 320, 640]])
     """
     path = Path(path)

@@ -1,10 +1,10 @@
-"""A seeded synthetic chest film: lungs, ribs, heart, vessels, opacities, and their true masks.
+"""A seeded synthetic chest image: lungs, ribs, heart, vessels, opacities, and their true masks.
 
 The picture is computed as a radiograph is: each tissue has a thickness along the beam, the sum of
-thickness times attenuation is the film's density, and a film curve turns it into grey. Lungs are
+thickness times attenuation is the image's density, and an image curve turns it into grey. Lungs are
 missing tissue, ribs and vessels are tubes, and an opacity replaces the air of the lung; so bones
 stay visible through opacities, edges of heart and diaphragm vanish where they meet them, and
-nothing is a drawn line. Patients differ in anatomy, position and exposure. The film curve
+nothing is a drawn line. Patients differ in anatomy, position and exposure. The image curve
 is that of Hurter and Driffield (logistic in density).
 
 Lengths are in units of the image side; ``x`` points right from the patient's midline, so the
@@ -13,17 +13,20 @@ patient's right lung has negative ``x``; ``y`` points down from the top of the b
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import attrs
 import numpy as np
-from numpy.typing import NDArray
 
 from lungpatch._utils.files import atomic_write
 from lungpatch.containers import BoolImage, ChestImage, FloatImage
 from lungpatch.synthesis import OPACITY_KINDS, OpacityKind, opacity_alpha, smooth_noise
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from numpy.typing import NDArray
 
 _VISIBLE_FRACTION = 0.25  # an opacity's mask: where it has this share of its greatest density
 _ATTENUATION = 4.2  # of soft tissue, a unit of thickness
@@ -478,11 +481,11 @@ def _vessels(frame: _Frame, rng: np.random.Generator) -> list[_Points]:
     return points
 
 
-# --- The film ------------------------------------------------------------------------------------
+# --- The image ------------------------------------------------------------------------------------
 
 
 def _density(frame: _Frame, lungs: _Lungs, rng: np.random.Generator) -> FloatImage:
-    """Attenuation along the beam of the healthy chest."""
+    """Attenuation along the beam of the normal chest."""
     from scipy import ndimage
 
     a, shape = frame.anatomy, lungs.air.shape
@@ -504,7 +507,7 @@ def _density(frame: _Frame, lungs: _Lungs, rng: np.random.Generator) -> FloatIma
 
 
 def _anchors(frame: _Frame, lungs: _Lungs, density: FloatImage) -> tuple[float, float]:
-    """Density of a healthy patient's lung and mediastinum: what the exposure is set by."""
+    """Density of a normal patient's lung and mediastinum: what the exposure is set by."""
     middle = (np.abs(frame.x) < 0.03) & (frame.y > 0.4) & (frame.y < 0.8)
     return float(np.median(density[lungs.mask])), float(np.median(density[middle]))
 
@@ -526,7 +529,7 @@ def _scattered(density: FloatImage, share: float) -> FloatImage:
 def _expose(
     anatomy: _Anatomy, density: FloatImage, anchors: tuple[float, float], rng: np.random.Generator
 ) -> FloatImage:
-    """Film curve through the anchors: lung and mediastinum get their grey levels; grain."""
+    """Image curve through the anchors: lung and mediastinum get their grey levels; grain."""
     a = anatomy
     lung, heart = (np.log(grey / (1 - grey)) for grey in (a.lung_grey, a.heart_grey))
     span = anchors[1] - anchors[0]
@@ -557,7 +560,7 @@ def _finish(frame: _Frame, film: FloatImage) -> FloatImage:
 
 @attrs.frozen(eq=False, kw_only=True, repr=False)
 class PhantomCase:
-    """A synthetic chest film and the truth about it.
+    """A synthetic chest image and the truth about it.
 
     Parameters
     ----------
@@ -565,9 +568,9 @@ class PhantomCase:
     lungs : ndarray of bool, shape (H, W)
         The lungs, opacified parts included; not behind heart and diaphragm.
     opacity : ndarray of bool, shape (H, W)
-        Within ``lungs``; empty in a healthy chest.
+        Within ``lungs``; empty in a normal chest.
     kind : str
-        ``"healthy"`` or one of `lungpatch.synthesis.OPACITY_KINDS`.
+        ``"normal"`` or one of `lungpatch.synthesis.OPACITY_KINDS`.
     patient : str
         Unique within a cohort.
 
@@ -597,9 +600,9 @@ def phantom_chest(
     opacity: OpacityKind | None = None,
     patient: str = "phantom",
 ) -> PhantomCase:
-    """Make one synthetic frontal chest film with its true masks.
+    """Make one synthetic frontal chest image with its true masks.
 
-    With one seed, films with and without an opacity show the same patient under the same
+    With one seed, images with and without an opacity show the same patient under the same
     exposure, and equal pixels away from the opacity up to scattered rays.
 
     Parameters
@@ -607,9 +610,9 @@ def phantom_chest(
     seed : int, numpy.random.SeedSequence or numpy.random.Generator
         A generator is spawned from, so each call gives another patient.
     size : int
-        Side of the film in pixels, at least 64.
+        Side of the image in pixels, at least 64.
     opacity : {"lobar", "patchy", "effusion", "nodular", "veil"}, optional
-        Healthy by default.
+        Normal by default.
     patient : str
         Also the image's id.
 
@@ -633,7 +636,7 @@ def phantom_chest(
     """
     if size < 64:
         raise ValueError(f"size must be at least 64 pixels, got {size}")
-    body_rng, opacity_rng, film_rng = np.random.default_rng(seed).spawn(3)
+    body_rng, opacity_rng, image_rng = np.random.default_rng(seed).spawn(3)
     frame = _Frame.of(_draw_anatomy(body_rng), size)
     lungs = _lungs(frame)
     density = _density(frame, lungs, body_rng)
@@ -645,30 +648,30 @@ def phantom_chest(
         density += _ATTENUATION * _FLUID * alpha * lungs.air
         seen = _scattered(density, frame.anatomy.scatter)
         visible = lungs.mask & (alpha > _VISIBLE_FRACTION * alpha.max())
-    film = _finish(frame, _expose(frame.anatomy, seen, anchors, film_rng))
+    film = _finish(frame, _expose(frame.anatomy, seen, anchors, image_rng))
     return PhantomCase(
         image=ChestImage(pixels=film, image_id=patient, source="phantom"),
         lungs=lungs.mask,
         opacity=visible,
-        kind=opacity or "healthy",
+        kind=opacity or "normal",
         patient=patient,
     )
 
 
 def phantom_cohort(
-    n_healthy: int, n_opaque: int, *, seed: int, size: int = 512
+    n_normal: int, n_opaque: int, *, seed: int, size: int = 512
 ) -> Iterator[PhantomCase]:
-    """Make a cohort: ``n_healthy`` healthy chests, then ``n_opaque`` with an opacity.
+    """Make a cohort: ``n_normal`` normal chests, then ``n_opaque`` with an opacity.
 
     Every case has its own seed: the first of a larger cohort are those of a smaller one. The kinds
     of opacity take turns.
 
     Parameters
     ----------
-    n_healthy, n_opaque : int
+    n_normal, n_opaque : int
     seed : int
     size : int
-        Side of the films in pixels.
+        Side of the images in pixels.
 
     Yields
     ------
@@ -678,20 +681,20 @@ def phantom_cohort(
     Examples
     --------
     >>> [case.kind for case in phantom_cohort(1, 2, seed=0, size=64)]
-    ['healthy', 'lobar', 'patchy']
+    ['normal', 'lobar', 'patchy']
     """
     healthy, opaque = np.random.SeedSequence(seed).spawn(2)
-    for number, child in enumerate(healthy.spawn(n_healthy)):
-        yield phantom_chest(child, size=size, patient=f"healthy-{number:03d}")
+    for number, child in enumerate(healthy.spawn(n_normal)):
+        yield phantom_chest(child, size=size, patient=f"normal-{number:03d}")
     for number, child in enumerate(opaque.spawn(n_opaque)):
         kind = OPACITY_KINDS[number % len(OPACITY_KINDS)]
         yield phantom_chest(child, size=size, opacity=kind, patient=f"opacity-{number:03d}")
 
 
 def save_cohort(cases: Iterable[PhantomCase], folder: str | Path) -> None:
-    """Write films and masks as 8-bit PNG files.
+    """Write images and masks as 8-bit PNG files.
 
-    A film goes to ``healthy/<patient>.png`` or ``opacity/<patient>.png``, its masks (0 and 255) to
+    An image goes to ``normal/<patient>.png`` or ``opacity/<patient>.png``, its masks (0 and 255) to
     ``masks/lungs/<patient>.png`` and ``masks/opacity/<patient>.png``. Each file appears complete
     or not at all; one of that name is replaced.
 
@@ -707,14 +710,14 @@ def save_cohort(cases: Iterable[PhantomCase], folder: str | Path) -> None:
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     save_cohort(phantom_cohort(1, 1, seed=0, size=64), folder)
     ...     sorted(path.relative_to(folder).as_posix() for path in Path(folder).rglob("*.png"))
-    ['healthy/healthy-000.png',
-     'masks/lungs/healthy-000.png', 'masks/lungs/opacity-000.png',
-     'masks/opacity/healthy-000.png', 'masks/opacity/opacity-000.png',
+    ['normal/normal-000.png',
+     'masks/lungs/normal-000.png', 'masks/lungs/opacity-000.png',
+     'masks/opacity/normal-000.png', 'masks/opacity/opacity-000.png',
      'opacity/opacity-000.png']
     """
     folder = Path(folder)
     for case in cases:
-        group = "healthy" if case.kind == "healthy" else "opacity"
+        group = "normal" if case.kind == "normal" else "opacity"
         pictures = {
             group: case.image.pixels,
             "masks/lungs": case.lungs,

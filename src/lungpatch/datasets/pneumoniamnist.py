@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-import os
 import zipfile
 import zlib
 from pathlib import Path
-from types import ModuleType
-from typing import Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from lungpatch._utils.extras import import_extra
 from lungpatch.datasets.dataset import Dataset
 from lungpatch.errors import ConfigurationError, MissingInputError
+
+if TYPE_CHECKING:
+    import os
+
+    from numpy.typing import NDArray
 
 _RECORD = "https://zenodo.org/records/10519652/files"
 # As published with medmnist 3.0.2 (medmnist/info.py).
@@ -114,11 +116,11 @@ def load_pneumoniamnist(path: str | os.PathLike[str]) -> Dataset:
     ...     arrays[f"{split}_labels"] = np.array([[0], [1]], np.uint8)
     >>> path = Path(tempfile.mkdtemp(), "pneumoniamnist.npz")
     >>> np.savez(path, **arrays)
-    >>> films = load_pneumoniamnist(path)
-    >>> films
+    >>> images = load_pneumoniamnist(path)
+    >>> images
     Dataset('PneumoniaMNIST', 6 images, patients unknown; labels: normal 3, pneumonia 3;
     splits: test 2, training 2, validation 2)
-    >>> films.read(3)
+    >>> images.read(3)
     ChestImage('val-00001', 28x28, range [0, 0])
     """
     path = Path(path)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from lungpatch.datasets.dataset import Dataset
 from lungpatch.datasets.tables import read_table
@@ -13,9 +13,12 @@ from lungpatch.errors import ConfigurationError, MissingInputError
 from lungpatch.io import DICOM_SUFFIXES
 from lungpatch.io.folders import find_images
 
+if TYPE_CHECKING:
+    import os
+
 logger = logging.getLogger(__name__)
 
-_SIDE = 1024  # pixels; all films of the challenge have this size
+_SIDE = 1024  # pixels; all images of the challenge have this size
 _LABELS = {
     "Normal": "normal",
     "Lung Opacity": "pneumonia",

@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Iterable, Mapping
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import attrs
 
@@ -20,17 +19,20 @@ from lungpatch._utils.files import write_json
 from lungpatch.errors import ConfigurationError, MissingInputError
 from lungpatch.io import read_image
 
+if TYPE_CHECKING:
+    import os
+
 PARTS = ("training", "held")
 
 
-def every_second_patient(films: Iterable[Path], patients: Mapping[str, str]) -> list[Path]:
-    """Keep the films of every second patient, the first of the sorted patients included.
+def every_second_patient(images: Iterable[Path], patients: Mapping[str, str]) -> list[Path]:
+    """Keep the images of every second patient, the first of the sorted patients included.
 
     The rule behind the split ``cxr-half``: no chance, no seed.
 
     Parameters
     ----------
-    films : iterable of pathlib.Path
+    images : iterable of pathlib.Path
     patients : mapping of str to str
         Patient by file name, as `lungpatch.datasets.read_patients` gives it.
 
@@ -42,26 +44,26 @@ def every_second_patient(films: Iterable[Path], patients: Mapping[str, str]) -> 
     Raises
     ------
     ConfigurationError
-        If the patient of a film is not known.
+        If the patient of a image is not known.
 
     Examples
     --------
-    >>> films = [Path("a.png"), Path("b.png"), Path("c.png"), Path("d.png")]
+    >>> images = [Path("a.png"), Path("b.png"), Path("c.png"), Path("d.png")]
     >>> patients = {"a.png": "1", "b.png": "2", "c.png": "2", "d.png": "3"}
-    >>> [film.name for film in every_second_patient(films, patients)]
+    >>> [image.name for image in every_second_patient(images, patients)]
     ['a.png', 'd.png']
     """
-    films = list(films)
-    unknown = [film for film in films if film.name not in patients]
+    images = list(images)
+    unknown = [image for image in images if image.name not in patients]
     if unknown:
         raise ConfigurationError(f"{unknown[0]}: patient unknown; add it to the table of patients")
-    kept = set(sorted({patients[film.name] for film in films})[::2])
-    return [film for film in films if patients[film.name] in kept]
+    kept = set(sorted({patients[image.name] for image in images})[::2])
+    return [image for image in images if patients[image.name] in kept]
 
 
 @attrs.frozen(kw_only=True)
 class Split:
-    """Two lists of films, no patient in both.
+    """Two lists of images, no patient in both.
 
     Parameters
     ----------
@@ -69,7 +71,7 @@ class Split:
     training, held : mapping of str to str
         Patient by file name.
     pixels_sha256 : str
-        `pixels_digest` of all films, which tells whether a folder holds the images meant.
+        `pixels_digest` of all images, which tells whether a folder holds the images meant.
 
     Raises
     ------
@@ -92,13 +94,13 @@ class Split:
         both = set(self.training.values()) & set(self.held.values())
         if both:
             raise ConfigurationError(
-                f"split {self.name!r}: patient {min(both)} is in both parts; move all films of a "
+                f"split {self.name!r}: patient {min(both)} is in both parts; move all images of a "
                 "patient into one"
             )
 
     @property
     def sha256(self) -> str:
-        """Digest of part, file and patient of every film, one a line, sorted."""
+        """Digest of part, file and patient of every image, one a line, sorted."""
         lines = [
             f"{part},{file},{patient}\n"
             for part in PARTS
@@ -164,18 +166,18 @@ def load_split(name_or_path: str | os.PathLike[str]) -> Split:
     return split
 
 
-def pixels_digest(films: Iterable[Path]) -> str:
-    """Digest of the grey levels of films, whatever file format holds them.
+def pixels_digest(images: Iterable[Path]) -> str:
+    """Digest of the grey levels of images, whatever file format holds them.
 
     Parameters
     ----------
-    films : iterable of pathlib.Path
+    images : iterable of pathlib.Path
         Their order does not matter, their names do.
 
     Returns
     -------
     str
-        SHA-256 in hexadecimal, of name, shape and float32 values of each film.
+        SHA-256 in hexadecimal, of name, shape and float32 values of each image.
 
     Examples
     --------
@@ -183,8 +185,8 @@ def pixels_digest(films: Iterable[Path]) -> str:
     'e3b0c442'
     """
     digest = hashlib.sha256()
-    for film in sorted(films, key=lambda path: path.name):
-        pixels = read_image(film).pixels
-        digest.update(f"{film.name},{pixels.shape}\n".encode())
+    for image in sorted(images, key=lambda path: path.name):
+        pixels = read_image(image).pixels
+        digest.update(f"{image.name},{pixels.shape}\n".encode())
         digest.update(pixels.astype("<f4").tobytes())
     return digest.hexdigest()

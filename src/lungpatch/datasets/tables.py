@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import csv
 import math
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import attrs
 
 from lungpatch.errors import ConfigurationError, MissingInputError
+
+if TYPE_CHECKING:
+    import os
 
 
 @attrs.frozen(kw_only=True)

@@ -1,4 +1,4 @@
-"""Intervals over patients: every figure is a function of how often each film was drawn."""
+"""Intervals over patients: every figure is a function of how often each image was drawn."""
 
 from __future__ import annotations
 
@@ -10,25 +10,25 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 Statistic = Callable[[Floats], Floats]
-"""From weights (R, N), how often each of N films counts, to R values; NaN where undefined."""
+"""From weights (R, N), how often each of N images counts, to R values; NaN where undefined."""
 
 
 def patient_weights(
     patients: Sequence[str], n_resamples: int, rng: np.random.Generator
 ) -> NDArray[np.float64]:
-    """How often each film counts when patients are drawn with replacement.
+    """How often each image counts when patients are drawn with replacement.
 
     Parameters
     ----------
     patients : sequence of str
-        Patient of each of N films.
+        Patient of each of N images.
     n_resamples : int
     rng : numpy.random.Generator
 
     Returns
     -------
     ndarray of float64, shape (n_resamples, N)
-        Equal for all films of a patient.
+        Equal for all images of a patient.
 
     Examples
     --------
@@ -68,7 +68,7 @@ class Estimate:
 
 
 def estimate(statistic: Statistic, weights: Floats) -> Estimate:
-    """Compute a figure on all films, and its interval.
+    """Compute a figure on all images, and its interval.
 
     Parameters
     ----------
@@ -116,13 +116,13 @@ def difference(one: Statistic, other: Statistic) -> Statistic:
     return lambda weights: one(weights) - other(weights)
 
 
-def within(statistic: Statistic, films: NDArray[np.bool_]) -> Statistic:
-    """Compute a figure on some of the films.
+def within(statistic: Statistic, images: NDArray[np.bool_]) -> Statistic:
+    """Compute a figure on some of the images.
 
     Parameters
     ----------
     statistic : callable
-    films : ndarray of bool, shape (N,)
+    images : ndarray of bool, shape (N,)
 
     Returns
     -------
@@ -134,11 +134,11 @@ def within(statistic: Statistic, films: NDArray[np.bool_]) -> Statistic:
     >>> total(np.array([[3.0, 1.0]])).tolist()
     [3.0]
     """
-    return lambda weights: statistic(weights * films)
+    return lambda weights: statistic(weights * images)
 
 
 def weighted_mean(values: Floats) -> Statistic:
-    """Mean over films; those whose value is NaN don't count.
+    """Mean over images; those whose value is NaN don't count.
 
     Parameters
     ----------

@@ -1,8 +1,8 @@
-"""The films a detector is judged on, and what is known of them."""
+"""The images a detector is judged on, and what is known of them."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import attrs
 import numpy as np
@@ -11,11 +11,13 @@ from numpy.typing import NDArray
 from lungpatch._utils.progress import ProgressCallback, silent
 from lungpatch.containers import BoolImage
 from lungpatch.containers.grids import to_native_grid
-from lungpatch.datasets.dataset import Dataset
-from lungpatch.datasets.splits import Split
 from lungpatch.errors import ConfigurationError
 from lungpatch.io import resize
-from lungpatch.protocols import Segmenter
+
+if TYPE_CHECKING:
+    from lungpatch.datasets.dataset import Dataset
+    from lungpatch.datasets.splits import Split
+    from lungpatch.protocols import Segmenter
 
 FRAME = 256
 """Side of the square frame in which every detector is judged, in pixels."""
@@ -23,28 +25,28 @@ CELL = 16
 """Side of a cell of that frame."""
 SAME_LESION = 0.5
 """A box of which more than this share lies in a larger one marks the same lesion again."""
-KINDS = ("opacity", "read-normal", "healthy", "other")
+KINDS = ("opacity", "read-normal", "normal", "other")
 
 
 @attrs.frozen(eq=False, kw_only=True)
 class Case:
-    """One film and the truth about it, in the frame of `FRAME` pixels a side.
+    """One image and the truth about it, in the frame of `FRAME` pixels a side.
 
     Parameters
     ----------
     index : int
         In the data set.
     image_id, patient, view : str
-    kind : {"opacity", "read-normal", "healthy", "other"}
-        ``opacity`` and ``read-normal``: what the readers of RSNA called films of the folder of the
-        ill; ``healthy``: of the folder of the healthy; ``other``: neither.
+    kind : {"opacity", "read-normal", "normal", "other"}
+        ``opacity`` and ``read-normal``: what the readers of RSNA called images of the folder of the
+        ill; ``normal``: of the folder of the normal; ``other``: neither.
     pixels : ndarray of float32, shape (FRAME, FRAME)
     lungs : ndarray of bool, shape (FRAME, FRAME)
         Of the reference segmenter, the same for every detector.
     boxes : ndarray of int64, shape (K, 4)
         One a lesion, half-open (row0, col0, row1, col1); what lies outside the lungs included.
     relative_area : float
-        Share of the film that the boxes cover.
+        Share of the image that the boxes cover.
     lesion : ndarray of bool, shape (FRAME, FRAME)
         Lung within a box.
 
@@ -71,7 +73,7 @@ class Case:
 
 
 def kinds_of(dataset: Dataset) -> NDArray[np.str_]:
-    """Kind of every film, from the columns ``label`` and ``rsna_class``.
+    """Kind of every image, from the columns ``label`` and ``rsna_class``.
 
     Parameters
     ----------
@@ -89,11 +91,11 @@ def kinds_of(dataset: Dataset) -> NDArray[np.str_]:
 
     Examples
     --------
-    >>> films = Dataset(name="two", images=["a.png", "b.png"], image_ids=["a", "b"],
+    >>> images = Dataset(name="two", images=["a.png", "b.png"], image_ids=["a", "b"],
     ...                 labels=["normal", "pneumonia"],
     ...                 columns={"rsna_class": ["", "Lung Opacity"]})
-    >>> kinds_of(films).tolist()
-    ['healthy', 'opacity']
+    >>> kinds_of(images).tolist()
+    ['normal', 'opacity']
     """
     if "rsna_class" not in dataset.columns:
         raise ConfigurationError(
@@ -103,13 +105,13 @@ def kinds_of(dataset: Dataset) -> NDArray[np.str_]:
     read = dataset.columns["rsna_class"]
     return np.select(
         [dataset.labels == "normal", read == "Lung Opacity", read == "Normal"],
-        ["healthy", "opacity", "read-normal"],
+        ["normal", "opacity", "read-normal"],
         "other",
     )
 
 
 def leave_out_training(dataset: Dataset, split: Split) -> tuple[Dataset, dict[str, int]]:
-    """Leave out every film of a patient of the training part, whatever folder it is in.
+    """Leave out every image of a patient of the training part, whatever folder it is in.
 
     Parameters
     ----------
@@ -121,16 +123,16 @@ def leave_out_training(dataset: Dataset, split: Split) -> tuple[Dataset, dict[st
     dataset : Dataset
         Of the others.
     left_out : dict of str to int
-        How many films were left out, by kind.
+        How many images were left out, by kind.
 
     Examples
     --------
-    >>> films = Dataset(name="two", images=["a.png", "b.png"], image_ids=["a", "b"],
+    >>> images = Dataset(name="two", images=["a.png", "b.png"], image_ids=["a", "b"],
     ...                 labels=["normal", "pneumonia"], patients=["1", "2"],
     ...                 columns={"rsna_class": ["", ""]})
     >>> split = Split(name="s", training={"a.png": "1"}, held={}, pixels_sha256="")
-    >>> leave_out_training(films, split)
-    (Dataset('two', 1 image of 1 patient; labels: pneumonia 1), {'healthy': 1})
+    >>> leave_out_training(images, split)
+    (Dataset('two', 1 image of 1 patient; labels: pneumonia 1), {'normal': 1})
     """
     learnt = np.isin(dataset.patients, sorted(set(split.training.values())))
     kinds, counts = np.unique(kinds_of(dataset)[learnt], return_counts=True)
@@ -141,7 +143,7 @@ def leave_out_training(dataset: Dataset, split: Split) -> tuple[Dataset, dict[st
 def read_cases(
     dataset: Dataset, segmenter: Segmenter, *, progress: ProgressCallback | None = None
 ) -> list[Case]:
-    """Read films and find the lungs that every detector is judged in.
+    """Read images and find the lungs that every detector is judged in.
 
     Parameters
     ----------
@@ -152,16 +154,16 @@ def read_cases(
     Returns
     -------
     list of Case
-        One a film, in order.
+        One an image, in order.
 
     Raises
     ------
     MissingInputError, InvalidImageError
-        If a film cannot be read: what is judged must be whole.
+        If an image cannot be read: what is judged must be whole.
 
     Examples
     --------
-    >>> cases = read_cases(films, segmenter)                           # doctest: +SKIP
+    >>> cases = read_cases(images, segmenter)                           # doctest: +SKIP
     """
     notify = progress or silent
     kinds = kinds_of(dataset)

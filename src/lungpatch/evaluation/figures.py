@@ -1,11 +1,10 @@
-"""Figures of an evaluation: ROC curve, FROC curve, scores by kind of film."""
+"""Figures of an evaluation: ROC curve, FROC curve, scores by kind of image."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
 from lungpatch._utils.axes import axes_or_new
 from lungpatch.evaluation.cases import KINDS
@@ -13,12 +12,13 @@ from lungpatch.evaluation.froc import FALSE_BOXES, froc_curve
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from numpy.typing import NDArray
 
     from lungpatch.evaluation.protocol import Evaluation
 
 
 def plot_roc(evaluation: Evaluation, *, axes: Axes | None = None) -> Axes:
-    """Draw the ROC curves of films read as opaque against films read as normal.
+    """Draw the ROC curves of images read as opaque against images read as normal.
 
     Parameters
     ----------
@@ -53,7 +53,7 @@ def plot_roc(evaluation: Evaluation, *, axes: Axes | None = None) -> Axes:
             linewidth=_width(evaluation, number),
         )
     axes.plot([0, 1], [0, 1], color="0.7", linestyle=":", label="chance")
-    axes.set(xlabel="films read as normal called ill", ylabel="opaque films called ill")
+    axes.set(xlabel="images read as normal called ill", ylabel="opaque images called ill")
     axes.legend()
     return axes
 
@@ -83,7 +83,7 @@ def plot_froc(evaluation: Evaluation, *, axes: Axes | None = None) -> Axes:
     for number, judgement in enumerate(evaluation.judgements):
         if judgement.counts is None:
             continue
-        weights = judgement.froc_films[None].astype(np.float64)
+        weights = judgement.froc_images[None].astype(np.float64)
         sensitivity, false = froc_curve(judgement.counts, weights)
         order = np.argsort(false[0])
         axes.plot(
@@ -105,9 +105,9 @@ def plot_froc(evaluation: Evaluation, *, axes: Axes | None = None) -> Axes:
 def plot_scores_by_kind(
     evaluation: Evaluation, *, number: int = 0, axes: Axes | None = None
 ) -> Axes:
-    """Draw the histogram of the scores of each kind of film.
+    """Draw the histogram of the scores of each kind of image.
 
-    What to look for: ``read-normal`` and ``healthy`` hold the same lungs in two folders. Where they
+    What to look for: ``read-normal`` and ``normal`` hold the same lungs in two folders. Where they
     do not overlap, the score tells the folders apart.
 
     Parameters
@@ -140,7 +140,7 @@ def plot_scores_by_kind(
         if scores.size:
             shares = np.histogram(scores, edges)[0] / scores.size
             axes.stairs(shares, edges, linewidth=1.5, label=f"{kind} ({scores.size})")
-    axes.set(xlabel=f"image score of {outcome.name}", ylabel="share of the kind's films")
+    axes.set(xlabel=f"image score of {outcome.name}", ylabel="share of the kind's images")
     axes.legend()
     return axes
 

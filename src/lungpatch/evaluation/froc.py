@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import attrs
 import numpy as np
-from numpy.typing import NDArray
 
-from lungpatch.containers import FloatImage
 from lungpatch.evaluation.bootstrap import Floats, Statistic, ratio
-from lungpatch.evaluation.cases import Case
 from lungpatch.pipeline.localisation import label_regions
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from lungpatch.containers import FloatImage
+    from lungpatch.evaluation.cases import Case
 
 FALSE_BOXES = (0.25, 0.5, 1.0, 2.0, 4.0)
 N_THRESHOLDS = 60
@@ -21,7 +26,7 @@ MIN_AREA = 64
 
 @attrs.frozen(eq=False, kw_only=True)
 class BoxCounts:
-    """What the boxes of every film hit and miss at each of T thresholds.
+    """What the boxes of every image hit and miss at each of T thresholds.
 
     Parameters
     ----------
@@ -32,7 +37,7 @@ class BoxCounts:
 
     Examples
     --------
-    >>> counts = count_boxes(cases, heats, thresholds, films=boxed)    # doctest: +SKIP
+    >>> counts = count_boxes(cases, heats, thresholds, images=boxed)    # doctest: +SKIP
     >>> counts.hits.shape                                              # doctest: +SKIP
     """
 
@@ -72,9 +77,9 @@ def count_boxes(
     heats: Sequence[FloatImage],
     thresholds: Floats,
     *,
-    films: NDArray[np.bool_],
+    images: NDArray[np.bool_],
 ) -> BoxCounts:
-    """Cut boxes from every film at every threshold and compare them with the true ones.
+    """Cut boxes from every image at every threshold and compare them with the true ones.
 
     A box surrounds a connected region above the threshold, of at least `MIN_AREA` pixels. It hits
     a lesion if the hottest pixel of its region lies in the true box; one that hits none is false.
@@ -82,10 +87,10 @@ def count_boxes(
     Parameters
     ----------
     cases : sequence of Case
-        N films.
+        N images.
     heats : sequence of ndarray of float32, shape (FRAME, FRAME)
     thresholds : ndarray of float64, shape (T,)
-    films : ndarray of bool, shape (N,)
+    images : ndarray of bool, shape (N,)
         Those wanted; the others count nothing.
 
     Returns
@@ -94,12 +99,12 @@ def count_boxes(
 
     Examples
     --------
-    >>> counts = count_boxes(cases, heats, thresholds, films=boxed)    # doctest: +SKIP
+    >>> counts = count_boxes(cases, heats, thresholds, images=boxed)    # doctest: +SKIP
     """
     shape = (len(cases), len(thresholds))
     hits, false, overlap = np.zeros(shape), np.zeros(shape), np.zeros(shape)
     for i, (case, heat) in enumerate(zip(cases, heats, strict=True)):
-        if not films[i]:
+        if not images[i]:
             continue
         for t, threshold in enumerate(thresholds):
             boxes, peaks = boxes_above(heat, float(threshold))
@@ -107,7 +112,7 @@ def count_boxes(
             hits[i, t] = inside.any(axis=1).sum()
             false[i, t] = (~inside.any(axis=0)).sum()
             overlap[i, t] = iou(case.boxes, boxes).max(axis=1, initial=0.0).sum()
-    lesions = np.array([len(case.boxes) for case in cases], dtype=np.float64) * films
+    lesions = np.array([len(case.boxes) for case in cases], dtype=np.float64) * images
     return BoxCounts(lesions=lesions, hits=hits, false=false, overlap=overlap)
 
 
@@ -184,19 +189,19 @@ def iou(boxes: NDArray[np.int64], others: NDArray[np.int64]) -> Floats:
     return ratios
 
 
-def froc_statistics(counts: BoxCounts, films: NDArray[np.bool_]) -> dict[str, Statistic]:
+def froc_statistics(counts: BoxCounts, images: NDArray[np.bool_]) -> dict[str, Statistic]:
     """Sensitivity at `FALSE_BOXES` false boxes an image, their mean, and the best mean IoU.
 
     Parameters
     ----------
     counts : BoxCounts
-    films : ndarray of bool, shape (N,)
+    images : ndarray of bool, shape (N,)
         Those judged: with true boxes, and without any, where every box is false.
 
     Returns
     -------
     dict of str to callable
-        From weights (R, N). The best threshold is chosen on the films it is measured on.
+        From weights (R, N). The best threshold is chosen on the images it is measured on.
 
     Notes
     -----
@@ -216,7 +221,7 @@ def froc_statistics(counts: BoxCounts, films: NDArray[np.bool_]) -> dict[str, St
 
     def at(rate: float) -> Statistic:
         def statistic(weights: Floats) -> Floats:
-            sensitivity, false = froc_curve(counts, weights * films)
+            sensitivity, false = froc_curve(counts, weights * images)
             best = np.where(false <= rate, sensitivity, 0.0).max(axis=1, initial=0.0)
             return np.where(np.isnan(sensitivity).any(axis=1), np.nan, best)
 
@@ -225,7 +230,7 @@ def froc_statistics(counts: BoxCounts, films: NDArray[np.bool_]) -> dict[str, St
     rates = {f"sensitivity at {rate:g}": at(rate) for rate in FALSE_BOXES}
 
     def best_iou(weights: Floats) -> Floats:
-        weights = weights * films
+        weights = weights * images
         n_lesions = weights @ counts.lesions
         return ratio((weights @ counts.overlap).max(axis=1, initial=0.0), n_lesions)
 

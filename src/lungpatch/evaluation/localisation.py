@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lungpatch.containers import FloatImage
 from lungpatch.evaluation.bootstrap import Floats, Statistic, ratio, weighted_mean
 from lungpatch.evaluation.cases import CELL, Case
 from lungpatch.evaluation.ranking import (
@@ -17,13 +17,16 @@ from lungpatch.evaluation.ranking import (
 )
 from lungpatch.pipeline.localisation import label_regions
 
+if TYPE_CHECKING:
+    from lungpatch.containers import FloatImage
+
 BINS = 2048
 """Quantile bins of pooled scores; AUROC is off by less than one in twice as many."""
 PRO_LIMIT = 0.3
 
 
 def heat_in_lungs(heat: FloatImage, case: Case) -> Floats:
-    """Heat of every lung pixel; what was not scored is as low as the lowest of the film.
+    """Heat of every lung pixel; what was not scored is as low as the lowest of the image.
 
     A detector gains nothing by leaving difficult pixels out.
 
@@ -121,20 +124,20 @@ def place_statistics(
 ) -> tuple[dict[str, Statistic], dict[str, Statistic]]:
     """All figures of where the heat lies, and what each would be by chance.
 
-    Films without a box, or with nothing but boxes in the lungs, play no part.
+    Images without a box, or with nothing but boxes in the lungs, play no part.
 
     Parameters
     ----------
     cases : sequence of Case
-        N films.
+        N images.
     heats : sequence of ndarray of float32, shape (FRAME, FRAME)
-        One a film.
+        One an image.
 
     Returns
     -------
     statistics, chance : dict of str to callable
-        From weights (R, N). ``pixel auroc`` and the like are means over films, each film ranked
-        within itself; ``pooled`` ones rank all films together.
+        From weights (R, N). ``pixel auroc`` and the like are means over images, each image ranked
+        within itself; ``pooled`` ones rank all images together.
 
     Examples
     --------
@@ -151,7 +154,7 @@ def place_statistics(
         for case, heat in zip(cases, heats, strict=True)
     ]
     for name, samples in (("patch", patches), ("pixel", pixels)):
-        auroc, precision, prevalence = within_films(samples)
+        auroc, precision, prevalence = within_images(samples)
         positive, negative = pooled_histograms(samples)
         statistics |= {
             f"{name} auroc": weighted_mean(auroc),
@@ -179,22 +182,22 @@ def place_statistics(
 Samples = Sequence[tuple[Floats, NDArray[np.bool_]] | None]
 
 
-def within_films(samples: Samples) -> tuple[Floats, Floats, Floats]:
-    """AUROC, average precision and share of positives of each film by itself.
+def within_images(samples: Samples) -> tuple[Floats, Floats, Floats]:
+    """AUROC, average precision and share of positives of each image by itself.
 
     Parameters
     ----------
     samples : sequence of (scores, positive) or None
-        One a film.
+        One an image.
 
     Returns
     -------
     auroc, average_precision, prevalence : ndarray of float64, shape (N,)
-        NaN for a film of one class, or None.
+        NaN for an image of one class, or None.
 
     Examples
     --------
-    >>> auroc, _, _ = within_films([(np.array([1.0, 2.0]), np.array([False, True])), None])
+    >>> auroc, _, _ = within_images([(np.array([1.0, 2.0]), np.array([False, True])), None])
     >>> auroc.tolist()
     [1.0, nan]
     """
@@ -214,7 +217,7 @@ def within_films(samples: Samples) -> tuple[Floats, Floats, Floats]:
 
 
 def pooled_histograms(samples: Samples) -> tuple[Floats, Floats]:
-    """Count positives and negatives per film and score, in `BINS` bins of equal count.
+    """Count positives and negatives per image and score, in `BINS` bins of equal count.
 
     Parameters
     ----------
@@ -274,7 +277,7 @@ def pro_statistic(cases: Sequence[Case], samples: Samples) -> Statistic:
 
     A region is a connected part of the boxes' union, within the lungs; the overlap is the share of
     it above a threshold, the mean over regions; false positives are lung pixels beside the boxes of
-    the same films. The area is divided by `PRO_LIMIT`, so that 1 is perfect.
+    the same images. The area is divided by `PRO_LIMIT`, so that 1 is perfect.
 
     Parameters
     ----------

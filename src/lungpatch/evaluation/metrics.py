@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 import attrs
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
 from lungpatch.errors import InsufficientDataError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from numpy.typing import ArrayLike, NDArray
 
 
 def auroc(pred_scores: ArrayLike, gt_labels: ArrayLike) -> float:

@@ -1,9 +1,9 @@
-"""What a detector says about the films, and what the controls say that detect nothing."""
+"""What a detector says about the images, and what the controls say that detect nothing."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import attrs
 import numpy as np
@@ -12,14 +12,18 @@ from numpy.typing import NDArray
 from lungpatch._utils.progress import ProgressCallback, silent
 from lungpatch.containers import FloatImage
 from lungpatch.containers.colours import ColourScale
-from lungpatch.datasets.dataset import Dataset
 from lungpatch.evaluation.cases import FRAME, Case, in_frame
 from lungpatch.pipeline import Failure, Pipeline
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from lungpatch.datasets.dataset import Dataset
 
 
 @attrs.frozen(eq=False, kw_only=True)
 class Outcome:
-    """One score and one map a film.
+    """One score and one map an image.
 
     Parameters
     ----------
@@ -29,7 +33,7 @@ class Outcome:
     heats : tuple of ndarray of float32, shape (FRAME, FRAME), or None
         NaN where nothing was scored; None for what says nothing about places.
     milliseconds : float
-        Median time a film; NaN for a control.
+        Median time an image; NaN for a control.
     colour_scale : ColourScale or None
         One for all maps; None for a control.
 
@@ -48,14 +52,14 @@ class Outcome:
 
     @property
     def unscored(self) -> int:
-        """Films without a score; they count as the least anomalous."""
+        """Images without a score; they count as the least anomalous."""
         return int(np.isnan(self.scores).sum())
 
 
 def run_pipeline(
     name: str, pipeline: Pipeline, dataset: Dataset, *, progress: ProgressCallback | None = None
 ) -> Outcome:
-    """Run a fitted pipeline over films.
+    """Run a fitted pipeline over images.
 
     Parameters
     ----------
@@ -71,11 +75,11 @@ def run_pipeline(
     Raises
     ------
     InvalidImageError, MissingInputError
-        If a film cannot be used: what is judged must be whole.
+        If an image cannot be used: what is judged must be whole.
 
     Examples
     --------
-    >>> run_pipeline("default", pipeline, films).scores.shape          # doctest: +SKIP
+    >>> run_pipeline("default", pipeline, images).scores.shape          # doctest: +SKIP
     (347,)
     """
     notify = progress or silent
@@ -108,8 +112,8 @@ def simple_controls(cases: Sequence[Case]) -> list[Outcome]:
     -------
     list of Outcome
         ``mean lung grey``: the mean grey level in the lungs, and grey as heat. ``vertical
-        position``: how low the lungs' centre lies in the film, and how low a pixel lies in it.
-        ``mask area``: how small the lungs are. ``view AP``: whether the film was taken from the
+        position``: how low the lungs' centre lies in the image, and how low a pixel lies in it.
+        ``mask area``: how small the lungs are. ``view AP``: whether the image was taken from the
         front.
 
     Examples
@@ -141,7 +145,7 @@ def _means(heats: Sequence[FloatImage]) -> NDArray[np.float64]:
 
 
 def atlas_pipeline(seed: int) -> Pipeline:
-    """Build the control that any detector must beat: smoothed grey against a healthy atlas.
+    """Build the control that any detector must beat: smoothed grey against a normal atlas.
 
     Parameters
     ----------
@@ -169,8 +173,8 @@ def atlas_pipeline(seed: int) -> Pipeline:
     return build_pipeline(tables, origin="evaluation")
 
 
-def training_films(dataset: Dataset, names: Iterable[str]) -> list[Path]:
-    """Find the films of a split's training part in a data set.
+def training_images(dataset: Dataset, names: Iterable[str]) -> list[Path]:
+    """Find the images of a split's training part in a data set.
 
     Parameters
     ----------
@@ -184,8 +188,8 @@ def training_films(dataset: Dataset, names: Iterable[str]) -> list[Path]:
 
     Examples
     --------
-    >>> films = Dataset(name="two", images=[Path("a.png"), Path("b.png")])
-    >>> [film.name for film in training_films(films, ["b.png"])]
+    >>> images = Dataset(name="two", images=[Path("a.png"), Path("b.png")])
+    >>> [image.name for image in training_images(images, ["b.png"])]
     ['b.png']
     """
     wanted = set(names)

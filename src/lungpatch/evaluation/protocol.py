@@ -1,19 +1,18 @@
 """The measuring stick: how well a pipeline finds what readers found, with intervals and controls.
 
-The flow: films and truth -> outcomes of detectors and controls -> statistics -> estimates.
+The flow: images and truth -> outcomes of detectors and controls -> statistics -> estimates.
 """
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import attrs
 import numpy as np
 from numpy.typing import NDArray
 
-from lungpatch._utils.progress import ProgressCallback
 from lungpatch.datasets.dataset import Dataset
 from lungpatch.datasets.splits import Split
 from lungpatch.errors import InsufficientDataError
@@ -33,17 +32,20 @@ from lungpatch.evaluation.outcomes import (
     atlas_pipeline,
     run_pipeline,
     simple_controls,
-    training_films,
+    training_images,
 )
 from lungpatch.evaluation.ranking import score_statistics
-from lungpatch.pipeline import Pipeline
-from lungpatch.protocols import Segmenter
+
+if TYPE_CHECKING:
+    from lungpatch._utils.progress import ProgressCallback
+    from lungpatch.pipeline import Pipeline
+    from lungpatch.protocols import Segmenter
 
 logger = logging.getLogger(__name__)
 
 N_RESAMPLES = 1000
 SMALL, LARGE = 0.05, 0.10
-"""Share of the film that the boxes cover: below is small, above is large."""
+"""Share of the image that the boxes cover: below is small, above is large."""
 
 
 @attrs.frozen(eq=False, kw_only=True)
@@ -57,8 +59,8 @@ class Judgement:
         From weights (R, N); a figure that the outcome says nothing about is absent.
     counts : BoxCounts or None
         What the FROC curve is drawn from.
-    froc_films : ndarray of bool, shape (N,)
-        The films it is drawn from: with boxes, or read as normal.
+    froc_images : ndarray of bool, shape (N,)
+        The images it is drawn from: with boxes, or read as normal.
 
     Examples
     --------
@@ -70,7 +72,7 @@ class Judgement:
     statistics: Mapping[str, Statistic]
     chance: Mapping[str, Statistic]
     counts: BoxCounts | None
-    froc_films: NDArray[np.bool_]
+    froc_images: NDArray[np.bool_]
 
 
 @attrs.frozen(eq=False, kw_only=True)
@@ -80,10 +82,10 @@ class Evaluation:
     Parameters
     ----------
     dataset : Dataset
-        The films judged.
+        The images judged.
     cases : tuple of Case
     left_out : mapping of str to int
-        Films of patients of the training part, by kind.
+        Images of patients of the training part, by kind.
     split : Split
     judgements : tuple of Judgement
         The pipelines first, then the controls.
@@ -110,7 +112,7 @@ class Evaluation:
     seed: int
 
     def table(self, group: str) -> dict[str, dict[str, Estimate]]:
-        """Figures of every detector and control, in one group of films.
+        """Figures of every detector and control, in one group of images.
 
         Parameters
         ----------
@@ -158,7 +160,7 @@ class Evaluation:
         }
 
     def counts(self) -> dict[str, Any]:
-        """Films and patients judged, by kind, and how many have boxes.
+        """Images and patients judged, by kind, and how many have boxes.
 
         Returns
         -------
@@ -166,7 +168,7 @@ class Evaluation:
         """
         kinds = [case.kind for case in self.cases]
         return {
-            "films": len(self.cases),
+            "images": len(self.cases),
             "patients": len({case.patient for case in self.cases}),
             **{kind: kinds.count(kind) for kind in KINDS},
             "boxed": sum(len(case.boxes) > 0 for case in self.cases),
@@ -193,7 +195,7 @@ def evaluate(
     dataset : Dataset
         With patients, views, boxes and the column ``rsna_class``; see `kinds_of`.
     split : Split
-        Patients of its training part are left out, and their healthy films make the atlas.
+        Patients of its training part are left out, and their normal images make the atlas.
     segmenter : Segmenter
         Finds the lungs that all are judged in.
     seed : int
@@ -207,23 +209,23 @@ def evaluate(
     Raises
     ------
     InsufficientDataError
-        If no film is left.
+        If no image is left.
     ConfigurationError
         If a patient is unknown or a column is missing.
 
     Examples
     --------
-    >>> evaluation = evaluate({"default": pipeline}, films, split, segmenter=unet)  # doctest: +SKIP
+    >>> evaluation = evaluate({"default": pipeline}, images, split, segmenter=unet)  # doctest: +SKIP
     """
     for name, pipeline in pipelines.items():
-        warn_of_held_films(name, pipeline, split)
-    learnt = training_films(dataset, split.training)
+        warn_of_held_images(name, pipeline, split)
+    learnt = training_images(dataset, split.training)
     patients = dataset.patient_by_image
     dataset, left_out = leave_out_training(dataset, split)
     if not len(dataset):
         raise InsufficientDataError(
-            f"{dataset.name}: every film is of a patient of the training part of {split.name}; "
-            "give the films that were held"
+            f"{dataset.name}: every image is of a patient of the training part of {split.name}; "
+            "give the images that were held"
         )
     cases = tuple(read_cases(dataset, segmenter, progress=progress))
     outcomes = [
@@ -250,8 +252,8 @@ def evaluate(
     )
 
 
-def warn_of_held_films(name: str, pipeline: Pipeline, split: Split) -> None:
-    """Log a warning if a pipeline learnt from more films than the split's training part has.
+def warn_of_held_images(name: str, pipeline: Pipeline, split: Split) -> None:
+    """Log a warning if a pipeline learnt from more images than the split's training part has.
 
     Parameters
     ----------
@@ -261,13 +263,13 @@ def warn_of_held_films(name: str, pipeline: Pipeline, split: Split) -> None:
 
     Examples
     --------
-    >>> warn_of_held_films("default", pipeline, split)                 # doctest: +SKIP
+    >>> warn_of_held_images("default", pipeline, split)                 # doctest: +SKIP
     """
     report = pipeline.report_
     films = 0 if report is None else sum(report.images.values())
     if films > len(split.training):
         logger.warning(
-            "%s learnt from %d films, and the training part of %s has %d: healthy films that are "
+            "%s learnt from %d images, and the training part of %s has %d: normal images that are "
             "judged may be among them, which makes its folder test worthless",
             name,
             films,
@@ -294,7 +296,7 @@ def judge(outcome: Outcome, cases: Sequence[Case]) -> Judgement:
     """
     kinds = np.array([case.kind for case in cases])
     auroc, precision = score_statistics(outcome.scores, kinds == "opacity", kinds == "read-normal")
-    folder, _ = score_statistics(outcome.scores, kinds == "read-normal", kinds == "healthy")
+    folder, _ = score_statistics(outcome.scores, kinds == "read-normal", kinds == "normal")
     statistics: dict[str, Statistic] = {
         "image auroc": auroc,
         "image ap": precision,
@@ -309,14 +311,14 @@ def judge(outcome: Outcome, cases: Sequence[Case]) -> Judgement:
         counts = count_boxes(cases, outcome.heats, heat_thresholds(judged), films=films)
         statistics |= placed | froc_statistics(counts, films)
     return Judgement(
-        outcome=outcome, statistics=statistics, chance=chance, counts=counts, froc_films=films
+        outcome=outcome, statistics=statistics, chance=chance, counts=counts, froc_images=films
     )
 
 
 def groups_of(cases: Sequence[Case]) -> dict[str, NDArray[np.bool_]]:
-    """Films by view, and by how much of the film the boxes cover.
+    """Images by view, and by how much of the image the boxes cover.
 
-    The films read as normal are in each of the groups by size: what is found there is false.
+    The images read as normal are in each of the groups by size: what is found there is false.
 
     Parameters
     ----------

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
-from numpy.typing import NDArray
 
 from lungpatch.evaluation.bootstrap import Floats, Statistic, ratio
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 
 def histogram_auroc(positive: Floats, negative: Floats) -> Floats:
@@ -57,14 +61,14 @@ def histogram_average_precision(positive: Floats, negative: Floats) -> Floats:
 def score_statistics(
     scores: Floats, positive: NDArray[np.bool_], negative: NDArray[np.bool_]
 ) -> tuple[Statistic, Statistic]:
-    """AUROC and average precision of one score a film.
+    """AUROC and average precision of one score an image.
 
     Parameters
     ----------
     scores : ndarray of float64, shape (N,)
-        NaN where there is none; such a film counts as the least anomalous.
+        NaN where there is none; such an image counts as the least anomalous.
     positive, negative : ndarray of bool, shape (N,)
-        Films that are neither play no part.
+        Images that are neither play no part.
 
     Returns
     -------

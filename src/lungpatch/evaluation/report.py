@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import attrs
 
@@ -16,11 +15,14 @@ from lungpatch.evaluation.cases import KINDS
 from lungpatch.evaluation.protocol import LARGE, N_RESAMPLES, SMALL, Evaluation
 from lungpatch.evaluation.sheets import draw_sheet
 
+if TYPE_CHECKING:
+    import os
+
 Table = Mapping[str, Mapping[str, Estimate]]
 
 SECTIONS = {
-    "Is the film ill?": ("image auroc", "image ap", "folder test"),
-    "Where? Each film by itself": (
+    "Is the image ill?": ("image auroc", "image ap", "folder test"),
+    "Where? Each image by itself": (
         "patch auroc",
         "patch ap",
         "pixel auroc",
@@ -28,7 +30,7 @@ SECTIONS = {
         "pointing",
         "aupro",
     ),
-    "Where? All films together": (
+    "Where? All images together": (
         "patch auroc pooled",
         "patch ap pooled",
         "pixel auroc pooled",
@@ -120,7 +122,7 @@ def record(
 
     Examples
     --------
-    >>> record(evaluation, tables, comparisons)["films"]["boxed"]      # doctest: +SKIP
+    >>> record(evaluation, tables, comparisons)["images"]["boxed"]      # doctest: +SKIP
     71
     """
     outcomes = [judgement.outcome for judgement in evaluation.judgements]
@@ -129,7 +131,7 @@ def record(
         "split": {"name": evaluation.split.name, "sha256": evaluation.split.sha256},
         "seed": evaluation.seed,
         "resamples": N_RESAMPLES,
-        "films": evaluation.counts(),
+        "images": evaluation.counts(),
         "left_out": dict(evaluation.left_out),
         "outcomes": {
             outcome.name: {"milliseconds": outcome.milliseconds, "unscored": outcome.unscored}
@@ -181,17 +183,17 @@ def markdown(evaluation: Evaluation, tables: Mapping[str, Table], comparisons: T
     lines = [
         f"# Evaluation of {' and '.join(pipelines)}",
         "",
-        f"{counts['films']} films of {counts['patients']} patients: "
+        f"{counts['images']} images of {counts['patients']} patients: "
         + ", ".join(f"{counts[kind]} {kind}" for kind in KINDS)
-        + f"; {counts['boxes']} boxes on {counts['boxed']} films.",
+        + f"; {counts['boxes']} boxes on {counts['boxed']} images.",
         f"Left out, as their patients are in the training part of `{evaluation.split.name}` "
         f"(sha256 {evaluation.split.sha256[:12]}): {left_out or 'none'}.",
         f"In brackets: 95 % intervals, {N_RESAMPLES} resamples of patients.",
         "",
     ]
     for group, table in tables.items():
-        films = evaluation.groups[group]
-        lines += [f"## {group}: {int(films.sum())} films", ""]
+        images = evaluation.groups[group]
+        lines += [f"## {group}: {int(images.sum())} images", ""]
         for section, figures in SECTIONS.items():
             lines += [f"### {section}", "", *_rows(table, figures), ""]
     if pipelines[1:]:
@@ -200,8 +202,8 @@ def markdown(evaluation: Evaluation, tables: Mapping[str, Table], comparisons: T
             lines += [f"### {section}", "", *_rows(comparisons, figures), ""]
     lines += [
         "`image`: RSNA `Lung Opacity` against `Normal`, both of the folder of the ill. "
-        "`folder test`: those read as normal against the folder of the healthy; 0.5 is honest. "
-        f"Small boxes cover under {SMALL:.0%} of a film, large ones over {LARGE:.0%}. The best "
+        "`folder test`: those read as normal against the folder of the normal; 0.5 is honest. "
+        f"Small boxes cover under {SMALL:.0%} of an image, large ones over {LARGE:.0%}. The best "
         "box IoU is at a threshold chosen on the boxes themselves. See the page Evaluation.",
         "",
     ]

@@ -1,18 +1,23 @@
-"""Pictures of the films on which a detector did best and worst."""
+"""Pictures of the images on which a detector did best and worst."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 
 from lungpatch._utils.renderings import contact_sheet, outline
-from lungpatch.containers import FloatImage
-from lungpatch.containers.colours import ColourScale
 from lungpatch.evaluation.cases import Case, boxes_mask
-from lungpatch.evaluation.localisation import heat_in_lungs, within_films
+from lungpatch.evaluation.localisation import heat_in_lungs, within_images
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from lungpatch.containers import FloatImage
+    from lungpatch.containers.colours import ColourScale
 
 N_SHOWN = 6
 ZOOM = 2
@@ -21,7 +26,7 @@ _LUNGS = (90, 160, 230)
 
 
 def best_and_worst(cases: Sequence[Case], heats: Sequence[FloatImage]) -> list[tuple[int, float]]:
-    """Choose films by the pixel AUROC within them: the best `N_SHOWN`, then the worst.
+    """Choose images by the pixel AUROC within them: the best `N_SHOWN`, then the worst.
 
     Parameters
     ----------
@@ -31,7 +36,7 @@ def best_and_worst(cases: Sequence[Case], heats: Sequence[FloatImage]) -> list[t
     Returns
     -------
     list of (int, float)
-        Index and AUROC, best first; no film twice.
+        Index and AUROC, best first; no image twice.
 
     Examples
     --------
@@ -42,7 +47,7 @@ def best_and_worst(cases: Sequence[Case], heats: Sequence[FloatImage]) -> list[t
         (heat_in_lungs(heat, case), case.lesion[case.lungs]) if case.localised else None
         for case, heat in zip(cases, heats, strict=True)
     ]
-    auroc = within_films(samples)[0]
+    auroc = within_images(samples)[0]
     known = np.flatnonzero(~np.isnan(auroc))
     ranked = known[np.argsort(-auroc[known], kind="stable")].tolist()
     chosen = ranked if len(ranked) <= 2 * N_SHOWN else ranked[:N_SHOWN] + ranked[-N_SHOWN:]
@@ -50,7 +55,7 @@ def best_and_worst(cases: Sequence[Case], heats: Sequence[FloatImage]) -> list[t
 
 
 def draw_case(case: Case, heat: FloatImage, scale: ColourScale) -> NDArray[np.uint8]:
-    """Draw a film beside itself with heat, the true boxes in green and the lungs in blue.
+    """Draw an image beside itself with heat, the true boxes in green and the lungs in blue.
 
     Parameters
     ----------
@@ -82,19 +87,19 @@ def draw_case(case: Case, heat: FloatImage, scale: ColourScale) -> NDArray[np.ui
 def draw_sheet(
     cases: Sequence[Case], heats: Sequence[FloatImage], scale: ColourScale
 ) -> Image.Image | None:
-    """Lay out the films of `best_and_worst`.
+    """Lay out the images of `best_and_worst`.
 
     Parameters
     ----------
     cases : sequence of Case
     heats : sequence of ndarray of float32, shape (FRAME, FRAME)
     scale : ColourScale
-        The same for all films.
+        The same for all images.
 
     Returns
     -------
     PIL.Image.Image or None
-        None if no film has places to tell right from wrong.
+        None if no image has places to tell right from wrong.
 
     Examples
     --------

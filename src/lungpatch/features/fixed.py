@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import attrs
-import numpy as np
-from numpy.typing import NDArray
 
 from lungpatch._utils.component import Component, plain_errors
 from lungpatch._utils.states import check_state
 from lungpatch.containers import TrainingHistory
-from lungpatch.protocols import EpochCallback, PatchSource
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from lungpatch.protocols import EpochCallback, PatchSource
 
 
 @attrs.define(kw_only=True, eq=False, field_transformer=plain_errors)

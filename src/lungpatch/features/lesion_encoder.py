@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 import attrs
 import torch
@@ -10,11 +10,13 @@ from attrs import validators
 from torch import Tensor, nn
 
 from lungpatch._utils.component import plain_errors
-from lungpatch.containers import FloatImage, PatchBatch
 from lungpatch.networks.compact_unet import CompactUNet, resize
-from lungpatch.networks.lesion_painting import PaintedBatch
 from lungpatch.networks.lesion_trained import LesionTrainedNetwork, lesion_loss
 from lungpatch.networks.network_model import at_least_1
+
+if TYPE_CHECKING:
+    from lungpatch.containers import FloatImage, PatchBatch
+    from lungpatch.networks.lesion_painting import PaintedBatch
 
 
 @attrs.define(kw_only=True, eq=False, field_transformer=plain_errors)
@@ -23,7 +25,7 @@ class LesionEncoder(LesionTrainedNetwork):
 
     To tell lesions, the network had to learn what ribs, vessels and opacities look like: its
     middle levels describe lung well, and better than networks trained on photographs do on the
-    films of ``benchmarks/detectors.py``.
+    images of ``benchmarks/detectors.py``.
 
     Parameters
     ----------
@@ -76,7 +78,7 @@ class LesionEncoder(LesionTrainedNetwork):
         shape = (self.grid, self.grid)
 
         def output_of(network: nn.Module, part: PatchBatch, device: torch.device) -> Tensor:
-            levels = cast(CompactUNet, network).encode(self._network_input(part, device))
+            levels = cast("CompactUNet", network).encode(self._network_input(part, device))
             return torch.cat([resize(levels[level], shape) for level in self.levels], dim=1)
 
         return self._run(patches, output_of)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import attrs
 import torch
@@ -15,6 +15,9 @@ from lungpatch.features.network_extractor import NetworkExtractor, TrainedNetwor
 from lungpatch.networks.compact_unet import CHANNELS, standardise
 from lungpatch.networks.lung_network import load_lung_network
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
 LEVELS = tuple(range(len(CHANNELS)))
 
 
@@ -24,7 +27,7 @@ class LungEncoder(NetworkExtractor):
 
     The network of the segmenter ``unet`` had to find lungs that disease, real and painted, has
     made opaque: its levels describe what lies in a lung. It learnt from lung masks and never from
-    a lesion's outline. On the films of ``benchmarks/detectors.py`` a linear map on it finds
+    a lesion's outline. On the images of ``benchmarks/detectors.py`` a linear map on it finds
     opacities better than one on features of photographs.
 
     Parameters
@@ -39,7 +42,7 @@ class LungEncoder(NetworkExtractor):
 
     Notes
     -----
-    The network was trained on whole films of 256 x 256 pixels; patches of that size suit it best.
+    The network was trained on whole images of 256 x 256 pixels; patches of that size suit it best.
 
     Examples
     --------

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import attrs
 import numpy as np
 import torch
 from attrs import validators
-from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812 - torch's own convention
 
@@ -18,12 +17,16 @@ from lungpatch._utils.component import EXECUTION, plain_errors
 from lungpatch._utils.devices import DEVICES, Device, choose_device
 from lungpatch._utils.states import check_state
 from lungpatch._utils.suggestions import did_you_mean
-from lungpatch.containers import FloatImage, PatchBatch
 from lungpatch.errors import ConfigurationError
 from lungpatch.features.fixed import FixedExtractor
 from lungpatch.networks.compact_unet import resize
 from lungpatch.networks.network_model import CPU_CHUNK_PIXELS, GPU_CHUNK_PIXELS, at_least_1
 from lungpatch.networks.torch_adapter import network_state, patches_to_tensor, place, reproducible
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from lungpatch.containers import FloatImage, PatchBatch
 
 _DIGEST = "weights_sha256"
 

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import attrs
 import numpy as np
 from attrs import validators
-from numpy.typing import NDArray
 from scipy import ndimage
 
 from lungpatch._utils.component import plain_errors
-from lungpatch.containers import FloatImage, PatchBatch
 from lungpatch.containers.cells import mean_over_cells
 from lungpatch.features.fixed import FixedExtractor
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from lungpatch.containers import FloatImage, PatchBatch
 
 Statistic = Literal["grey", "deviation", "gradient"]
 STATISTICS: tuple[Statistic, ...] = get_args(Statistic)

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable
-from types import ModuleType
-from typing import Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import attrs
 from attrs import validators
@@ -17,6 +15,10 @@ from lungpatch.features.network_extractor import (
     NetworkExtractor,
     TrainedNetwork,
 )
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import ModuleType
 
 Library = Literal["timm", "torchvision", "torchxrayvision"]
 LIBRARIES: tuple[Library, ...] = get_args(Library)

@@ -1,7 +1,7 @@
 """Pictures in, `ChestImage` out: the only place where intensity is normalised.
 
 What counts as black and white is decided by the file's type, never by the picture's own darkest
-and brightest pixel, so that two films of one detector stay comparable:
+and brightest pixel, so that two images of one detector stay comparable:
 
 =============================  ===============================================================
 file or array                  levels that become 0 and 1

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from lungpatch.containers import ChestImage
 from lungpatch.errors import ConfigurationError, InvalidImageError, LungpatchError
 from lungpatch.io.levels import check_size, checked_image, luminance, over_white, white_of_16_bit
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from lungpatch.containers import ChestImage
 
 
 def as_chest_image(
@@ -51,9 +54,9 @@ def as_chest_image(
     Examples
     --------
     >>> import numpy as np
-    >>> film = np.linspace(0, 4000, 64 * 48).reshape(64, 48).astype(np.uint16)
-    >>> as_chest_image(film, value_range=(0, 4095), image_id="film")
-    ChestImage('film', 64x48, range [0, 0.977])
+    >>> image = np.linspace(0, 4000, 64 * 48).reshape(64, 48).astype(np.uint16)
+    >>> as_chest_image(image, value_range=(0, 4095), image_id="image")
+    ChestImage('image', 64x48, range [0, 0.977])
     """
     try:
         if value_range is not None:

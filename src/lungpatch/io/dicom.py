@@ -6,12 +6,12 @@ import math
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
-from numpy.typing import NDArray
 
 from lungpatch.errors import InvalidImageError
 from lungpatch.io.levels import check_size, luminance, over_white
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
     from pydicom.dataset import Dataset
 
 

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import logging
-import os
 import threading
 import warnings
-from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 from lungpatch.errors import InvalidImageError, MissingInputError
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Iterator
 
 DICOM_SUFFIXES = frozenset({".dcm", ".dicom"})
 IMAGE_SUFFIXES = DICOM_SUFFIXES | {".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff"}
@@ -129,7 +131,7 @@ def image_id_of(path: Path) -> str:
 
     Examples
     --------
-    >>> image_id_of(Path("films/a.png")), image_id_of(Path("1.2.840.1"))
+    >>> image_id_of(Path("images/a.png")), image_id_of(Path("1.2.840.1"))
     ('a', '1.2.840.1')
     """
     # The dots of a DICOM UID used as a file name do not set off a suffix.

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from lungpatch.containers import ChestImage
 from lungpatch.errors import InvalidImageError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 MIN_SIDE = 32
 """Minimum number of pixels per side of an image."""

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
 from lungpatch.errors import InvalidImageError, InvalidMaskError
 from lungpatch.io.files import decoder_errors, format_of, open_file
 from lungpatch.io.raster import read_raster
+
+if TYPE_CHECKING:
+    import os
+
+    from numpy.typing import NDArray
 
 
 def read_mask(path: str | os.PathLike[str]) -> NDArray[np.bool_]:

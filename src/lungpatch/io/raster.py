@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
-from numpy.typing import NDArray
 
 from lungpatch.errors import InvalidImageError
 from lungpatch.io.levels import MAX_SIDE, check_size, no_range, unit_float, white_of_16_bit
 from lungpatch.io.tiff import read_tiff
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
     from PIL import Image
 
 

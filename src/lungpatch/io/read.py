@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from lungpatch.containers import ChestImage
 from lungpatch.errors import InvalidImageError
 from lungpatch.io.dicom import read_dicom
 from lungpatch.io.files import DICOM_SUFFIXES, decoder_errors, format_of, image_id_of, open_file
 from lungpatch.io.levels import checked_image, over_white
 from lungpatch.io.raster import read_raster
+
+if TYPE_CHECKING:
+    import os
+
+    from lungpatch.containers import ChestImage
 
 
 def read_image(path: str | os.PathLike[str]) -> ChestImage:
@@ -51,10 +55,10 @@ def read_image(path: str | os.PathLike[str]) -> ChestImage:
     >>> import numpy as np
     >>> from PIL import Image
     >>> with tempfile.TemporaryDirectory() as folder:
-    ...     path = pathlib.Path(folder, "film.png")
+    ...     path = pathlib.Path(folder, "image.png")
     ...     Image.fromarray(np.tile(np.arange(64, dtype=np.uint8), (48, 1))).save(path)
     ...     read_image(path)
-    ChestImage('film', 48x64, range [0, 0.247])
+    ChestImage('image', 48x64, range [0, 0.247])
     """
     path = Path(path)
     with open_file(path) as handle, decoder_errors(path):

@@ -34,8 +34,8 @@ def resize(image: ChestImage, size: int) -> ChestImage:
     Examples
     --------
     >>> import numpy as np
-    >>> film = as_chest_image(np.tile(np.arange(200, dtype=np.uint8), (100, 1)))
-    >>> resize(film, 64)
+    >>> image = as_chest_image(np.tile(np.arange(200, dtype=np.uint8), (100, 1)))
+    >>> resize(image, 64)
     ChestImage('array', 64x64 from 100x200, range [0.0053, 0.775])
     """
     if isinstance(size, bool) or not isinstance(size, int | np.integer):

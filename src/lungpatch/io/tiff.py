@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
-from numpy.typing import NDArray
 
 from lungpatch.errors import InvalidImageError
 from lungpatch.io.levels import check_size, luminance, no_range, unit_float, white_of_16_bit
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 ORIENTATION_TAG = 274
 

@@ -15,6 +15,7 @@ from .synthetic_lesion import SyntheticLesionModel as SyntheticLesionModel
 from .unet import UNet as UNet
 
 __all__ = [
+    "PCA",
     "AtlasModel",
     "Autoencoder",
     "ConvolutionalModel",
@@ -25,7 +26,6 @@ __all__ = [
     "LesionHeadModel",
     "Member",
     "MemoryBankModel",
-    "PCA",
     "RepairModel",
     "SyntheticLesionModel",
     "UNet",

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import attrs
 import numpy as np
 from attrs import validators
-from numpy.typing import NDArray
 
 from lungpatch._utils.component import plain_errors
 from lungpatch._utils.states import check_state
@@ -19,15 +17,20 @@ from lungpatch.features.statistics import StatisticsExtractor
 from lungpatch.models.feature_model import FeatureModel
 from lungpatch.protocols import FeatureExtractor, PatchSource
 
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from numpy.typing import NDArray
+
 MIN_SPREAD = 0.05
 """Least standard deviation at a place, as a share of that over all places."""
 
 
 @attrs.define(kw_only=True, eq=False, field_transformer=plain_errors)
 class AtlasModel(FeatureModel):
-    """Every feature as a z-score among healthy lungs at the same place.
+    """Every feature as a z-score among normal lungs at the same place.
 
-    ``target = (feature - mean) / standard deviation``, both of the healthy patches whose same
+    ``target = (feature - mean) / standard deviation``, both of the normal patches whose same
     place is lung, and ``expected = 0``. Scored with ``feature``, ``difference="excess"``, brighter
     than usual is anomalous: the control that any detector must beat. Where features are more than
     grey, ``difference="distance"`` takes less of them than usual as anomalous, too. Made for the
@@ -49,7 +52,7 @@ class AtlasModel(FeatureModel):
 
     Source: the statistical atlas of voxel-wise z-scores, as in K. J. Worsley et al., "A
     three-dimensional statistical analysis for CBF activation studies in human brain", Journal of
-    Cerebral Blood Flow & Metabolism 12 (1992), doi:10.1038/jcbfm.1992.127, here against healthy
+    Cerebral Blood Flow & Metabolism 12 (1992), doi:10.1038/jcbfm.1992.127, here against normal
     lungs.
 
     Examples
@@ -97,15 +100,15 @@ class AtlasModel(FeatureModel):
     def _learn(
         self, source: PatchSource, rng: np.random.Generator
     ) -> tuple[dict[str, NDArray[Any]], dict[str, float]]:
-        healthy = self._healthy(source, rng)
-        counts = healthy.lung.sum(axis=0)
-        known = known_cells(healthy.lung)
+        normal = self._normal(source, rng)
+        counts = normal.lung.sum(axis=0)
+        known = known_cells(normal.lung)
         rows, columns = nearest_known(known)
-        lung = healthy.lung[:, None]
+        lung = normal.lung[:, None]
         shares = lung / np.maximum(counts, 1)
-        mean = (shares * healthy.values).sum(axis=0)
-        spread = np.sqrt((shares * (healthy.values - mean) ** 2).sum(axis=0))
-        overall = healthy.values.std(axis=(0, 2, 3), where=lung, dtype=np.float64)
+        mean = (shares * normal.values).sum(axis=0)
+        spread = np.sqrt((shares * (normal.values - mean) ** 2).sum(axis=0))
+        overall = normal.values.std(axis=(0, 2, 3), where=lung, dtype=np.float64)
         # A feature that is the same everywhere says nothing; any spread will do.
         least = MIN_SPREAD * np.where(overall > 0, overall, 1.0)
         learnt = {

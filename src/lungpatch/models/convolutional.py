@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import attrs
-import numpy as np
 import torch
 from attrs import validators
 from torch import Tensor, nn
@@ -19,7 +18,11 @@ from lungpatch.networks.losses import LOSSES, SSIM_WINDOW, check_loss_name
 from lungpatch.networks.network_model import NetworkModel, at_least_1
 from lungpatch.networks.torch_adapter import patches_to_tensor
 from lungpatch.networks.training import train
-from lungpatch.protocols import EpochCallback, PatchSource
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from lungpatch.protocols import EpochCallback, PatchSource
 
 Output = Literal["sigmoid", "linear"]
 OUTPUTS: tuple[Output, ...] = ("sigmoid", "linear")
@@ -113,7 +116,7 @@ def _multiple_of_4(_: Any, attribute: attrs.Attribute[Any], value: int) -> None:
 
 @attrs.define(kw_only=True, eq=False, field_transformer=plain_errors)
 class ConvolutionalModel(NetworkModel):
-    """A `PatchNetwork` that learns to return the healthy patch it is given.
+    """A `PatchNetwork` that learns to return the normal patch it is given.
 
     `lungpatch.models.unet.UNet` and `lungpatch.models.autoencoder.Autoencoder` are the two kinds,
     and say what the settings mean.
@@ -141,14 +144,14 @@ class ConvolutionalModel(NetworkModel):
         rng: np.random.Generator,
         on_epoch: EpochCallback | None = None,
     ) -> TrainingHistory:
-        """Learn to reconstruct healthy patches; see `lungpatch.networks.training.train`.
+        """Learn to reconstruct normal patches; see `lungpatch.networks.training.train`.
 
         Parameters
         ----------
         source : PatchSource
-            Healthy patches of P x P pixels.
+            Normal patches of P x P pixels.
         validation : PatchSource, optional
-            Healthy patches of other images. They say when to stop and which weights to keep;
+            Normal patches of other images. They say when to stop and which weights to keep;
             without them all epochs are run and the lowest training loss decides.
         rng : numpy.random.Generator
             First weights and order of the patches.
@@ -195,7 +198,7 @@ class ConvolutionalModel(NetworkModel):
         return history
 
     def reconstruct(self, patches: PatchBatch) -> Reconstruction:
-        """Return the patches as the network would draw them if the lung were healthy.
+        """Return the patches as the network would draw them if the lung were normal.
 
         Parameters
         ----------

@@ -1,20 +1,23 @@
-"""Whether a model restores healthy lung or copies what it is given."""
+"""Whether a model restores normal lung or copies what it is given."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import attrs
 import numpy as np
-from numpy.typing import NDArray
 
-from lungpatch.containers import PatchBatch
 from lungpatch.errors import InsufficientDataError
-from lungpatch.protocols import PatchSource, ReconstructionModel
 from lungpatch.synthesis import blend_opacity, opacity_alpha
 
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from lungpatch.containers import PatchBatch
+    from lungpatch.protocols import PatchSource, ReconstructionModel
+
 _MIN_ALPHA = 0.1
-"""From here on a pixel counts as the opacity's: below, healthy and opacified hardly differ."""
+"""From here on a pixel counts as the opacity's: below, normal and opacified hardly differ."""
 
 _BATCH_PIXELS = 2**20
 
@@ -28,7 +31,7 @@ class IdentityShortcut:
     Parameters
     ----------
     normal_error : float
-        Between healthy patches and their reconstruction.
+        Between normal patches and their reconstruction.
     normal_error_there : float
         The same over those pixels only where the opacities will be.
     opacity_error : float
@@ -42,7 +45,7 @@ class IdentityShortcut:
     --------
     >>> IdentityShortcut(normal_error=1.2, normal_error_there=1.0, opacity_error=3.0,
     ...                  copy_error=40.0, n_patches=256)
-    IdentityShortcut(0.95: opacities are copied; errors: healthy 1.20, opacity 3.00, copy 40.00)
+    IdentityShortcut(0.95: opacities are copied; errors: normal 1.20, opacity 3.00, copy 40.00)
     """
 
     normal_error: float
@@ -55,8 +58,8 @@ class IdentityShortcut:
     def shortcut(self) -> float:
         """The one number, ``1 - (opacity_error - normal_error_there) / copy_error``.
 
-        0 for a model that restores the healthy patch, 1 for one that copies its input, above 1
-        where opacities are reconstructed even better than healthy lung. A model that draws all
+        0 for a model that restores the normal patch, 1 for one that copies its input, above 1
+        where opacities are reconstructed even better than normal lung. A model that draws all
         patches alike can have any value; its ``normal_error`` gives it away.
         """
         return 1 - (self.opacity_error - self.normal_error_there) / self.copy_error
@@ -67,13 +70,13 @@ class IdentityShortcut:
 
     def __repr__(self) -> str:
         if self.shortcut > 1:
-            verdict = "opacities are reconstructed better than healthy lung"
+            verdict = "opacities are reconstructed better than normal lung"
         elif self.shortcut > 0.5:
             verdict = "opacities are copied"
         else:
             verdict = "opacities are replaced"
         return (
-            f"IdentityShortcut({self.shortcut:.2f}: {verdict}; errors: healthy "
+            f"IdentityShortcut({self.shortcut:.2f}: {verdict}; errors: normal "
             f"{self.normal_error:.2f}, opacity {self.opacity_error:.2f}, copy "
             f"{self.copy_error:.2f})"
         )
@@ -86,14 +89,14 @@ def identity_shortcut(
     rng: np.random.Generator,
     max_patches: int = 512,
 ) -> IdentityShortcut | None:
-    """Paint opacities into healthy patches and see what a model makes of them.
+    """Paint opacities into normal patches and see what a model makes of them.
 
     Parameters
     ----------
     model : ReconstructionModel
         Fitted.
     source : PatchSource
-        Healthy patches, best of images that the model has not seen.
+        Normal patches, best of images that the model has not seen.
     rng : numpy.random.Generator
         Chooses the patches and draws the opacities, with `lungpatch.synthesis.opacity_alpha`.
     max_patches : int
@@ -115,7 +118,7 @@ def identity_shortcut(
     Notes
     -----
     The failure is that of the paper, whose U-Net reconstructs opacities, and even background, as
-    well as healthy lung. Figures are means over all pixels of all patches.
+    well as normal lung. Figures are means over all pixels of all patches.
 
     Examples
     --------
@@ -134,33 +137,33 @@ def identity_shortcut(
     True
     """
     if len(source) == 0:
-        raise InsufficientDataError("there are no healthy patches to paint opacities into")
-    healthy_sum = there_sum = opacity_sum = copy_sum = 0.0
+        raise InsufficientDataError("there are no normal patches to paint opacities into")
+    normal_sum = there_sum = opacity_sum = copy_sum = 0.0
     n_patches = n_pixels = n_opacity = 0
     size = min(max_patches, max(1, _BATCH_PIXELS // source.patch_size**2))
     for whole in source.batches(size, rng=rng):
-        healthy = whole[: max_patches - n_patches]
-        reconstruction = model.reconstruct(healthy)
-        if not np.array_equal(reconstruction.target, healthy.pixels[:, None]):
+        normal = whole[: max_patches - n_patches]
+        reconstruction = model.reconstruct(normal)
+        if not np.array_equal(reconstruction.target, normal.pixels[:, None]):
             return None
-        opacified, painted = _paint(healthy, rng)
+        opacified, painted = _paint(normal, rng)
         opacity_error = _grey_levels(opacified.pixels, model.reconstruct(opacified).expected[:, 0])
-        normal_error = _grey_levels(healthy.pixels, reconstruction.expected[:, 0])
-        healthy_sum += float(normal_error.sum())
+        normal_error = _grey_levels(normal.pixels, reconstruction.expected[:, 0])
+        normal_sum += float(normal_error.sum())
         there_sum += float(normal_error[painted].sum())
         opacity_sum += float(opacity_error[painted].sum())
-        copy_sum += float(_grey_levels(opacified.pixels, healthy.pixels)[painted].sum())
-        n_patches += len(healthy)
-        n_pixels += healthy.pixels.size
+        copy_sum += float(_grey_levels(opacified.pixels, normal.pixels)[painted].sum())
+        n_patches += len(normal)
+        n_pixels += normal.pixels.size
         n_opacity += int(np.count_nonzero(painted))
         if n_patches == max_patches:
             break
     if copy_sum == 0:
         raise InsufficientDataError(
-            f"no opacity brightens any of the {n_patches} healthy patches: they are white"
+            f"no opacity brightens any of the {n_patches} normal patches: they are white"
         )
     return IdentityShortcut(
-        normal_error=healthy_sum / n_pixels,
+        normal_error=normal_sum / n_pixels,
         normal_error_there=there_sum / n_opacity,
         opacity_error=opacity_sum / n_opacity,
         copy_error=copy_sum / n_opacity,
@@ -168,16 +171,16 @@ def identity_shortcut(
     )
 
 
-def _paint(healthy: PatchBatch, rng: np.random.Generator) -> tuple[PatchBatch, NDArray[np.bool_]]:
+def _paint(normal: PatchBatch, rng: np.random.Generator) -> tuple[PatchBatch, NDArray[np.bool_]]:
     """Return the patches with an opacity each, and which pixels are the opacities'."""
-    everywhere = np.ones(healthy.pixels.shape[1:], dtype=np.bool_)
-    pixels = np.empty(healthy.pixels.shape, np.float32)
-    painted = np.empty(healthy.pixels.shape, np.bool_)
-    for index, patch in enumerate(healthy.pixels):
+    everywhere = np.ones(normal.pixels.shape[1:], dtype=np.bool_)
+    pixels = np.empty(normal.pixels.shape, np.float32)
+    painted = np.empty(normal.pixels.shape, np.bool_)
+    for index, patch in enumerate(normal.pixels):
         alpha = opacity_alpha(everywhere, rng)
         pixels[index] = blend_opacity(patch, alpha, rng)
         painted[index] = alpha > _MIN_ALPHA
-    return attrs.evolve(healthy, pixels=pixels), painted
+    return attrs.evolve(normal, pixels=pixels), painted
 
 
 def _grey_levels(one: Any, other: Any) -> NDArray[np.float64]:

@@ -1,10 +1,9 @@
-"""Several detectors as one: their errors, calibrated on healthy lungs, added up."""
+"""Several detectors as one: their errors, calibrated on normal lungs, added up."""
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import attrs
 import numpy as np
@@ -15,6 +14,9 @@ from lungpatch._utils.component import Component, plain_errors
 from lungpatch.containers import FloatImage, PatchBatch, Reconstruction, TrainingHistory
 from lungpatch.errors import ConfigurationError, InsufficientDataError, NotFittedError
 from lungpatch.protocols import EpochCallback, PatchSource, ReconstructionModel, Scorer
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
 
 MIN_SPREAD = 1e-6
 """Standard deviation below which an error that never varies counts as varying by this."""
@@ -51,9 +53,9 @@ class Member:
 
 @attrs.define(kw_only=True, eq=False, field_transformer=plain_errors)
 class EnsembleModel(Component):
-    """The weighted mean of several detectors' errors, each a z-score among healthy lungs.
+    """The weighted mean of several detectors' errors, each a z-score among normal lungs.
 
-    Every member learns from the same patches. Its errors on healthy patches that it did not learn
+    Every member learns from the same patches. Its errors on normal patches that it did not learn
     from then give a mean and a standard deviation over all lung pixels. What the ensemble returns
     is how many standard deviations above the mean its members' errors are; score it with
     ``feature``, ``difference="excess"``.
@@ -108,9 +110,9 @@ class EnsembleModel(Component):
         Parameters
         ----------
         source : PatchSource
-            Healthy patches.
+            Normal patches.
         validation : PatchSource, optional
-            Healthy patches of other images, which the z-scores rest on. Without them ``source``
+            Normal patches of other images, which the z-scores rest on. Without them ``source``
             is used, on which errors are smaller than on new images.
         rng : numpy.random.Generator
             Each member gets a generator of its own.
@@ -139,8 +141,8 @@ class EnsembleModel(Component):
             histories.append(history)
             if history.stopped == "interrupted":
                 raise KeyboardInterrupt  # half an ensemble is none
-        healthy = validation if validation is not None and len(validation) else source
-        self.calibration_ = tuple(self._calibrate(member, healthy) for member in self.members)
+        normal = validation if validation is not None and len(validation) else source
+        self.calibration_ = tuple(self._calibrate(member, normal) for member in self.members)
         return TrainingHistory(
             epochs=tuple(
                 figures | {"member": float(index)}
@@ -204,10 +206,8 @@ class EnsembleModel(Component):
         if self.calibration_ is None:
             raise NotFittedError("this EnsembleModel has learnt nothing yet: call fit first")
         state: dict[str, NDArray[Any]] = {}
-        for index, (member, healthy) in enumerate(
-            zip(self.members, self.calibration_, strict=True)
-        ):
-            state[f"{index}.healthy"] = healthy
+        for index, (member, normal) in enumerate(zip(self.members, self.calibration_, strict=True)):
+            state[f"{index}.normal"] = normal
             state |= {f"{index}.model.{k}": v for k, v in member.model.state().items()}
         return state
 
@@ -221,7 +221,7 @@ class EnsembleModel(Component):
         """
         count = len(self.members)
         known = [name for name in state if name.split(".")[0] in map(str, range(count))]
-        missing = [f"{i}.healthy" for i in range(count) if f"{i}.healthy" not in state]
+        missing = [f"{i}.normal" for i in range(count) if f"{i}.normal" not in state]
         if missing or len(known) < len(state):
             raise ConfigurationError(
                 f"this state is not that of an ensemble of {count} members: give the settings "
@@ -229,12 +229,12 @@ class EnsembleModel(Component):
             )
         calibration = []
         for index in range(count):
-            healthy = np.array(state[f"{index}.healthy"])
-            if healthy.shape != (2,) or healthy.dtype != np.float32:
+            normal = np.array(state[f"{index}.normal"])
+            if normal.shape != (2,) or normal.dtype != np.float32:
                 raise ConfigurationError(
-                    f"{index}.healthy must be float32 (2,), got {healthy.dtype} {healthy.shape}"
+                    f"{index}.normal must be float32 (2,), got {normal.dtype} {normal.shape}"
                 )
-            calibration.append(healthy)
+            calibration.append(normal)
         # Into copies, so that nothing is taken over if one of them refuses.
         members = copy.deepcopy(self.members)
         for index, member in enumerate(members):
@@ -244,18 +244,18 @@ class EnsembleModel(Component):
             )
         self.members, self.calibration_ = members, tuple(calibration)
 
-    def _calibrate(self, member: Member, healthy: PatchSource) -> NDArray[np.float32]:
-        """Return mean and standard deviation of healthy errors in the lungs, (2,)."""
-        # One pair for all places: the films of a validation set are too few to tell places apart,
+    def _calibrate(self, member: Member, normal: PatchSource) -> NDArray[np.float32]:
+        """Return mean and standard deviation of normal errors in the lungs, (2,)."""
+        # One pair for all places: the images of a validation set are too few to tell places apart,
         # and an error that hardly ever leaves 0 somewhere would outweigh all else there.
         count, total, squares = 0, 0.0, 0.0
-        for batch in healthy.batches(BATCH_SIZE):
+        for batch in normal.batches(BATCH_SIZE):
             errors = _errors(member, batch)[batch.lung].astype(np.float64)
             count += len(errors)
             total += errors.sum()
             squares += (errors**2).sum()
         if not count:
-            raise InsufficientDataError("there is no healthy lung to calibrate an ensemble on")
+            raise InsufficientDataError("there is no normal lung to calibrate an ensemble on")
         mean = total / count
         spread = np.sqrt(max(squares / count - mean**2, MIN_SPREAD**2))
         return np.array([mean, spread], np.float32)

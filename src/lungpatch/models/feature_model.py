@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import attrs
 import numpy as np
@@ -17,6 +16,9 @@ from lungpatch.containers.cells import mean_over_cells
 from lungpatch.errors import ConfigurationError, InsufficientDataError, NotFittedError
 from lungpatch.features.statistics import StatisticsExtractor
 from lungpatch.protocols import EpochCallback, FeatureExtractor, PatchSource
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
 
 BATCH_SIZE = 8
 
@@ -72,14 +74,14 @@ class FeatureModel(Component):
         rng: np.random.Generator,
         on_epoch: EpochCallback | None = None,
     ) -> TrainingHistory:
-        """Let the extractor learn, then learn the features of healthy patches.
+        """Let the extractor learn, then learn the features of normal patches.
 
         Parameters
         ----------
         source : PatchSource
-            Healthy patches of P x P pixels.
+            Normal patches of P x P pixels.
         validation : PatchSource, optional
-            Healthy patches of other images, for the extractor.
+            Normal patches of other images, for the extractor.
         rng : numpy.random.Generator
         on_epoch : callable, optional
             Called as ``on_epoch(epoch, epochs, figures)`` after every epoch of the extractor, and
@@ -180,7 +182,7 @@ class FeatureModel(Component):
             )
         return features
 
-    def _healthy(self, source: PatchSource, rng: np.random.Generator) -> NormalFeatures:
+    def _normal(self, source: PatchSource, rng: np.random.Generator) -> NormalFeatures:
         """Return the features of all patches, or of a random choice of ``max_patches``."""
         values, lung = [], []
         for part in self._batches(source, rng if self.max_patches < len(source) else None):
@@ -214,5 +216,5 @@ class FeatureModel(Component):
 def no_lung(source: PatchSource) -> InsufficientDataError:
     """Return the error of patches that hold no lung to learn from."""
     return InsufficientDataError(
-        f"no place of the {len(source)} patches is healthy lung: check sampler and segmenter"
+        f"no place of the {len(source)} patches is normal lung: check sampler and segmenter"
     )

@@ -1,14 +1,12 @@
-"""PaDiM: a Gaussian of healthy features at each place."""
+"""PaDiM: a Gaussian of normal features at each place."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import attrs
 import numpy as np
 from attrs import validators
-from numpy.typing import NDArray
 
 from lungpatch._utils.component import plain_errors
 from lungpatch._utils.states import check_state
@@ -16,7 +14,13 @@ from lungpatch.containers import PatchBatch, Reconstruction
 from lungpatch.containers.cells import known_cells, nearest_known
 from lungpatch.errors import ConfigurationError
 from lungpatch.models.feature_model import FeatureModel
-from lungpatch.protocols import PatchSource
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from numpy.typing import NDArray
+
+    from lungpatch.protocols import PatchSource
 
 MIN_VARIANCE = 1e-6
 """Added to the variance of every channel, in units of its variance over all places."""
@@ -26,7 +30,7 @@ MIN_VARIANCE = 1e-6
 class GaussianModel(FeatureModel):
     """Whitened features: how unusual, for this place, is what is there.
 
-    The healthy features of each place have a mean and a covariance. ``target = L^-1 (feature -
+    The normal features of each place have a mean and a covariance. ``target = L^-1 (feature -
     mean)`` with ``covariance = L L'``, and ``expected = 0``, so the Euclidean distance that the
     scorer ``feature`` takes is the Mahalanobis distance. Made for the sampler ``lung-crop``.
 
@@ -46,7 +50,7 @@ class GaussianModel(FeatureModel):
     -----
     Two departures from the paper. It adds 0.01 to the variances; here each covariance is shrunk
     towards a multiple of the identity as far as the number of samples asks for, since there are
-    often fewer films than channels. And only patches whose place is lung count; a place that is
+    often fewer images than channels. And only patches whose place is lung count; a place that is
     lung in too few takes the Gaussian of the nearest place that is known.
 
     Source: T. Defard et al., "PaDiM: a patch distribution modeling framework for anomaly
@@ -104,19 +108,19 @@ class GaussianModel(FeatureModel):
     def _learn(
         self, source: PatchSource, rng: np.random.Generator
     ) -> tuple[dict[str, NDArray[Any]], dict[str, float]]:
-        healthy = self._healthy(source, rng)
-        n_features = healthy.values.shape[1]
+        normal = self._normal(source, rng)
+        n_features = normal.values.shape[1]
         channels = np.sort(rng.choice(n_features, min(self.n_channels, n_features), replace=False))
-        values = healthy.values[:, channels].astype(np.float64)
+        values = normal.values[:, channels].astype(np.float64)
         # In units of each channel, so that the shrinkage does not favour any.
-        unit = values.std(axis=(0, 2, 3), where=healthy.lung[:, None])
+        unit = values.std(axis=(0, 2, 3), where=normal.lung[:, None])
         unit[unit == 0] = 1.0
         values /= unit[:, None, None]
-        known = known_cells(healthy.lung)
+        known = known_cells(normal.lung)
         means, factors, shrinkages = [], [], []
         lower = np.tril_indices(len(channels))
         for row, column in np.argwhere(known):
-            samples = values[healthy.lung[:, row, column], :, row, column]
+            samples = values[normal.lung[:, row, column], :, row, column]
             mean, covariance, shrinkage = shrunk_covariance(samples)
             covariance[np.diag_indices_from(covariance)] += MIN_VARIANCE
             whitening = np.linalg.inv(np.linalg.cholesky(covariance)) / unit

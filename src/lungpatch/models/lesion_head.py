@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import attrs
 import numpy as np
 import torch
 from attrs import validators
-from numpy.typing import NDArray
 from scipy import optimize
 from scipy.special import expit
 
@@ -19,9 +17,15 @@ from lungpatch.containers import PatchBatch, Reconstruction
 from lungpatch.containers.cells import mean_over_cells
 from lungpatch.models.feature_model import MIN_LUNG, FeatureModel, no_lung
 from lungpatch.networks.lesion_painting import paint_varied
-from lungpatch.protocols import PatchSource
 from lungpatch.synthesis import RECIPES, LesionSynthesiser, Recipe
 from lungpatch.synthesis.lesions import as_recipes
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from numpy.typing import NDArray
+
+    from lungpatch.protocols import PatchSource
 
 MAX_CELLS = 200_000
 """Places that are learnt from; beyond that a random choice, for the sake of memory."""
@@ -32,7 +36,7 @@ class LesionHeadModel(FeatureModel):
     """Evidence of a lesion from the features of each place, against an expectation of none.
 
     The features stay as they are; what is learnt is one weight a channel: a logistic regression
-    that tells places of painted lesions from healthy ones. A lesion that covers part of a place
+    that tells places of painted lesions from normal ones. A lesion that covers part of a place
     counts by its share. Score it with ``feature``, ``difference="excess"``.
 
     Parameters
@@ -52,7 +56,7 @@ class LesionHeadModel(FeatureModel):
     recipes : tuple of str
         What is painted, out of `lungpatch.synthesis.RECIPES`.
     normal_fraction : float
-        Share of the training patches that stay healthy, in [0, 1].
+        Share of the training patches that stay normal, in [0, 1].
     max_lesions : int
         Most lesions in a patch.
 
@@ -142,8 +146,8 @@ class LesionHeadModel(FeatureModel):
             for part in self._batches(source, rng):
                 painted = paint_varied(part, synthesiser, rng, generator)
                 lung = painted.lung[:, 0].numpy() > 0.5
-                films = attrs.evolve(part, pixels=painted.films[:, 0].numpy(), lung=lung)
-                features = self._features(films)
+                images = attrs.evolve(part, pixels=painted.images[:, 0].numpy(), lung=lung)
+                features = self._features(images)
                 shape = (features.shape[2], features.shape[3])
                 share = mean_over_cells(painted.alpha[:, 0].numpy(), shape)
                 kept = mean_over_cells(lung, shape) >= MIN_LUNG

@@ -1,14 +1,12 @@
-"""PatchCore: the nearest among remembered healthy features."""
+"""PatchCore: the nearest among remembered normal features."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import attrs
 import numpy as np
 from attrs import validators
-from numpy.typing import NDArray
 from scipy import ndimage
 
 from lungpatch._utils.component import plain_errors
@@ -17,7 +15,13 @@ from lungpatch.containers import FloatImage, PatchBatch, Reconstruction
 from lungpatch.containers.cells import nearest_known
 from lungpatch.errors import ConfigurationError
 from lungpatch.models.feature_model import FeatureModel
-from lungpatch.protocols import PatchSource
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from numpy.typing import NDArray
+
+    from lungpatch.protocols import PatchSource
 
 Search = Literal["local", "global"]
 SEARCHES: tuple[Search, ...] = ("local", "global")
@@ -33,11 +37,11 @@ def _odd(_: Any, attribute: attrs.Attribute[Any], value: int) -> None:
 
 @attrs.define(kw_only=True, eq=False, field_transformer=plain_errors)
 class MemoryBankModel(FeatureModel):
-    """Expects, at each place, the nearest healthy feature that it remembers.
+    """Expects, at each place, the nearest normal feature that it remembers.
 
     ``target`` is the feature and ``expected`` its nearest neighbour in the bank, so the Euclidean
     distance that the scorer ``feature`` takes is PatchCore's score. The bank is a part of all
-    healthy features, chosen so that none is far from it.
+    normal features, chosen so that none is far from it.
 
     Parameters
     ----------
@@ -55,14 +59,14 @@ class MemoryBankModel(FeatureModel):
         What is nearby, for ``local``: places whose row and column both differ by at most this
         share of the patch's side, rounded to whole places; in [0, 1].
     coreset_fraction : float
-        Share of the healthy features that is kept, at each place for ``local`` or of all for
+        Share of the normal features that is kept, at each place for ``local`` or of all for
         ``global``; in (0, 1].
     neighbourhood : int
         Features are averaged over so many places a side first; odd, 1 for none.
 
     Notes
     -----
-    Every channel is standardised over healthy lungs, so that layers and statistics of any scale can
+    Every channel is standardised over normal lungs, so that layers and statistics of any scale can
     be joined, and every feature is then brought to length 1: neighbours are near by direction
     (cosine), not by how strongly the layers respond, which follows contrast and exposure. The
     paper's reweighting of the image's score by the neighbours' neighbours is left out: the scorer
@@ -139,11 +143,11 @@ class MemoryBankModel(FeatureModel):
     def _learn(
         self, source: PatchSource, rng: np.random.Generator
     ) -> tuple[dict[str, NDArray[Any]], dict[str, float]]:
-        healthy = self._healthy(source, rng)
-        shape = healthy.values.shape[2:]
+        normal = self._normal(source, rng)
+        shape = normal.values.shape[2:]
         # By place, then by patch.
-        lung = healthy.lung.transpose(1, 2, 0)
-        features = healthy.values.transpose(2, 3, 0, 1)[lung]
+        lung = normal.lung.transpose(1, 2, 0)
+        features = normal.values.transpose(2, 3, 0, 1)[lung]
         mean = features.mean(axis=0, dtype=np.float64).astype(np.float32)
         unit = features.std(axis=0, dtype=np.float64).astype(np.float32)
         unit = np.where(unit > 0, unit, np.float32(1))

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import attrs
 import numpy as np
@@ -15,7 +14,11 @@ from lungpatch._utils.component import Component, plain_errors
 from lungpatch._utils.states import check_state
 from lungpatch.containers import PatchBatch, Reconstruction, TrainingHistory
 from lungpatch.errors import ConfigurationError, InsufficientDataError, NotFittedError
-from lungpatch.protocols import EpochCallback, PatchSource
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from lungpatch.protocols import EpochCallback, PatchSource
 
 _CHUNK_VALUES = 2**20
 """Values that are worked on at once in float64."""
@@ -23,7 +26,7 @@ _CHUNK_VALUES = 2**20
 
 @attrs.define(kw_only=True, eq=False, field_transformer=plain_errors)
 class PCA(Component):
-    """Reconstruct by projection on the principal components of healthy patches.
+    """Reconstruct by projection on the principal components of normal patches.
 
     ``expected = mean + sum_k <patch - mean, component_k> component_k``: the best linear
     reconstruction by ``n_components`` numbers. What a network does better than this is what its
@@ -86,14 +89,14 @@ class PCA(Component):
         rng: np.random.Generator,
         on_epoch: EpochCallback | None = None,
     ) -> TrainingHistory:
-        """Find the mean and the principal components of healthy patches.
+        """Find the mean and the principal components of normal patches.
 
         Parameters
         ----------
         source : PatchSource
-            Healthy patches of P x P pixels.
+            Normal patches of P x P pixels.
         validation : PatchSource, optional
-            Healthy patches of other images; their loss is reported.
+            Normal patches of other images; their loss is reported.
         rng : numpy.random.Generator
             Chooses ``max_patches`` patches where there are more.
         on_epoch : callable, optional
@@ -123,7 +126,7 @@ class PCA(Component):
                 f"n_components is {self.n_components}, but {count} patches of "
                 f"{self.patch_size}x{self.patch_size} pixels vary in at most "
                 f"{max(min(count - 1, self.patch_size**2), 0)} directions: lower n_components or "
-                "give more healthy images"
+                "give more normal images"
             )
         data = self._collect(source, count, rng)
         mean = data.mean(axis=0, dtype=np.float64)
@@ -296,7 +299,7 @@ def _principal_components(
     if found < n_components:
         raise InsufficientDataError(
             f"n_components is {n_components}, but the {count} patches vary in {found} directions "
-            "only: lower n_components or give more, and more varied, healthy images"
+            "only: lower n_components or give more, and more varied, normal images"
         )
     if not by_gram:
         return variances, vectors.T, total

@@ -1,6 +1,8 @@
-"""A network that learns to take lesions out again that were painted into healthy lungs."""
+"""A network that learns to take lesions out again that were painted into normal lungs."""
 
 from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 import attrs
 import numpy as np
@@ -10,17 +12,19 @@ from torch import Tensor
 from lungpatch._utils.component import plain_errors
 from lungpatch.containers import PatchBatch, Reconstruction
 from lungpatch.networks.compact_unet import resize
-from lungpatch.networks.lesion_painting import PaintedBatch
 from lungpatch.networks.lesion_trained import LesionTrainedNetwork
+
+if TYPE_CHECKING:
+    from lungpatch.networks.lesion_painting import PaintedBatch
 
 
 @attrs.define(kw_only=True, eq=False, field_transformer=plain_errors)
 class RepairModel(LesionTrainedNetwork):
-    """The healthy film under a lesion.
+    """The normal image under a lesion.
 
-    A U-Net learns on healthy lungs into which lesions are painted as it goes, by
-    `lungpatch.synthesis.LesionSynthesiser`, to give back the film as it was before. What it would
-    change in a new film is the anomaly. Made for patches that hold both lungs (sampler
+    A U-Net learns on normal lungs into which lesions are painted as it goes, by
+    `lungpatch.synthesis.LesionSynthesiser`, to give back the image as it was before. What it would
+    change in a new image is the anomaly. Made for patches that hold both lungs (sampler
     ``lung-crop``). Score it with ``sad``, or with ``feature``, ``difference="excess"``, where only
     what is brighter than expected counts.
 
@@ -36,7 +40,7 @@ class RepairModel(LesionTrainedNetwork):
     recipes : tuple of str
         What is painted, out of `lungpatch.synthesis.RECIPES`.
     normal_fraction : float
-        Share of the training patches that stay healthy, in [0, 1].
+        Share of the training patches that stay normal, in [0, 1].
     max_lesions : int
         Most lesions in a patch.
     epochs : int
@@ -54,7 +58,7 @@ class RepairModel(LesionTrainedNetwork):
     -----
     Source: the reconstructing half of DRAEM (Zavrtanik et al., ICCV 2021, arXiv:2108.07610); the
     loss is the mean absolute difference within the lungs. The network gives the change, at half
-    the resolution, which is added to the film: opacities are smooth, and what is fine stays.
+    the resolution, which is added to the image: opacities are smooth, and what is fine stays.
 
     Examples
     --------
@@ -63,7 +67,7 @@ class RepairModel(LesionTrainedNetwork):
     """
 
     def reconstruct(self, patches: PatchBatch) -> Reconstruction:
-        """Return the patches as they would look if the lung were healthy.
+        """Return the patches as they would look if the lung were normal.
 
         Parameters
         ----------
@@ -88,6 +92,6 @@ class RepairModel(LesionTrainedNetwork):
         return Reconstruction(target=target, expected=np.clip(target + change, 0.0, 1.0))
 
     def _loss(self, output: Tensor, painted: PaintedBatch) -> Tensor:
-        repaired = painted.films + resize(output, painted.films.shape[2:])
-        error = (repaired - painted.healthy).abs() * painted.lung
+        repaired = painted.images + resize(output, painted.images.shape[2:])
+        error = (repaired - painted.normal).abs() * painted.lung
         return error.sum() / painted.lung.sum().clamp_min(1.0)

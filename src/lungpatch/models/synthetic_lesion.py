@@ -1,23 +1,28 @@
-"""A network that learns to see lesions from lesions painted into healthy lungs."""
+"""A network that learns to see lesions from lesions painted into normal lungs."""
 
 from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 import attrs
 import numpy as np
 from scipy.special import expit
-from torch import Tensor
 
 from lungpatch._utils.component import plain_errors
 from lungpatch.containers import PatchBatch, Reconstruction
-from lungpatch.networks.lesion_painting import PaintedBatch
 from lungpatch.networks.lesion_trained import LesionTrainedNetwork, lesion_loss
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from lungpatch.networks.lesion_painting import PaintedBatch
 
 
 @attrs.define(kw_only=True, eq=False, field_transformer=plain_errors)
 class SyntheticLesionModel(LesionTrainedNetwork):
     """Evidence of a lesion at every place, against an expectation of none.
 
-    A U-Net learns on healthy lungs into which lesions are painted as it goes, by
+    A U-Net learns on normal lungs into which lesions are painted as it goes, by
     `lungpatch.synthesis.LesionSynthesiser`, to say where they are. It never sees a real one. Made
     for patches that hold both lungs (sampler ``lung-crop``): the mirrored patch is a second
     input, so that one lung can be compared with the other, and the lung mask a third. Score it
@@ -35,7 +40,7 @@ class SyntheticLesionModel(LesionTrainedNetwork):
     recipes : tuple of str
         What is painted, out of `lungpatch.synthesis.RECIPES`.
     normal_fraction : float
-        Share of the training patches that stay healthy, in [0, 1].
+        Share of the training patches that stay normal, in [0, 1].
     max_lesions : int
         Most lesions in a patch.
     epochs : int

@@ -12,7 +12,7 @@ from lungpatch.models.convolutional import ConvolutionalModel
 
 @attrs.define(kw_only=True, eq=False, field_transformer=plain_errors)
 class UNet(ConvolutionalModel):
-    """The paper's U-Net, trained to return the healthy patch it is given.
+    """The paper's U-Net, trained to return the normal patch it is given.
 
     Zero-padded 3x3 convolutions; max-pooling halves the size and doubles the channels,
     32 -> 16 -> 8; pixel replication doubles the size and halves the channels, 8 -> 16 -> 32; skip

@@ -1,15 +1,18 @@
-"""A small U-Net for whole films, shared by all networks that map a film to one value a place."""
+"""A small U-Net for whole images, shared by all networks that map an image to one value a place."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812 - torch's own convention
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
 CHANNELS = (16, 24, 40, 72, 112)
-"""Channels of the five levels, from half the film's resolution to a thirty-second."""
+"""Channels of the five levels, from half the image's resolution to a thirty-second."""
 
 
 class ConvBlock(nn.Sequential):
@@ -102,7 +105,7 @@ class CompactUNet(nn.Module):
 def standardise(images: Tensor) -> Tensor:
     """Bring every image of a batch to mean 0 and standard deviation 1.
 
-    Films differ in exposure and display curve, which say nothing about anatomy.
+    Images differ in exposure and display curve, which say nothing about anatomy.
 
     Parameters
     ----------

@@ -25,8 +25,8 @@ def vary_framing(pixels: Tensor, lung: Tensor, generator: torch.Generator) -> tu
 
     Examples
     --------
-    >>> film = torch.rand(2, 1, 16, 16)
-    >>> moved, lung = vary_framing(film, film.round(), torch.Generator().manual_seed(0))
+    >>> image = torch.rand(2, 1, 16, 16)
+    >>> moved, lung = vary_framing(image, image.round(), torch.Generator().manual_seed(0))
     >>> moved.shape, sorted(lung.unique().tolist())
     (torch.Size([2, 1, 16, 16]), [0.0, 1.0])
     """
@@ -52,12 +52,12 @@ def vary_framing(pixels: Tensor, lung: Tensor, generator: torch.Generator) -> tu
 
 
 def vary_exposure(pixels: Tensor, generator: torch.Generator) -> Tensor:
-    """Change gamma, sharpness, window, evenness and noise of films, as devices differ in them.
+    """Change gamma, sharpness, window, evenness and noise of images, as devices differ in them.
 
     Parameters
     ----------
     pixels : Tensor, float32, (N, C, H, W)
-        Grey levels in [0, 1]; the channels of a film vary alike.
+        Grey levels in [0, 1]; the channels of an image vary alike.
     generator : torch.Generator
 
     Returns
@@ -67,8 +67,8 @@ def vary_exposure(pixels: Tensor, generator: torch.Generator) -> Tensor:
 
     Examples
     --------
-    >>> film = torch.rand(2, 1, 16, 16)
-    >>> varied = vary_exposure(film, torch.Generator().manual_seed(0))
+    >>> image = torch.rand(2, 1, 16, 16)
+    >>> varied = vary_exposure(image, torch.Generator().manual_seed(0))
     >>> varied.shape, bool(varied.min() >= 0 and varied.max() <= 1)
     (torch.Size([2, 1, 16, 16]), True)
     """

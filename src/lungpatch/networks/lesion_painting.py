@@ -1,17 +1,21 @@
-"""Batches of healthy patches with lesions painted in, for networks that learn from them."""
+"""Batches of normal patches with lesions painted in, for networks that learn from them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import attrs
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from lungpatch.containers import BoolImage, FloatImage, PatchBatch
 from lungpatch.networks.image_augmentation import vary_exposure, vary_framing
-from lungpatch.synthesis import LesionSynthesiser
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from lungpatch.containers import BoolImage, FloatImage, PatchBatch
+    from lungpatch.synthesis import LesionSynthesiser
 
 VALIDATION_SEED = 0
 """Validation lesions are the same in every epoch, so that epochs can be compared."""
@@ -23,18 +27,18 @@ class PaintedBatch:
 
     Parameters
     ----------
-    films : Tensor
+    images : Tensor
         With lesions, grey levels in [0, 1].
-    healthy : Tensor
-        The same films without.
+    normal : Tensor
+        The same images without.
     alpha : Tensor
         How anomalous each pixel is, in [0, 1].
     lung : Tensor
         1 within the lungs, 0 elsewhere.
     """
 
-    films: Tensor
-    healthy: Tensor
+    images: Tensor
+    normal: Tensor
     alpha: Tensor
     lung: Tensor
 
@@ -45,7 +49,7 @@ def lesion_painter(
     device: torch.device,
     rng: np.random.Generator,
 ) -> Callable[[PatchBatch], PaintedBatch]:
-    """Return a function that paints lesions into healthy patches.
+    """Return a function that paints lesions into normal patches.
 
     While ``network`` is in training mode it varies framing and exposure and paints anew each time.
     In evaluation mode it paints the same lesions whenever that mode is entered, and nothing else
@@ -75,12 +79,12 @@ def lesion_painter(
             painted = paint_varied(batch, synthesiser, rng, generator)
         else:
             fixed_rng = fixed_rng or np.random.default_rng(VALIDATION_SEED)
-            healthy, lung = _as_tensors(batch)
-            films, alpha = _paint(healthy, lung, synthesiser, fixed_rng)
-            painted = PaintedBatch(films=films, healthy=healthy, alpha=alpha, lung=lung)
+            normal, lung = _as_tensors(batch)
+            images, alpha = _paint(normal, lung, synthesiser, fixed_rng)
+            painted = PaintedBatch(images=images, normal=normal, alpha=alpha, lung=lung)
         return PaintedBatch(
-            films=painted.films.to(device),
-            healthy=painted.healthy.to(device),
+            images=painted.images.to(device),
+            normal=painted.normal.to(device),
             alpha=painted.alpha.to(device),
             lung=painted.lung.to(device),
         )
@@ -99,7 +103,7 @@ def paint_varied(
     Parameters
     ----------
     batch : PatchBatch
-        Healthy.
+        Normal.
     synthesiser : LesionSynthesiser
     rng : numpy.random.Generator
         Draws the lesions.
@@ -111,27 +115,27 @@ def paint_varied(
     PaintedBatch
         On the CPU.
     """
-    healthy, lung = vary_framing(*_as_tensors(batch), generator)
-    films, alpha = _paint(healthy, lung, synthesiser, rng)
+    normal, lung = vary_framing(*_as_tensors(batch), generator)
+    images, alpha = _paint(normal, lung, synthesiser, rng)
     # Both at once, so that they differ by the lesion alone.
-    both = vary_exposure(torch.cat([films, healthy], dim=1), generator)
-    return PaintedBatch(films=both[:, :1], healthy=both[:, 1:], alpha=alpha, lung=lung)
+    both = vary_exposure(torch.cat([images, normal], dim=1), generator)
+    return PaintedBatch(images=both[:, :1], normal=both[:, 1:], alpha=alpha, lung=lung)
 
 
 def _as_tensors(batch: PatchBatch) -> tuple[Tensor, Tensor]:
-    films = torch.from_numpy(np.array(batch.pixels, order="C"))[:, None]
-    return films, torch.from_numpy(batch.lung.astype(np.float32))[:, None]
+    images = torch.from_numpy(np.array(batch.pixels, order="C"))[:, None]
+    return images, torch.from_numpy(batch.lung.astype(np.float32))[:, None]
 
 
 def _paint(
-    healthy: Tensor, lung: Tensor, synthesiser: LesionSynthesiser, rng: np.random.Generator
+    normal: Tensor, lung: Tensor, synthesiser: LesionSynthesiser, rng: np.random.Generator
 ) -> tuple[Tensor, Tensor]:
-    """Paint into every film of a batch; another one of the batch gives what is pasted."""
-    films: FloatImage = healthy[:, 0].numpy()
+    """Paint into every image of a batch; another one of the batch gives what is pasted."""
+    images: FloatImage = normal[:, 0].numpy()
     lungs: BoolImage = lung[:, 0].numpy() > 0.5
-    pixels, alpha = films.copy(), np.zeros_like(films)
-    for index, (film, mask) in enumerate(zip(films, lungs, strict=True)):
+    pixels, alpha = images.copy(), np.zeros_like(images)
+    for index, (image, mask) in enumerate(zip(images, lungs, strict=True)):
         if mask.any():
-            lesion = synthesiser.paint(film, mask, rng, other=films[index - 1])
+            lesion = synthesiser.paint(image, mask, rng, other=images[index - 1])
             pixels[index], alpha[index] = lesion.pixels, lesion.alpha
     return torch.from_numpy(pixels)[:, None], torch.from_numpy(alpha)[:, None]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import attrs
 import numpy as np
 import torch
@@ -11,21 +13,23 @@ from torch.nn import functional as F  # noqa: N812 - torch's own convention
 
 from lungpatch._utils.component import plain_errors
 from lungpatch._utils.devices import choose_device
-from lungpatch.containers import FloatImage, PatchBatch, TrainingHistory
 from lungpatch.containers.cells import mean_over_cells
 from lungpatch.networks.compact_unet import CHANNELS, CompactUNet, resize, standardise
 from lungpatch.networks.lesion_painting import PaintedBatch, lesion_painter
 from lungpatch.networks.network_model import NetworkModel, at_least_1
 from lungpatch.networks.torch_adapter import mixed_precision, patches_to_tensor
 from lungpatch.networks.training import train
-from lungpatch.protocols import EpochCallback, PatchSource
 from lungpatch.synthesis import RECIPES, LesionSynthesiser, Recipe
 from lungpatch.synthesis.lesions import as_recipes
+
+if TYPE_CHECKING:
+    from lungpatch.containers import FloatImage, PatchBatch, TrainingHistory
+    from lungpatch.protocols import EpochCallback, PatchSource
 
 
 @attrs.define(kw_only=True, eq=False, field_transformer=plain_errors)
 class LesionTrainedNetwork(NetworkModel):
-    """A `CompactUNet` that sees a film, its mirror image and its lungs, with lesions painted in.
+    """A `CompactUNet` that sees an image, its mirror image and its lungs, with lesions painted in.
 
     `lungpatch.models.synthetic_lesion.SyntheticLesionModel` and
     `lungpatch.models.repair.RepairModel` are the two kinds, and say what the settings mean.
@@ -68,14 +72,14 @@ class LesionTrainedNetwork(NetworkModel):
         rng: np.random.Generator,
         on_epoch: EpochCallback | None = None,
     ) -> TrainingHistory:
-        """Learn from healthy patches; see `lungpatch.networks.training.train`.
+        """Learn from normal patches; see `lungpatch.networks.training.train`.
 
         Parameters
         ----------
         source : PatchSource
-            Healthy patches of P x P pixels.
+            Normal patches of P x P pixels.
         validation : PatchSource, optional
-            Healthy patches of other images; lesions painted into them choose the best epoch.
+            Normal patches of other images; lesions painted into them choose the best epoch.
         rng : numpy.random.Generator
             First weights, order of the patches, lesions and augmentation.
         on_epoch : callable, optional
@@ -103,7 +107,7 @@ class LesionTrainedNetwork(NetworkModel):
         def loss_of(batch: PatchBatch) -> Tensor:
             painted = paint(self._shrunk(batch))
             with mixed_precision(device):
-                output = network(network_input(painted.films, painted.lung))
+                output = network(network_input(painted.images, painted.lung))
             return self._loss(output.float(), painted)
 
         history = train(
@@ -134,9 +138,9 @@ class LesionTrainedNetwork(NetworkModel):
         """
 
         def output_of(network: nn.Module, part: PatchBatch, device: torch.device) -> Tensor:
-            films = self._network_input(part, device)
-            output: Tensor = network(films)
-            mirrored: Tensor = network(films.flip(3))
+            images = self._network_input(part, device)
+            output: Tensor = network(images)
+            mirrored: Tensor = network(images.flip(3))
             return (output + mirrored.flip(3)) / 2
 
         return self._run(patches, output_of)
@@ -166,12 +170,12 @@ class LesionTrainedNetwork(NetworkModel):
         )
 
 
-def network_input(films: Tensor, lung: Tensor) -> Tensor:
-    """Stack films, their mirror images and their lungs.
+def network_input(images: Tensor, lung: Tensor) -> Tensor:
+    """Stack images, their mirror images and their lungs.
 
     Parameters
     ----------
-    films, lung : Tensor, float32, (N, 1, P, P)
+    images, lung : Tensor, float32, (N, 1, P, P)
         Grey levels; 1 within the lungs, 0 elsewhere.
 
     Returns
@@ -183,8 +187,8 @@ def network_input(films: Tensor, lung: Tensor) -> Tensor:
     >>> network_input(torch.rand(2, 1, 32, 32), torch.ones(2, 1, 32, 32)).shape
     torch.Size([2, 3, 32, 32])
     """
-    films = standardise(films)
-    return torch.cat([films, films.flip(3), 2.0 * lung - 1.0], dim=1)
+    images = standardise(images)
+    return torch.cat([images, images.flip(3), 2.0 * lung - 1.0], dim=1)
 
 
 def lesion_loss(logits: Tensor, alpha: Tensor, lung: Tensor) -> Tensor:

@@ -7,14 +7,16 @@ the patches. Sums run over the pixels of a patch; I is the target, J what the ne
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import attrs
 import torch
 from torch import Tensor
 
 from lungpatch._utils.suggestions import did_you_mean
 from lungpatch.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    import attrs
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 

@@ -5,9 +5,9 @@ Imports torch, so nothing imports this module before a network is needed.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from functools import cache
 from importlib import resources
+from typing import TYPE_CHECKING
 
 import torch
 from safetensors.torch import load as load_safetensors
@@ -15,6 +15,9 @@ from torch import Tensor, nn
 
 from lungpatch.errors import LungpatchError
 from lungpatch.networks.compact_unet import CompactUNet, resize, standardise
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 NETWORK_SIDE = 256
 """Side, in pixels, of the square image the network sees."""

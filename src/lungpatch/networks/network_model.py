@@ -9,7 +9,6 @@ import attrs
 import numpy as np
 import torch
 from attrs import validators
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from lungpatch._utils.component import EXECUTION, Component, plain_errors
@@ -17,6 +16,9 @@ from lungpatch._utils.devices import DEVICES, Device, choose_device
 from lungpatch.containers import FloatImage, PatchBatch
 from lungpatch.errors import ConfigurationError, NotFittedError
 from lungpatch.networks.torch_adapter import load_network_state, network_state, place, reproducible
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 CPU_CHUNK_PIXELS = 32 * 32 * 32
 """Pixels that go through the network at once on a CPU: more fall out of its cache."""

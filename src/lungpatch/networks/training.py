@@ -6,9 +6,8 @@ import logging
 import math
 import time
 from collections.abc import Callable, Iterator, Sized
-from typing import Literal, Protocol, TypeVar
+from typing import TYPE_CHECKING, Literal, Protocol, TypeVar
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
@@ -16,7 +15,11 @@ from torch.optim.swa_utils import AveragedModel
 from lungpatch.containers import TrainingHistory
 from lungpatch.errors import ConfigurationError, InsufficientDataError
 from lungpatch.networks.torch_adapter import place, reproducible
-from lungpatch.protocols import EpochCallback
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from lungpatch.protocols import EpochCallback
 
 logger = logging.getLogger(__name__)
 
@@ -69,12 +72,12 @@ def train(
     network : torch.nn.Module
         Changed in place; moved to ``device`` and left there in evaluation mode.
     source : PatchSource
-        Healthy patches, shuffled anew for every epoch.
+        Normal patches, shuffled anew for every epoch.
     loss_of : callable
-        From a batch, such as a `PatchBatch` of healthy patches, to the mean loss over it, a scalar
+        From a batch, such as a `PatchBatch` of normal patches, to the mean loss over it, a scalar
         on ``device``. The network is in training mode while it learns.
     validation : PatchSource, optional
-        Healthy patches of other images.
+        Normal patches of other images.
     epochs : int
         At most so many passes over ``source``.
     patience : int
@@ -136,7 +139,7 @@ def train(
     start = time.perf_counter()
     for name, patches in (("training", source), ("validation", validation)):
         if patches is not None and len(patches) == 0:
-            raise InsufficientDataError(f"there are no {name} patches: give healthy lungs")
+            raise InsufficientDataError(f"there are no {name} patches: give normal lungs")
     place(network, device)
     optimiser: torch.optim.Optimizer
     rates: torch.optim.lr_scheduler.LRScheduler | None = None

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import attrs
 import numpy as np
 
-from lungpatch._utils.progress import ProgressCallback
 from lungpatch.containers import ColourScale
-from lungpatch.pipeline.steps import ImageInput, Steps
-from lungpatch.protocols import Thresholder
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from lungpatch._utils.progress import ProgressCallback
+    from lungpatch.pipeline.steps import ImageInput, Steps
+    from lungpatch.protocols import Thresholder
 
 SAMPLES_PER_IMAGE = 2000
 """Pixels of each calibration map that the colour scale is taken from."""

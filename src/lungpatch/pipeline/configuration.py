@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import tomllib
 from collections.abc import Mapping, Sequence
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lungpatch._utils.component import error_text
 from lungpatch._utils.suggestions import did_you_mean
@@ -15,6 +14,9 @@ from lungpatch.errors import ConfigurationError, LungpatchError, MissingInputErr
 from lungpatch.pipeline.pipeline import Pipeline
 from lungpatch.pipeline.tables import COMPONENT_KINDS, PIPELINE_SETTINGS
 from lungpatch.plugins.registry import Registry, default_registry
+
+if TYPE_CHECKING:
+    import os
 
 
 def preset_names() -> list[str]:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Literal, get_args
+from typing import TYPE_CHECKING, Literal, get_args
 
 import numpy as np
-from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 ImageScore = Literal["max", "mean", "p95", "top-k mean"]
 IMAGE_SCORES: tuple[str, ...] = get_args(ImageScore)

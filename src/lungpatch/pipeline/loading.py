@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 from importlib import resources
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from lungpatch.errors import SavedPipelineError, UnknownComponentError
 from lungpatch.pipeline.configuration import build_pipeline
-from lungpatch.pipeline.pipeline import Pipeline
 from lungpatch.pipeline.storage import (
     missing_plugins,
     read_saved,
@@ -16,6 +16,9 @@ from lungpatch.pipeline.storage import (
     restored_report,
 )
 from lungpatch.plugins.registry import Registry, default_registry
+
+if TYPE_CHECKING:
+    from lungpatch.pipeline.pipeline import Pipeline
 
 
 def shipped_pipelines() -> dict[str, Path]:

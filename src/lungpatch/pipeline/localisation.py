@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import ndimage
 from scipy.signal import windows
 
 from lungpatch.containers import AnomalyMap, Localisation, PatchBatch, PatchScores
 from lungpatch.containers.grids import to_native_grid
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 MapWeights = Literal["mean", "hann"]
 MapDetail = Literal["patch", "pixel"]

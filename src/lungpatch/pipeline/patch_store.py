@@ -1,16 +1,19 @@
-"""Healthy patches of many images, kept on disk while a model learns from them."""
+"""Normal patches of many images, kept on disk while a model learns from them."""
 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
-from typing import IO, Any, Self
+from typing import IO, TYPE_CHECKING, Any, Self
 
 import numpy as np
-from numpy.typing import NDArray
 
 from lungpatch.containers import PatchBatch
 from lungpatch.errors import ConfigurationError, LungpatchError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from numpy.typing import NDArray
 
 
 class PatchStore:

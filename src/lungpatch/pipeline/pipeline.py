@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import itertools
-import os
 import time
-from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 import attrs
 
 from lungpatch._utils.component import plain_errors
-from lungpatch._utils.progress import ProgressCallback
 from lungpatch.containers import Decision
 from lungpatch.errors import ConfigurationError, NotFittedError
 from lungpatch.pipeline.calibration import Calibration
@@ -22,7 +19,13 @@ from lungpatch.pipeline.results import Detection, Failure, PreparedImage, Scored
 from lungpatch.pipeline.snapshot import Snapshot
 from lungpatch.pipeline.steps import ImageInput, Steps, list_inputs
 from lungpatch.pipeline.storage import save_pipeline
-from lungpatch.plugins.registry import Registry
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from lungpatch._utils.progress import ProgressCallback
+    from lungpatch.plugins.registry import Registry
 
 
 @attrs.define(kw_only=True, eq=False, repr=False, field_transformer=plain_errors)

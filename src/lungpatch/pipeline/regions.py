@@ -9,15 +9,13 @@ rule: what holds less than a fifth of a region is left out.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import attrs
 import numpy as np
-from numpy.typing import NDArray
 from scipy import ndimage
 from scipy.spatial import KDTree
 
-from lungpatch.containers import BoolImage, FloatImage
 from lungpatch.containers.grids import boxes_to_native_grid
 from lungpatch.containers.lung_coordinates import (
     LEFT,
@@ -31,6 +29,11 @@ from lungpatch.containers.lung_coordinates import (
     lung_zone,
 )
 from lungpatch.pipeline.localisation import label_regions
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from lungpatch.containers import BoolImage, FloatImage
 
 Position = Literal["medial", "lateral", "medial to lateral"]
 

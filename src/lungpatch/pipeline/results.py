@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from functools import cached_property
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import attrs
-import numpy as np
-from numpy.typing import NDArray
 
 from lungpatch._utils.notebook import NotebookDisplay
-from lungpatch._utils.renderings import Rendering
 from lungpatch.containers import (
     AnomalyMap,
     BoolImage,
@@ -28,6 +25,12 @@ from lungpatch.errors import LungpatchError
 from lungpatch.pipeline.regions import RegionSummary, find_regions
 from lungpatch.reports.figure import plot_detection
 from lungpatch.reports.overlay import overlay
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from lungpatch._utils.renderings import Rendering
 
 Status = Literal["ok", "no_lungs", "implausible_lungs", "no_patches"]
 

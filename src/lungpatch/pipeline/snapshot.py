@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import attrs
 
 from lungpatch._utils.component import find_components, result_settings
-from lungpatch.pipeline.steps import Steps
+
+if TYPE_CHECKING:
+    from lungpatch.pipeline.steps import Steps
 
 _MODEL = "model"
 

@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterable, Sequence
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import attrs
 import numpy as np
@@ -35,6 +34,9 @@ from lungpatch.protocols import (
     Segmenter,
     Thresholder,
 )
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
 
 ImageInput = ChestImage | str | os.PathLike[str] | Any
 """A `ChestImage`, a path, or a numpy or torch array (see `lungpatch.as_chest_image`)."""

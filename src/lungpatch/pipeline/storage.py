@@ -9,9 +9,8 @@ from __future__ import annotations
 import hashlib
 import json
 import platform
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import attrs
 import numpy as np
@@ -22,11 +21,15 @@ from lungpatch.containers import ColourScale, TrainingHistory
 from lungpatch.errors import SavedPipelineError
 from lungpatch.pipeline.calibration import Calibration, fit_thresholds
 from lungpatch.pipeline.fitting import FitReport, UnusedImage
-from lungpatch.pipeline.steps import Steps
 from lungpatch.pipeline.tables import COMPONENT_KINDS, pipeline_settings
 from lungpatch.plugins.registry import Registry, default_registry
 from lungpatch.plugins.settings import inner_components
-from lungpatch.protocols import Kind, Thresholder
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from lungpatch.pipeline.steps import Steps
+    from lungpatch.protocols import Kind, Thresholder
 
 FORMAT_VERSION = 2
 SETTINGS_FILE = "pipeline.json"

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import attrs
 
 from lungpatch.pipeline.steps import Steps
 from lungpatch.plugins.registry import Registry, default_registry
-from lungpatch.protocols import Kind
+
+if TYPE_CHECKING:
+    from lungpatch.protocols import Kind
 
 COMPONENT_KINDS: dict[str, Kind] = {
     "segmenter": "segmenter",

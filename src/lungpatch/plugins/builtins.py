@@ -76,7 +76,7 @@ def lungpatch_register(register: Register) -> None:
     register.model(
         "unet",
         "lungpatch.models.unet:UNet",
-        summary="The paper's U-Net: its skip connections also copy what is not healthy.",
+        summary="The paper's U-Net: its skip connections also copy what is not normal.",
     )
     register.model(
         "autoencoder",
@@ -86,22 +86,22 @@ def lungpatch_register(register: Register) -> None:
     register.model(
         "pca",
         "lungpatch.models.pca:PCA",
-        summary="Mixes a few typical healthy patches; linear, fits in seconds, no network.",
+        summary="Mixes a few typical normal patches; linear, fits in seconds, no network.",
     )
     register.model(
         "synthetic-lesion",
         "lungpatch.models.synthetic_lesion:SyntheticLesionModel",
-        summary="Learns to see lesions from lesions painted into healthy lungs.",
+        summary="Learns to see lesions from lesions painted into normal lungs.",
     )
     register.model(
         "repair",
         "lungpatch.models.repair:RepairModel",
-        summary="Learns to take painted lesions out again: returns the healthy film.",
+        summary="Learns to take painted lesions out again: returns the normal image.",
     )
     register.model(
         "memory-bank",
         "lungpatch.models.memory_bank:MemoryBankModel",
-        summary="Remembers healthy features and finds the nearest: PatchCore.",
+        summary="Remembers normal features and finds the nearest: PatchCore.",
     )
     register.model(
         "gaussian",
@@ -121,7 +121,7 @@ def lungpatch_register(register: Register) -> None:
     register.model(
         "ensemble",
         "lungpatch.models.ensemble:EnsembleModel",
-        summary="Several detectors, calibrated on healthy lungs and added up.",
+        summary="Several detectors, calibrated on normal lungs and added up.",
     )
     register.scorer(
         "sad",
@@ -146,12 +146,12 @@ def lungpatch_register(register: Register) -> None:
     register.thresholder(
         "quantile",
         "lungpatch.thresholders.quantile:QuantileThresholder",
-        summary="A quantile of the healthy images' scores, such as 95 %.",
+        summary="A quantile of the normal images' scores, such as 95 %.",
     )
     register.thresholder(
         "conformal",
         "lungpatch.thresholders.conformal:ConformalThresholder",
-        summary="Guarantees a rate of false alarms on healthy images; needs no sick ones.",
+        summary="Guarantees a rate of false alarms on normal images; needs no sick ones.",
     )
     register.thresholder(
         "multi-otsu",
@@ -171,5 +171,5 @@ def lungpatch_register(register: Register) -> None:
     register.thresholder(
         "youden",
         "lungpatch.thresholders.youden:YoudenThresholder",
-        summary="Separates labelled healthy and sick images best; uses labels.",
+        summary="Separates labelled normal and sick images best; uses labels.",
     )

@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import inspect
 import re
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Concatenate, NoReturn, ParamSpec
 
 import attrs
@@ -13,10 +12,11 @@ import pluggy
 
 from lungpatch._utils.suggestions import did_you_mean
 from lungpatch.errors import PluginError
+from lungpatch.protocols import Kind
 
 if TYPE_CHECKING:
     # Not at run time: the contracts need numpy, and listing plugins must stay cheap.
-    from lungpatch.protocols import Kind
+    from collections.abc import Callable
 
 PROJECT = "lungpatch"
 

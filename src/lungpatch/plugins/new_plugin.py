@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import re
 from importlib import resources
-from importlib.resources.abc import Traversable
-from pathlib import Path
 from string import Template
 from typing import TYPE_CHECKING
 
@@ -17,15 +15,18 @@ from lungpatch.errors import ConfigurationError
 from lungpatch.plugins.hookspecs import KINDS
 
 if TYPE_CHECKING:
+    from importlib.resources.abc import Traversable
+    from pathlib import Path
+
     from lungpatch.protocols import Kind
 
 _SUMMARIES: dict[Kind, str] = {
     "segmenter": "Dark regions that do not touch the border.",
     "sampler": "Patches side by side, those whose middle is lung.",
     "extractor": "Mean and deviation of the grey levels of cells.",
-    "model": "The mean of all healthy patches, whatever it is given.",
+    "model": "The mean of all normal patches, whatever it is given.",
     "scorer": "Mean absolute difference, to a power.",
-    "thresholder": "Standard deviations above the mean of healthy scores.",
+    "thresholder": "Standard deviations above the mean of normal scores.",
 }
 _MORE_DEPENDENCIES: dict[Kind, tuple[str, ...]] = {"segmenter": ("scikit-image", "scipy")}
 _NAME = re.compile("[a-z][a-z0-9]*(-[a-z0-9]+)*")

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import attrs
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
 from lungpatch._utils.extras import import_extra
 from lungpatch.errors import InsufficientDataError
 from lungpatch.evaluation.metrics import auroc, bootstrap_interval
-from lungpatch.reference.patch_table import PatchTable
 from lungpatch.thresholders.multi_otsu import MultiOtsuThresholder
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from numpy.typing import ArrayLike, NDArray
+
+    from lungpatch.reference.patch_table import PatchTable
 
 FEWEST_PATCHES = 20
 """A kind with fewer patches is not compared."""
@@ -65,7 +69,7 @@ class Unimodality:
 def unimodality(scores: ArrayLike) -> Unimodality:
     """Test whether scores come from a distribution with one mode.
 
-    Overlapping patches, and patches of one film, are not independent, so that the test finds
+    Overlapping patches, and patches of one image, are not independent, so that the test finds
     modes too readily: one mode that stands is a strong result, a rejection a weak one.
 
     Parameters
@@ -178,7 +182,7 @@ def compare_kinds(
         In the order of scores that the paper expects.
     rng : numpy.random.Generator
     n_resamples : int
-        Of the bootstrap over films.
+        Of the bootstrap over images.
 
     Returns
     -------
@@ -190,7 +194,7 @@ def compare_kinds(
     Examples
     --------
     >>> rng = np.random.default_rng(0)
-    >>> table = PatchTable(film=np.arange(80) // 4, corners=np.zeros((80, 2)),
+    >>> table = PatchTable(image=np.arange(80) // 4, corners=np.zeros((80, 2)),
     ...                    kinds=["a", "b"] * 40, lung_share=np.ones(80), grey=np.zeros(80),
     ...                    scores=[1.0, 2.0] * 40 + rng.random(80))
     >>> compare_kinds(table, ("a", "b"), rng=rng, n_resamples=10)[0]["auroc"]
@@ -207,19 +211,19 @@ def compare_kinds(
                 "lower": lower,
                 "higher": higher,
                 "auroc": auroc(both.scores, positive),
-                "interval": interval_over_films(both, higher, rng=rng, n_resamples=n_resamples),
+                "interval": interval_over_images(both, higher, rng=rng, n_resamples=n_resamples),
                 "overlap": overlap_coefficient(both.scores[~positive], both.scores[positive]),
             }
         )
     return rows
 
 
-def interval_over_films(
+def interval_over_images(
     table: PatchTable, positive: str, *, rng: np.random.Generator, n_resamples: int
 ) -> tuple[float, float]:
-    """Return the bootstrap interval of the AUROC of a kind against the others, by film.
+    """Return the bootstrap interval of the AUROC of a kind against the others, by image.
 
-    Films are drawn, not patches, since patches of one film are alike.
+    Images are drawn, not patches, since patches of one image are alike.
 
     Parameters
     ----------
@@ -235,17 +239,17 @@ def interval_over_films(
 
     Examples
     --------
-    >>> table = PatchTable(film=np.arange(8) // 2, corners=np.zeros((8, 2)), kinds=["a", "b"] * 4,
+    >>> table = PatchTable(image=np.arange(8) // 2, corners=np.zeros((8, 2)), kinds=["a", "b"] * 4,
     ...                    lung_share=np.ones(8), grey=np.zeros(8), scores=np.arange(8) % 2)
-    >>> interval_over_films(table, "b", rng=np.random.default_rng(0), n_resamples=10)
+    >>> interval_over_images(table, "b", rng=np.random.default_rng(0), n_resamples=10)
     (1.0, 1.0)
     """
-    order = np.argsort(table.film, kind="stable")
-    rows_of = np.split(order, np.flatnonzero(np.diff(table.film[order])) + 1)
+    order = np.argsort(table.image, kind="stable")
+    rows_of = np.split(order, np.flatnonzero(np.diff(table.image[order])) + 1)
     is_positive = table.kinds == positive
 
     def statistic(chosen: NDArray[np.int64]) -> float:
-        rows = np.concatenate([rows_of[film] for film in chosen])
+        rows = np.concatenate([rows_of[image] for image in chosen])
         return auroc(table.scores[rows], is_positive[rows])
 
     return bootstrap_interval(
@@ -401,36 +405,36 @@ def best_ordered_accuracy(groups: Sequence[NDArray[np.float64]]) -> float:
     return float((best[-1] + 1) / len(groups))
 
 
-def compare_films(
+def compare_images(
     values: Mapping[str, NDArray[np.float64]],
     groups: Mapping[str, tuple[NDArray[np.bool_], NDArray[np.bool_]]],
     *,
     rng: np.random.Generator,
     n_resamples: int,
 ) -> list[dict[str, Any]]:
-    """Compare groups of films by values of whole films: the method's score, and controls.
+    """Compare groups of images by values of whole images: the method's score, and controls.
 
     Parameters
     ----------
     values : mapping of str to ndarray of float64, shape (N,)
-        By name; films of NaN are left out.
+        By name; images of NaN are left out.
     groups : mapping of str to tuple of ndarray of bool, shape (N,)
-        By name of the comparison: the films expected to be lower, and to be higher.
+        By name of the comparison: the images expected to be lower, and to be higher.
     rng : numpy.random.Generator
     n_resamples : int
-        Of the bootstrap over films.
+        Of the bootstrap over images.
 
     Returns
     -------
     list of dict
         ``comparison``, ``n_lower``, ``n_higher``, and ``auroc`` and ``intervals`` by value.
-        Comparisons with fewer than two films on a side are left out.
+        Comparisons with fewer than two images on a side are left out.
 
     Examples
     --------
     >>> value = {"grey": np.array([1.0, 2.0, 3.0, 4.0])}
     >>> sick = np.array([False, False, True, True])
-    >>> rows = compare_films(value, {"folders": (~sick, sick)}, rng=np.random.default_rng(0),
+    >>> rows = compare_images(value, {"folders": (~sick, sick)}, rng=np.random.default_rng(0),
     ...                      n_resamples=20)
     >>> rows[0]["auroc"]
     {'grey': 1.0}

@@ -1,9 +1,8 @@
-"""The paper's preliminary experiment: a CNN that tells films of pneumonia from normal ones."""
+"""The paper's preliminary experiment: a CNN that tells images of pneumonia from normal ones."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import attrs
 import numpy as np
@@ -16,16 +15,20 @@ from torch.nn import functional as F  # noqa: N812 - torch's own convention
 
 from lungpatch._utils.component import plain_errors
 from lungpatch._utils.devices import choose_device
-from lungpatch.containers import TrainingHistory
 from lungpatch.errors import ConfigurationError, InsufficientDataError
 from lungpatch.evaluation.metrics import auroc
 from lungpatch.networks.network_model import CPU_CHUNK_PIXELS, NetworkModel, at_least_1
 from lungpatch.networks.torch_adapter import patches_to_tensor, place, reproducible
 from lungpatch.networks.training import train
-from lungpatch.protocols import EpochCallback
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from lungpatch.containers import TrainingHistory
+    from lungpatch.protocols import EpochCallback
 
 SMALLEST_SIDE = 16
-"""Three poolings leave 2 x 2 of it, which batch normalisation needs for a batch of one film."""
+"""Three poolings leave 2 x 2 of it, which batch normalisation needs for a batch of one image."""
 
 
 class TwoClassNetwork(nn.Module):
@@ -34,7 +37,7 @@ class TwoClassNetwork(nn.Module):
     Parameters
     ----------
     image_size : int
-        Side of the films in pixels, at least 16.
+        Side of the images in pixels, at least 16.
     channels : tuple of int
         Of the three convolutions.
     hidden : int
@@ -67,7 +70,7 @@ class TwoClassNetwork(nn.Module):
 
         Parameters
         ----------
-        films : Tensor, float32, (N, 1, S, S)
+        images : Tensor, float32, (N, 1, S, S)
 
         Returns
         -------
@@ -94,21 +97,21 @@ def _three_counts(_: Any, attribute: attrs.Attribute[Any], value: Any) -> None:
 
 @attrs.define(kw_only=True, eq=False, field_transformer=plain_errors)
 class TwoClassCNN(NetworkModel):
-    """The paper's two-class CNN, which says whether a whole film shows pneumonia.
+    """The paper's two-class CNN, which says whether a whole image shows pneumonia.
 
     Three 3x3 convolutions, each followed by max-pooling; batch normalisation after the last; one
     fully connected layer; dropout 0.5; an output. Binary cross-entropy, Adam, and a weight on
-    normal films against the imbalance of the classes. It learns with labels, and is here to be
+    normal images against the imbalance of the classes. It learns with labels, and is here to be
     compared with, not as a detector.
 
     The paper gives no channels, units, batch size or epochs. Ours are small: at 256 x 256 pixels
-    one film costs 42 million multiplications forward, so that some 470 films train in about two
+    one image costs 42 million multiplications forward, so that some 470 images train in about two
     minutes on one CPU core.
 
     Parameters
     ----------
     image_size : int
-        Side of the films in pixels, at least 16. The paper's is 256.
+        Side of the images in pixels, at least 16. The paper's is 256.
     channels : tuple of int
         Of the three convolutions.
     hidden : int
@@ -116,14 +119,14 @@ class TwoClassCNN(NetworkModel):
     dropout : float
         Share of those units left out at random while it learns, in [0, 1).
     normal_weight : float or None
-        What a normal film counts in the loss, one of pneumonia counting 1. None: as many times
+        What a normal image counts in the loss, one of pneumonia counting 1. None: as many times
         more as there are fewer of them, so that the classes weigh the same.
     epochs : int
-        At most so many passes over the training films.
+        At most so many passes over the training images.
     patience : int
         Stop after so many epochs in a row without a lower validation loss.
     batch_size : int
-        Films a step of the training.
+        Images a step of the training.
     learning_rate : float
         Of Adam; above 0.
     device : {"auto", "cpu", "cuda", "mps"}
@@ -132,22 +135,22 @@ class TwoClassCNN(NetworkModel):
     Notes
     -----
     Source: Nagamura, Tokunaga, Okita, "Pneumonia Detection Using Anomaly Detection by U-net", its
-    preliminary experiment: 1,341 normal and 3,875 pneumonia films of Kermany et al. (2018) at
+    preliminary experiment: 1,341 normal and 3,875 pneumonia images of Kermany et al. (2018) at
     256 x 256 pixels, accuracy 87.6 %.
 
     Examples
     --------
-    Films of pneumonia are brighter here, which is soon learnt:
+    Images of pneumonia are brighter here, which is soon learnt:
 
     >>> rng = np.random.default_rng(0)
     >>> labels = np.arange(32) % 2 == 1
-    >>> films = rng.random((32, 16, 16), dtype=np.float32) * np.where(labels, 1, 0.5)[:, None, None]
-    >>> films = films.astype(np.float32)
+    >>> images = rng.random((32, 16, 16), dtype=np.float32) * np.where(labels, 1, 0.5)[:, None, None]
+    >>> images = images.astype(np.float32)
     >>> model = TwoClassCNN(image_size=16, channels=(2, 4, 4), hidden=8, epochs=20, batch_size=8,
     ...                     learning_rate=0.01, device="cpu")
-    >>> model.fit(films, labels, rng=rng)
+    >>> model.fit(images, labels, rng=rng)
     TrainingHistory(20 epochs, best ..., finished, ... s)
-    >>> score_classifier(model.predict_proba(films), labels).auroc > 0.9
+    >>> score_classifier(model.predict_proba(images), labels).auroc > 0.9
     True
     """
 
@@ -182,14 +185,14 @@ class TwoClassCNN(NetworkModel):
         Parameters
         ----------
         images : ndarray of float32, shape (N, S, S), values in [0, 1]
-            Films of ``image_size`` S. A memory map is read batch by batch.
+            Images of ``image_size`` S. A memory map is read batch by batch.
         labels : array_like of bool, shape (N,)
             True for pneumonia.
         validation : tuple of (images, labels), optional
-            Films of other patients. They say when to stop and which weights to keep; without them
+            Images of other patients. They say when to stop and which weights to keep; without them
             all epochs are run and the lowest training loss decides.
         rng : numpy.random.Generator
-            First weights, order of the films, dropout.
+            First weights, order of the images, dropout.
         on_epoch : callable, optional
             Called as ``on_epoch(epoch, epochs, figures)`` after every epoch.
 
@@ -201,10 +204,10 @@ class TwoClassCNN(NetworkModel):
         Raises
         ------
         ConfigurationError
-            If films have another size or leave [0, 1], labels are not one truth a film, the device
+            If images have another size or leave [0, 1], labels are not one truth an image, the device
             is absent, or the loss becomes NaN.
         InsufficientDataError
-            If a class has no training film, or there is no validation film.
+            If a class has no training image, or there is no validation image.
         """
         training = self._labelled(images, labels, "training")
         held_out = None if validation is None else self._labelled(*validation, "validation")
@@ -212,14 +215,14 @@ class TwoClassCNN(NetworkModel):
         n_normal = len(training) - n_pneumonia
         if not (n_normal and n_pneumonia):
             raise InsufficientDataError(
-                f"a two-class CNN learns from films of both classes, got {n_normal} normal and "
+                f"a two-class CNN learns from images of both classes, got {n_normal} normal and "
                 f"{n_pneumonia} of pneumonia"
             )
         normal_weight = self.normal_weight or n_pneumonia / n_normal
         device = choose_device(self.device)
         network = self._new_network(seed=int(rng.integers(2**63)))
 
-        def loss_of(batch: _LabelledFilms) -> Tensor:
+        def loss_of(batch: _LabelledImages) -> Tensor:
             truth = torch.from_numpy(batch.labels.astype(np.float32)).to(device)
             return F.binary_cross_entropy_with_logits(
                 network(patches_to_tensor(batch.images, device)),
@@ -247,7 +250,7 @@ class TwoClassCNN(NetworkModel):
         return history
 
     def predict_proba(self, images: NDArray[np.float32]) -> NDArray[np.float64]:
-        """Return the probability that each film shows pneumonia.
+        """Return the probability that each image shows pneumonia.
 
         Parameters
         ----------
@@ -264,7 +267,7 @@ class TwoClassCNN(NetworkModel):
         NotFittedError
             Before ``fit``.
         ConfigurationError
-            If the films have another size or leave [0, 1].
+            If the images have another size or leave [0, 1].
         """
         log_odds = [np.empty(0)]
         for network, films in self.in_pieces(images):
@@ -275,7 +278,7 @@ class TwoClassCNN(NetworkModel):
         return probabilities
 
     def in_pieces(self, images: NDArray[np.float32]) -> Iterator[tuple[TwoClassNetwork, Tensor]]:
-        """Yield the network and films for it, as many at a time as are fastest.
+        """Yield the network and images for it, as many at a time as are fastest.
 
         Parameters
         ----------
@@ -291,7 +294,7 @@ class TwoClassCNN(NetworkModel):
         NotFittedError
             Before ``fit``.
         ConfigurationError
-            If the films have another size or leave [0, 1].
+            If the images have another size or leave [0, 1].
         """
         network = self._fitted_network()
         assert isinstance(network, TwoClassNetwork)  # what _build made
@@ -315,35 +318,35 @@ class TwoClassCNN(NetworkModel):
         array = np.asarray(images)
         if array.dtype != np.float32 or array.shape[1:] != (side, side):
             raise ConfigurationError(
-                f"this TwoClassCNN takes films as float32 of shape (N, {side}, {side}), got "
+                f"this TwoClassCNN takes images as float32 of shape (N, {side}, {side}), got "
                 f"{array.dtype} of shape {array.shape}: resize them with lungpatch.io.resize, "
                 "or set image_size"
             )
         # NaN fails both comparisons.
         if array.size and not (array.min() >= 0.0 and array.max() <= 1.0):
             raise ConfigurationError(
-                "grey levels of films must lie in [0, 1]: use the pixels of a ChestImage"
+                "grey levels of images must lie in [0, 1]: use the pixels of a ChestImage"
             )
         return array
 
     def _labelled(
         self, images: NDArray[np.float32], labels: ArrayLike, role: str
-    ) -> _LabelledFilms:
+    ) -> _LabelledImages:
         films = self._checked(images)
         truth = np.asarray(labels)
         if truth.shape != (len(films),) or not np.isin(truth, (0, 1)).all():
             raise ConfigurationError(
                 f"{role}: labels must be True (pneumonia) or False, one for each of "
-                f"{len(films)} films, got {truth.dtype} of shape {truth.shape}"
+                f"{len(images)} images, got {truth.dtype} of shape {truth.shape}"
             )
         if len(films) == 0:
-            raise InsufficientDataError(f"there are no {role} films")
-        return _LabelledFilms(images=films, labels=truth.astype(np.bool_))
+            raise InsufficientDataError(f"there are no {role} images")
+        return _LabelledImages(images=films, labels=truth.astype(np.bool_))
 
 
 @attrs.frozen(eq=False, kw_only=True)
-class _LabelledFilms:
-    """Films and their classes, as the training loop reads them."""
+class _LabelledImages:
+    """Images and their classes, as the training loop reads them."""
 
     images: NDArray[np.float32]
     labels: NDArray[np.bool_]
@@ -353,17 +356,17 @@ class _LabelledFilms:
 
     def batches(
         self, size: int, *, rng: np.random.Generator | None = None
-    ) -> Iterator[_LabelledFilms]:
-        """Yield every film once, ``size`` at a time; shuffled by ``rng``."""
+    ) -> Iterator[_LabelledImages]:
+        """Yield every image once, ``size`` at a time; shuffled by ``rng``."""
         order = np.arange(len(self)) if rng is None else rng.permutation(len(self))
         for start in range(0, len(self), size):
             chosen = order[start : start + size]
-            yield _LabelledFilms(images=self.images[chosen], labels=self.labels[chosen])
+            yield _LabelledImages(images=self.images[chosen], labels=self.labels[chosen])
 
 
 @attrs.frozen(kw_only=True)
 class ClassifierScore:
-    """How well a classifier tells the films of two classes apart.
+    """How well a classifier tells the images of two classes apart.
 
     Parameters
     ----------
@@ -371,7 +374,7 @@ class ClassifierScore:
         Counts ``((normal as normal, normal as pneumonia), (pneumonia as normal, pneumonia as
         pneumonia))``: rows are true, columns predicted.
     auroc : float
-        The chance that a film of pneumonia gets a higher probability than a normal one.
+        The chance that an image of pneumonia gets a higher probability than a normal one.
     threshold : float
         Pneumonia is what has a probability above it.
 
@@ -390,27 +393,27 @@ class ClassifierScore:
 
     @property
     def n_images(self) -> int:
-        """Number of films."""
+        """Number of images."""
         return sum(map(sum, self.confusion))
 
     @property
     def accuracy(self) -> float:
-        """Share of films put into their class, in [0, 1]."""
+        """Share of images put into their class, in [0, 1]."""
         return (self.confusion[0][0] + self.confusion[1][1]) / self.n_images
 
     @property
     def majority(self) -> float:
-        """The accuracy of calling every film by the more frequent class, in [0.5, 1]."""
+        """The accuracy of calling every image by the more frequent class, in [0.5, 1]."""
         return max(map(sum, self.confusion)) / self.n_images
 
     @property
     def sensitivity(self) -> float:
-        """Share of the films of pneumonia called so, in [0, 1]."""
+        """Share of the images of pneumonia called so, in [0, 1]."""
         return self.confusion[1][1] / sum(self.confusion[1])
 
     @property
     def specificity(self) -> float:
-        """Share of the normal films called so, in [0, 1]."""
+        """Share of the normal images called so, in [0, 1]."""
         return self.confusion[0][0] / sum(self.confusion[0])
 
     def to_dict(self) -> dict[str, Any]:
@@ -426,12 +429,12 @@ class ClassifierScore:
 def score_classifier(
     pred_probabilities: ArrayLike, gt_labels: ArrayLike, *, threshold: float = 0.5
 ) -> ClassifierScore:
-    """Compare probabilities of pneumonia with what films show.
+    """Compare probabilities of pneumonia with what images show.
 
     Parameters
     ----------
     pred_probabilities : array_like of float, shape (N,)
-        What `TwoClassCNN.predict_proba` returned, best of films of other patients than it learnt
+        What `TwoClassCNN.predict_proba` returned, best of images of other patients than it learnt
         from.
     gt_labels : array_like of bool, shape (N,)
         True for pneumonia.
@@ -459,7 +462,7 @@ def score_classifier(
     truth = np.asarray(gt_labels, dtype=np.bool_)
     if probabilities.shape != truth.shape or truth.ndim != 1 or np.isnan(probabilities).any():
         raise ConfigurationError(
-            f"one probability and one label a film are needed, without NaN, got shapes "
+            f"one probability and one label an image are needed, without NaN, got shapes "
             f"{probabilities.shape} and {truth.shape}"
         )
     called = probabilities > threshold

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from lungpatch._utils.extras import import_extra
-from lungpatch.containers import FloatImage
 from lungpatch.reference.claims import balanced_accuracy, confusion_counts
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from lungpatch.containers import FloatImage
 
 MAX_FITTED = 5000
 """Patches that the cluster centres are found on; all are put into clusters."""

@@ -1,13 +1,13 @@
-"""Which films a reproduction takes, and what each of them is for."""
+"""Which images a reproduction takes, and what each of them is for."""
 
 from __future__ import annotations
 
 import hashlib
 import logging
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
 from scipy import ndimage
 
 from lungpatch.datasets.dataset import Dataset
@@ -15,6 +15,9 @@ from lungpatch.datasets.labelled_folder import read_folder
 from lungpatch.datasets.phantom import PhantomCase, phantom_cohort
 from lungpatch.errors import InsufficientDataError
 from lungpatch.reference.settings import N_NORMAL_IMAGES, NORMAL_PATCHES
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike, NDArray
 
 logger = logging.getLogger(__name__)
 
@@ -25,16 +28,16 @@ MIN_HELD = 3
 def join_folders(
     normal: Path, pneumonia: Path, *, metadata: Path | None = None, boxes: Path | None = None
 ) -> Dataset:
-    r"""Load a folder of normal and one of pneumonia films as one data set.
+    r"""Load a folder of normal and one of pneumonia images as one data set.
 
     Parameters
     ----------
     normal, pneumonia : path of a folder
     metadata : path of a CSV file, optional
         As `lungpatch.datasets.load_folder` takes it, for both folders together. Without it each
-        film counts as a patient of its own.
+        image counts as a patient of its own.
     boxes : path of a CSV file, optional
-        Likewise, of the pneumonia films.
+        Likewise, of the pneumonia images.
 
     Returns
     -------
@@ -87,7 +90,7 @@ def join_folders(
     )
 
 
-def phantom_films(n_normal: int, n_pneumonia: int, *, seed: int, size: int) -> Dataset:
+def phantom_images(n_normal: int, n_pneumonia: int, *, seed: int, size: int) -> Dataset:
     """Make a synthetic cohort as a data set, with boxes around its opacities.
 
     Parameters
@@ -95,7 +98,7 @@ def phantom_films(n_normal: int, n_pneumonia: int, *, seed: int, size: int) -> D
     n_normal, n_pneumonia : int
     seed : int
     size : int
-        Side of the films in pixels.
+        Side of the images in pixels.
 
     Returns
     -------
@@ -104,7 +107,7 @@ def phantom_films(n_normal: int, n_pneumonia: int, *, seed: int, size: int) -> D
 
     Examples
     --------
-    >>> phantom_films(2, 2, seed=0, size=64)
+    >>> phantom_images(2, 2, seed=0, size=64)
     Dataset('phantom', 4 images of 4 patients; labels: normal 2, pneumonia 2; ... on 2 images)
     """
     cases = list(phantom_cohort(n_normal, n_pneumonia, seed=seed, size=size))
@@ -113,7 +116,7 @@ def phantom_films(n_normal: int, n_pneumonia: int, *, seed: int, size: int) -> D
         images=[np.rint(255.0 * case.image.pixels).astype(np.uint8) for case in cases],
         image_ids=[case.patient for case in cases],
         patients=[case.patient for case in cases],
-        labels=["normal" if case.kind == "healthy" else "pneumonia" for case in cases],
+        labels=["normal" if case.kind == "normal" else "pneumonia" for case in cases],
         relative_boxes=[_boxes_around_opacity(case) for case in cases],
     )
 
@@ -142,7 +145,7 @@ def dataset_digest(dataset: Dataset) -> str:
     Examples
     --------
     >>> import attrs
-    >>> one = phantom_films(1, 1, seed=0, size=64)
+    >>> one = phantom_images(1, 1, seed=0, size=64)
     >>> two = attrs.evolve(one, labels=["normal", "normal"])
     >>> dataset_digest(one) == dataset_digest(one), dataset_digest(one) == dataset_digest(two)
     (True, False)
@@ -164,7 +167,7 @@ def dataset_digest(dataset: Dataset) -> str:
 
 
 def known_patients(dataset: Dataset) -> NDArray[np.str_]:
-    """Return the patient of each film; one whose patient is not known is a patient of its own.
+    """Return the patient of each image; one whose patient is not known is a patient of its own.
 
     Parameters
     ----------
@@ -177,11 +180,11 @@ def known_patients(dataset: Dataset) -> NDArray[np.str_]:
     Examples
     --------
     >>> import attrs
-    >>> films = attrs.evolve(phantom_films(2, 0, seed=0, size=64), patients=["a", ""])
-    >>> known_patients(films).tolist()
-    ['a', 'film 1']
+    >>> images = attrs.evolve(phantom_images(2, 0, seed=0, size=64), patients=["a", ""])
+    >>> known_patients(images).tolist()
+    ['a', 'image 1']
     """
-    own = np.array([f"film {number}" for number in range(len(dataset))], dtype=np.str_)
+    own = np.array([f"image {number}" for number in range(len(dataset))], dtype=np.str_)
     return np.where(dataset.patients == "", own, dataset.patients)
 
 
@@ -194,11 +197,11 @@ def choose_roles(
     n_held_normal: int,
     rng: np.random.Generator,
 ) -> NDArray[np.str_]:
-    """Say what each film is for, so that no patient is on two sides.
+    """Say what each image is for, so that no patient is on two sides.
 
-    Of the normal films 100 (`settings.N_NORMAL_IMAGES`) are learnt from, split by patient as the
+    Of the normal images 100 (`settings.N_NORMAL_IMAGES`) are learnt from, split by patient as the
     paper's patches are: 5,750 for training, 100 for validation, 200 for test where there are as
-    many, and in proportion otherwise, but at least three films each for validation and test (a
+    many, and in proportion otherwise, but at least three images each for validation and test (a
     fifth, where there are few).
 
     Parameters
@@ -207,22 +210,22 @@ def choose_roles(
         ``normal``, ``pneumonia``; others are left out.
     patients : array_like of str, shape (N,)
     n_patches : array_like of int, shape (N,)
-        Patches of healthy lung that a film would give; films of 0 are not learnt from.
+        Patches of normal lung that an image would give; images of 0 are not learnt from.
     n_pneumonia, n_held_normal : int
-        At most so many films.
+        At most so many images.
     rng : numpy.random.Generator
         Draws the patients.
 
     Returns
     -------
     ndarray of str, shape (N,)
-        ``training``, ``validation`` and ``test`` (normal films), ``held`` (further normal films),
-        ``pneumonia``, or empty. A pneumonia film of a patient who was learnt from is left out.
+        ``training``, ``validation`` and ``test`` (normal images), ``held`` (further normal images),
+        ``pneumonia``, or empty. A pneumonia image of a patient who was learnt from is left out.
 
     Raises
     ------
     InsufficientDataError
-        If three normal patients with lungs, or a pneumonia film, are lacking.
+        If three normal patients with lungs, or a pneumonia image, are lacking.
 
     Examples
     --------
@@ -237,18 +240,18 @@ def choose_roles(
     order = rng.permutation(np.unique(owners[usable]))
     if len(order) < 3:
         raise InsufficientDataError(
-            f"a reproduction needs normal films of at least 3 patients whose lungs hold a patch, "
-            f"got {len(order)}: give more films"
+            f"a reproduction needs normal images of at least 3 patients whose lungs hold a patch, "
+            f"got {len(order)}: give more images"
         )
-    films_of = [np.flatnonzero(usable & (owners == owner)) for owner in order]
-    sizes = np.array([len(films) for films in films_of])
+    images_of = [np.flatnonzero(usable & (owners == owner)) for owner in order]
+    sizes = np.array([len(films) for films in images_of])
     n_learnt = max(3, int(np.searchsorted(np.cumsum(sizes), N_NORMAL_IMAGES, side="right")))
-    learnt, further = films_of[:n_learnt], films_of[n_learnt:]
+    learnt, further = images_of[:n_learnt], images_of[n_learnt:]
 
-    n_films = sum(map(len, learnt))
+    n_images = sum(map(len, learnt))
     total = int(sum(counts[films].sum() for films in learnt))
     share = min(1.0, total / sum(NORMAL_PATCHES.values()))
-    least = max(1, min(MIN_HELD, n_films // 5))
+    least = max(1, min(MIN_HELD, n_images // 5))
     waiting = list(learnt)
     for role in ("test", "validation"):
         wanted = share * NORMAL_PATCHES[role]
@@ -265,7 +268,7 @@ def choose_roles(
     sick = np.flatnonzero((classes == "pneumonia") & ~np.isin(owners, seen))
     if not len(sick):
         raise InsufficientDataError(
-            "there is no pneumonia film of a patient who was not learnt from: give some"
+            "there is no pneumonia image of a patient who was not learnt from: give some"
         )
     roles[np.sort(rng.permutation(sick)[:n_pneumonia])] = "pneumonia"
     return roles

@@ -2,28 +2,28 @@
 
 from __future__ import annotations
 
-from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import attrs
 import numpy as np
 import torch
-from numpy.typing import ArrayLike, NDArray
 from torch.nn import functional as F  # noqa: N812 - torch's own convention
 
 from lungpatch._utils.extras import import_extra
 from lungpatch.errors import ConfigurationError, InvalidMaskError
 
 if TYPE_CHECKING:
+    from numpy.typing import ArrayLike, NDArray
+
     from lungpatch.reference.classifier import TwoClassCNN
 
 
 def grad_cam(model: TwoClassCNN, images: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Show which parts of films speak for the class they are called, by Grad-CAM.
+    """Show which parts of images speak for the class they are called, by Grad-CAM.
 
     Each feature map that the convolutions hand on, after batch normalisation, is weighted by the
-    mean gradient over it of the log odds of the class that the network calls the film; the
-    weighted sum, where it is positive, is interpolated to the film's size.
+    mean gradient over it of the log odds of the class that the network calls the image; the
+    weighted sum, where it is positive, is interpolated to the image's size.
 
     Parameters
     ----------
@@ -34,7 +34,7 @@ def grad_cam(model: TwoClassCNN, images: NDArray[np.float32]) -> NDArray[np.floa
     Returns
     -------
     ndarray of float32, shape (N, S, S), values in [0, 1]
-        Each map divided by its own maximum, so that maps of two films cannot be compared in
+        Each map divided by its own maximum, so that maps of two images cannot be compared in
         height, only in shape. All 0 where nothing speaks for the class called.
 
     Raises
@@ -44,7 +44,7 @@ def grad_cam(model: TwoClassCNN, images: NDArray[np.float32]) -> NDArray[np.floa
     NotFittedError
         If the model is not fitted.
     ConfigurationError
-        If the films have another size or leave [0, 1].
+        If the images have another size or leave [0, 1].
 
     Notes
     -----
@@ -60,10 +60,10 @@ def grad_cam(model: TwoClassCNN, images: NDArray[np.float32]) -> NDArray[np.floa
     --------
     >>> from lungpatch.reference.classifier import TwoClassCNN
     >>> rng = np.random.default_rng(0)
-    >>> films = rng.random((8, 16, 16), dtype=np.float32)
+    >>> images = rng.random((8, 16, 16), dtype=np.float32)
     >>> model = TwoClassCNN(image_size=16, epochs=1, device="cpu")
-    >>> _ = model.fit(films, np.arange(8) % 2 == 1, rng=rng)
-    >>> grad_cam(model, films).shape
+    >>> _ = model.fit(images, np.arange(8) % 2 == 1, rng=rng)
+    >>> grad_cam(model, images).shape
     (8, 16, 16)
     """
     captum = _captum()
@@ -96,8 +96,8 @@ def mass_inside(cams: ArrayLike, masks: ArrayLike) -> NDArray[np.float64]:
     Returns
     -------
     ndarray of float64, shape (N,)
-        Sum of the map over the mask by its sum over the film, in [0, 1]; NaN where the map is 0
-        everywhere. For a map that is spread evenly it is the share of the film that is lung.
+        Sum of the map over the mask by its sum over the image, in [0, 1]; NaN where the map is 0
+        everywhere. For a map that is spread evenly it is the share of the image that is lung.
 
     Raises
     ------
@@ -124,23 +124,23 @@ def mass_inside(cams: ArrayLike, masks: ArrayLike) -> NDArray[np.float64]:
 
 @attrs.frozen(kw_only=True)
 class LungAttention:
-    """How much of Grad-CAM lies within the lungs, over many films, against chance.
+    """How much of Grad-CAM lies within the lungs, over many images, against chance.
 
     Parameters
     ----------
     share : float or None
-        Mean over films of `mass_inside`. None where no film counts.
+        Mean over images of `mass_inside`. None where no image counts.
     chance : float or None
-        Mean over the same films of the share of the film that is lung: what a map gives that is
-        spread evenly over the film.
+        Mean over the same images of the share of the image that is lung: what a map gives that is
+        spread evenly over the image.
     n_images : int
-        Films that count: with a map and with lungs.
+        Images that count: with a map and with lungs.
     n_above_chance : int
         Those of them whose share is above their own chance.
     n_empty : int
-        Films left out because nothing in them speaks for the class that they are called.
+        Images left out because nothing in them speaks for the class that they are called.
     n_without_lungs : int
-        Films left out because their mask is empty.
+        Images left out because their mask is empty.
 
     Examples
     --------
@@ -218,7 +218,7 @@ def _heat_and_lungs(
     if heat.ndim != 3 or heat.shape != lung.shape:
         raise InvalidMaskError(
             f"one mask a map is needed, both (N, H, W), got maps {heat.shape} and masks "
-            f"{lung.shape}: resize film and mask alike"
+            f"{lung.shape}: resize image and mask alike"
         )
     if not (np.isfinite(heat).all() and (heat >= 0).all()):
         raise ConfigurationError("maps must be finite and at least 0, as grad_cam returns them")

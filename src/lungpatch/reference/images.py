@@ -1,26 +1,30 @@
-"""Films at the working size with their lungs, found once and kept."""
+"""Images at the working size with their lungs, found once and kept."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import attrs
 import numpy as np
 from numpy.typing import NDArray
 
-from lungpatch._utils.progress import ProgressCallback
 from lungpatch.containers import BoolImage, ChestImage, LungMask
 from lungpatch.datasets.dataset import Dataset
 from lungpatch.errors import LungpatchError
 from lungpatch.io import resize
-from lungpatch.protocols import PatchSampler, Segmenter
 from lungpatch.reference.stages import StageResult
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from lungpatch._utils.progress import ProgressCallback
+    from lungpatch.protocols import PatchSampler, Segmenter
 
 
 @attrs.frozen(eq=False, kw_only=True, repr=False)
-class Films:
-    """Films of a data set in the square working frame, with the lungs that a segmenter found.
+class Images:
+    """Images of a data set in the square working frame, with the lungs that a segmenter found.
 
     Parameters
     ----------
@@ -32,21 +36,21 @@ class Films:
     status : ndarray of str, shape (N,)
         ``ok``, ``no_lungs``, ``implausible_lungs``, or ``unreadable``.
     n_patches : ndarray of int64, shape (N,)
-        Patches of healthy lung that a normal film would give; 0 unless ``ok``.
+        Patches of normal lung that a normal image would give; 0 unless ``ok``.
     lung_share, lung_grey : ndarray of float64, shape (N,)
-        Share of the film that is lung; mean grey level in it, in [0, 1]. NaN without lungs.
+        Share of the image that is lung; mean grey level in it, in [0, 1]. NaN without lungs.
     own_side : ndarray of int64, shape (N,)
-        The shorter side of the film in its file.
+        The shorter side of the image in its file.
 
     Examples
     --------
     >>> from lungpatch.datasets import Dataset
-    >>> films = Films(dataset=Dataset(name="none", images=[]), size=8,
+    >>> images = Images(dataset=Dataset(name="none", images=[]), size=8,
     ...               masks=np.empty((0, 8), np.uint8), status=np.empty(0, str),
     ...               n_patches=np.empty(0, int), lung_share=np.empty(0), lung_grey=np.empty(0),
     ...               own_side=np.empty(0, int))
-    >>> films
-    Films('none', 0 films at 8x8)
+    >>> images
+    Images('none', 0 images at 8x8)
     """
 
     dataset: Dataset
@@ -59,7 +63,7 @@ class Films:
     own_side: NDArray[np.int64]
 
     def read(self, index: int) -> tuple[ChestImage, LungMask]:
-        """Return one film and its lungs, both of shape (S, S).
+        """Return one image and its lungs, both of shape (S, S).
 
         Raises
         ------
@@ -70,20 +74,20 @@ class Films:
         return image, LungMask(pixels=self.lungs(index))
 
     def lungs(self, index: int) -> BoolImage:
-        """Return the lungs of one film, bool (S, S)."""
+        """Return the lungs of one image, bool (S, S)."""
         flat = np.unpackbits(self.masks[index], count=self.size**2)
         return flat.reshape(self.size, self.size).astype(np.bool_)
 
     def boxes(self, index: int) -> BoolImage:
-        """Return which pixels of one film lie in a box around an opacity, bool (S, S)."""
+        """Return which pixels of one image lie in a box around an opacity, bool (S, S)."""
         return inside_boxes(self.dataset, index, self.size)
 
     def boxed(self) -> BoolImage:
-        """Return which films have boxes, bool (N,)."""
+        """Return which images have boxes, bool (N,)."""
         return np.array([len(boxes) > 0 for boxes in self.dataset.relative_boxes], dtype=np.bool_)
 
     def file_sizes(self) -> NDArray[np.float64] | None:
-        """Return the size of each film's file in bytes, float64 (N,); None for films in memory."""
+        """Return the size of each image's file in bytes, float64 (N,); None for images in memory."""
         paths = [image for image in self.dataset.images if isinstance(image, Path)]
         if len(paths) < len(self.dataset):
             return None
@@ -91,18 +95,18 @@ class Films:
 
     def __repr__(self) -> str:
         size = f"{self.size}x{self.size}"
-        return f"Films({self.dataset.name!r}, {len(self.dataset)} films at {size})"
+        return f"Images({self.dataset.name!r}, {len(self.dataset)} images at {size})"
 
 
 def inside_boxes(dataset: Dataset, index: int, size: int) -> BoolImage:
-    """Return which pixels of a film of side ``size`` lie in one of its boxes, bool (S, S)."""
+    """Return which pixels of an image of side ``size`` lie in one of its boxes, bool (S, S)."""
     inside = np.zeros((size, size), np.bool_)
     for row0, col0, row1, col1 in dataset.boxes(index, (size, size)):
         inside[row0:row1, col0:col1] = True
     return inside
 
 
-def prepare_films(
+def prepare_images(
     dataset: Dataset,
     *,
     size: int,
@@ -110,7 +114,7 @@ def prepare_films(
     sampler: PatchSampler,
     progress: ProgressCallback,
 ) -> StageResult:
-    """Read every film and find its lungs; a film that cannot be used costs only itself.
+    """Read every image and find its lungs; an image that cannot be used costs only itself.
 
     Parameters
     ----------
@@ -119,13 +123,13 @@ def prepare_films(
         Side of the working frame.
     segmenter : Segmenter
     sampler : PatchSampler
-        Of patches of healthy lung.
+        Of patches of normal lung.
     progress : callable
 
     Returns
     -------
     StageResult
-        ``arrays`` are the fields of `Films`; ``figures`` count what was found and name what was
+        ``arrays`` are the fields of `Images`; ``figures`` count what was found and name what was
         unreadable.
     """
     count = len(dataset)
@@ -135,7 +139,7 @@ def prepare_films(
     lung_share, lung_grey = np.full(count, np.nan), np.full(count, np.nan)
     unreadable = []
     for index in range(count):
-        progress("films", index + 1, count, {})
+        progress("images", index + 1, count, {})
         try:
             original = dataset.read(index)
         except LungpatchError as error:
@@ -176,8 +180,8 @@ def prepare_films(
     )
 
 
-def usable_films(films: Films, indices: Iterable[int]) -> Iterator[int]:
-    """Yield those of ``indices`` whose film has lungs."""
+def usable_images(films: Images, indices: Iterable[int]) -> Iterator[int]:
+    """Yield those of ``indices`` whose image has lungs."""
     for index in indices:
         if films.status[index] in ("ok", "implausible_lungs"):
             yield index

@@ -2,26 +2,29 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import attrs
 import numpy as np
-from numpy.typing import NDArray
 
-from lungpatch._utils.progress import ProgressCallback
 from lungpatch.containers import FloatImage, PatchBatch
 from lungpatch.errors import ConfigurationError, InsufficientDataError
 from lungpatch.evaluation.metrics import auroc
 from lungpatch.models.autoencoder import Autoencoder
-from lungpatch.models.convolutional import ConvolutionalModel, Output
 from lungpatch.models.diagnostics import identity_shortcut
 from lungpatch.models.unet import UNet
 from lungpatch.networks.losses import LOSSES
-from lungpatch.pipeline.patch_store import PatchStore
-from lungpatch.protocols import Scorer
 from lungpatch.reference.claims import FEWEST_PATCHES
 from lungpatch.reference.patch_table import PatchTable
 from lungpatch.reference.training import all_patches, learn, stage_rng
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from lungpatch._utils.progress import ProgressCallback
+    from lungpatch.models.convolutional import ConvolutionalModel, Output
+    from lungpatch.pipeline.patch_store import PatchStore
+    from lungpatch.protocols import Scorer
 
 NETWORKS: dict[str, type[ConvolutionalModel]] = {"U-Net": UNet, "autoencoder": Autoencoder}
 
@@ -76,7 +79,7 @@ class StudyPatches:
     Parameters
     ----------
     patches : PatchBatch
-        Of pneumonia films.
+        Of pneumonia images.
     table : PatchTable
         Their kinds.
     kinds : tuple of str
@@ -90,11 +93,11 @@ class StudyPatches:
     def aurocs(self, scores: NDArray[np.float64]) -> dict[str, float | None]:
         """Return AUROC of the second and of the third kind against the first; None if unknown."""
         found: dict[str, float | None] = {}
-        healthy = self.table.kinds == self.kinds[0]
+        normal = self.table.kinds == self.kinds[0]
         for kind in self.kinds[1:]:
             there = self.table.kinds == kind
-            enough = min(healthy.sum(), there.sum()) >= FEWEST_PATCHES
-            both = healthy | there
+            enough = min(normal.sum(), there.sum()) >= FEWEST_PATCHES
+            both = normal | there
             found[kind] = auroc(scores[both], there[both]) if enough else None
         return found
 

@@ -1,26 +1,28 @@
-"""Figures of the paper that show films and patches: 1 to 5, 7, 8 and 10."""
+"""Figures of the paper that show images and patches: 1 to 5, 7, 8 and 10."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
 
 from lungpatch._utils.axes import LUNGS, axes_or_new, draw_outline, figure_or_new, show_grey
-from lungpatch.containers import ChestImage, LungMask, PatchBatch, PatchScores, Reconstruction
 from lungpatch.containers.colours import ColourScale
 from lungpatch.errors import ConfigurationError, InsufficientDataError, InvalidMaskError
 from lungpatch.scorers.region import check_pixelwise
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from numpy.typing import ArrayLike, NDArray
 
-_FILM_INCHES = 2.4
+    from lungpatch.containers import ChestImage, LungMask, PatchBatch, PatchScores, Reconstruction
+
+_IMAGE_INCHES = 2.4
 _SMALL = 8
-"""Size of the writing beside a film, in points."""
+"""Size of the writing beside an image, in points."""
 
 _BACKGROUND = (0.16, 0.42, 0.75)
 """The one colour that what is not lung is painted in: not grey, so that it is no grey level."""
@@ -33,11 +35,11 @@ _GREY_LEVEL_EDGES = np.linspace(0.0, 256.0, 33)
 def plot_examples(
     normal: Sequence[ChestImage], pneumonia: Sequence[ChestImage], *, figure: Figure | None = None
 ) -> Figure:
-    """Draw films of the two classes, a row each: the paper's figure 1.
+    """Draw images of the two classes, a row each: the paper's figure 1.
 
     What to look for: opacities of pneumonia are bright and hide the vessels and the borders of
     heart and diaphragm. Look also at what differs between the rows without being disease: view,
-    position, contrast, letters on the film.
+    position, contrast, letters on the image.
 
     Parameters
     ----------
@@ -55,7 +57,7 @@ def plot_examples(
     MissingExtraError
         If matplotlib is not installed.
     InsufficientDataError
-        If a class has no film.
+        If a class has no image.
 
     Examples
     --------
@@ -68,9 +70,11 @@ def plot_examples(
     rows = {"normal": normal, "pneumonia": pneumonia}
     for name, films in rows.items():
         if len(films) == 0:
-            raise InsufficientDataError(f"there is no {name} film: give one of each class at least")
+            raise InsufficientDataError(
+                f"there is no {name} image: give one of each class at least"
+            )
     columns = max(map(len, rows.values()))
-    figure = figure_or_new(figure, (_FILM_INCHES * columns, 2 * _FILM_INCHES + 0.6))
+    figure = figure_or_new(figure, (_IMAGE_INCHES * columns, 2 * _IMAGE_INCHES + 0.6))
     grid = figure.subplots(2, columns, squeeze=False)
     for axes_of_row, (name, films) in zip(grid, rows.items(), strict=True):
         axes_of_row[0].set_ylabel(name)
@@ -91,13 +95,13 @@ def plot_gradcam(
     titles: Sequence[str] | None = None,
     figure: Figure | None = None,
 ) -> Figure:
-    """Draw where the two-class CNN looks, a column a film: the paper's figure 2.
+    """Draw where the two-class CNN looks, a column an image: the paper's figure 2.
 
-    Above the film, below it Grad-CAM over it; the hottest colour is what speaks most for the class
-    that each film is called. What to look for: heat outside the lungs' outline, on letters,
+    Above the image, below it Grad-CAM over it; the hottest colour is what speaks most for the class
+    that each image is called. What to look for: heat outside the lungs' outline, on letters,
     shoulders, the diaphragm, corners. Then the network tells the classes apart by something else
     than opacities, which is what the paper found. With ``lungs``, each column says how much of the
-    heat lies within them, beside their share of the film, which heat spread evenly would reach.
+    heat lies within them, beside their share of the image, which heat spread evenly would reach.
 
     Parameters
     ----------
@@ -108,7 +112,7 @@ def plot_gradcam(
         Of pneumonia.
     lungs : array_like of bool, shape (N, H, W), optional
     titles : sequence of str, optional
-        One a film, such as its name or what it shows.
+        One an image, such as its name or what it shows.
     figure : matplotlib.figure.Figure, optional
         Where to draw; by default a new one.
 
@@ -123,12 +127,12 @@ def plot_gradcam(
     ConfigurationError
         If shapes or lengths disagree.
     InsufficientDataError
-        If there is no film.
+        If there is no image.
 
     Examples
     --------
-    >>> cams = grad_cam(model, films)                                    # doctest: +SKIP
-    >>> figure = plot_gradcam(films, cams, model.predict_proba(films))   # doctest: +SKIP
+    >>> cams = grad_cam(model, images)                                    # doctest: +SKIP
+    >>> figure = plot_gradcam(images, cams, model.predict_proba(images))   # doctest: +SKIP
     """
     from lungpatch.reference.gradcam import mass_inside
 
@@ -143,9 +147,9 @@ def plot_gradcam(
             f"arrays of shape (N, H, W) and lengths N must agree, got {shapes} and {lengths}"
         )
     if len(films) == 0:
-        raise InsufficientDataError("there is no film to draw Grad-CAM on")
+        raise InsufficientDataError("there is no image to draw Grad-CAM on")
     scale = ColourScale(low=0.0, high=1.0)
-    figure = figure_or_new(figure, (_FILM_INCHES * len(films), 2 * _FILM_INCHES + 0.9))
+    figure = figure_or_new(figure, (_IMAGE_INCHES * len(films), 2 * _IMAGE_INCHES + 0.9))
     grid = figure.subplots(2, len(films), squeeze=False)
     for column, (above, below) in enumerate(grid.T):
         for axes in (above, below):
@@ -159,7 +163,7 @@ def plot_gradcam(
             draw_outline(below, masks[column], LUNGS)
             share = mass_inside(heat[column, None], masks[column, None])[0]
             found = "no heat" if np.isnan(share) else f"{share:.0%} of the heat in the lungs"
-            text = f"{found}\nlungs: {masks[column].mean():.0%} of the film"
+            text = f"{found}\nlungs: {masks[column].mean():.0%} of the image"
             below.set_xlabel(text, fontsize=_SMALL)
     return figure
 
@@ -175,13 +179,13 @@ def plot_patches(
     """Draw patches, chosen at random: the paper's figures 3 (normal) and 4 (pneumonia).
 
     What to look for: patches of a normal lung show ribs and vessels on dark lung and nothing else.
-    Those cut from all over a film of pneumonia are of three kinds: such healthy lung, lung with
+    Those cut from all over an image of pneumonia are of three kinds: such normal lung, lung with
     opacity, and bone, organs and background.
 
     Parameters
     ----------
     patches : PatchBatch
-        Of one film or, by `PatchBatch.concatenate`, of many.
+        Of one image or, by `PatchBatch.concatenate`, of many.
     count : int
         At most so many are drawn, 12 a row; at least 1.
     seed : int
@@ -205,7 +209,7 @@ def plot_patches(
 
     Examples
     --------
-    >>> axes = plot_patches(detection.patches, title="one film")         # doctest: +SKIP
+    >>> axes = plot_patches(detection.patches, title="one image")         # doctest: +SKIP
     >>> axes.figure.savefig("patches.pdf")                               # doctest: +SKIP
     """
     from skimage.util import montage
@@ -225,10 +229,10 @@ def plot_patches(
 def plot_segmentation(
     image: ChestImage, lungs: LungMask, *, figure: Figure | None = None
 ) -> Figure:
-    """Draw film, lung mask, and the film with what is not lung in one colour: figure 5.
+    """Draw image, lung mask, and the image with what is not lung in one colour: figure 5.
 
     What to look for: both lungs whole, without heart, diaphragm or what lies outside the chest. On
-    films of pneumonia, whether the opacity is still within the mask: what is cut out is never
+    images of pneumonia, whether the opacity is still within the mask: what is cut out is never
     scored.
 
     Parameters
@@ -248,7 +252,7 @@ def plot_segmentation(
     MissingExtraError
         If matplotlib is not installed.
     InvalidMaskError
-        If film and mask differ in shape.
+        If image and mask differ in shape.
 
     Examples
     --------
@@ -257,10 +261,10 @@ def plot_segmentation(
     """
     if image.shape != lungs.pixels.shape:
         raise InvalidMaskError(
-            f"{image.image_id}: a film of {image.shape} and a lung mask of {lungs.pixels.shape}: "
-            "segment the film that you draw"
+            f"{image.image_id}: an image of {image.shape} and a lung mask of {lungs.pixels.shape}: "
+            "segment the image that you draw"
         )
-    figure = figure_or_new(figure, (3 * _FILM_INCHES, _FILM_INCHES + 0.5))
+    figure = figure_or_new(figure, (3 * _IMAGE_INCHES, _IMAGE_INCHES + 0.5))
     film, mask, painted = figure.subplots(1, 3)
     for axes in (film, painted):
         show_grey(axes, image.pixels)
@@ -287,8 +291,8 @@ def plot_reconstructions(
     """Draw patches, chosen at random, beside what the model made of them: figures 7 and 8.
 
     A column a patch: input, reconstruction, the grey-level histogram of each, and the score. Figure
-    7 is of normal patches, figure 8 of patches of a pneumonia film. What to look for: whether
-    patches with opacity, or without any lung, are reconstructed as well as healthy ones. In the
+    7 is of normal patches, figure 8 of patches of a pneumonia image. What to look for: whether
+    patches with opacity, or without any lung, are reconstructed as well as normal ones. In the
     paper they are, at a SAD near 5 against 1, and the two histograms all but coincide.
 
     Parameters
@@ -375,7 +379,7 @@ def plot_patch_frames(
     label: str = "SAD",
     axes: Axes | None = None,
 ) -> Axes:
-    """Frame, in red on their film, the patches whose score lies in a range: figure 10.
+    """Frame, in red on their image, the patches whose score lies in a range: figure 10.
 
     What to look for: whether the frames gather on the opacity. In the paper they lie without
     regularity, whatever the range.
@@ -383,7 +387,7 @@ def plot_patch_frames(
     Parameters
     ----------
     image : ChestImage
-        The film that the patches were cut from, of the size it then had.
+        The image that the patches were cut from, of the size it then had.
     patches : PatchBatch
     scores : PatchScores
         Of the same patches.
@@ -405,7 +409,7 @@ def plot_patch_frames(
     MissingExtraError
         If matplotlib is not installed.
     ConfigurationError
-        If patches and scores are not of one batch, the film has another size, or ``low`` is not
+        If patches and scores are not of one batch, the image has another size, or ``low`` is not
         below ``high``.
 
     Examples
@@ -421,8 +425,8 @@ def plot_patch_frames(
         )
     if image.shape != patches.image_shape:
         raise ConfigurationError(
-            f"the patches were cut from a film of {patches.image_shape}, not of {image.shape}: "
-            "give the film in the size of the pipeline, such as detection.resized"
+            f"the patches were cut from an image of {patches.image_shape}, not of {image.shape}: "
+            "give the image in the size of the pipeline, such as detection.resized"
         )
     axes = axes_or_new(axes, (4.5, 4.8))
     from matplotlib.collections import PatchCollection

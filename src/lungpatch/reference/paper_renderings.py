@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from lungpatch._utils.axes import figure_or_new, load_pyplot
 from lungpatch._utils.files import atomic_write
-from lungpatch._utils.progress import ProgressCallback
 from lungpatch.containers import PatchBatch, PatchScores
 from lungpatch.reference.network_figure import plot_network
 from lungpatch.reference.paper_figures import (
@@ -25,8 +22,12 @@ from lungpatch.reference.score_figures import plot_confusion, plot_kind_table, p
 from lungpatch.reference.settings import N_PNEUMONIA_IMAGES
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+
     from matplotlib.figure import Figure
 
+    from lungpatch._utils.progress import ProgressCallback
     from lungpatch.reference.reproduction import Reproduction
 
 _DPI = 110
@@ -68,10 +69,10 @@ def draw_figures(
 
 
 def _drawers(found: Reproduction) -> dict[str, Callable[[], Figure]]:
-    films, roles, settings = found.films, found.roles, found.settings
+    images, roles, settings = found.images, found.roles, found.settings
     normal = np.flatnonzero(np.isin(roles, ("test", "held"))).tolist()
     sick = np.flatnonzero(roles == "pneumonia").tolist()
-    shown = next((index for index in sick if films.boxed()[index]), sick[0])
+    shown = next((index for index in sick if images.boxed()[index]), sick[0])
     five = sorted({shown, *sick[:N_PNEUMONIA_IMAGES]})[:N_PNEUMONIA_IMAGES]
     verdict = found.results["stages"]["verdict"]["figures"]
     rule = verdict["table_1"]
@@ -79,18 +80,18 @@ def _drawers(found: Reproduction) -> dict[str, Callable[[], Figure]]:
 
     drawers: dict[str, Callable[[], Figure]] = {
         "figure-01": lambda: plot_examples(
-            [films.read(index)[0] for index in normal[:_EXAMPLES]],
-            [films.read(index)[0] for index in sick[:_EXAMPLES]],
+            [images.read(index)[0] for index in normal[:_EXAMPLES]],
+            [images.read(index)[0] for index in sick[:_EXAMPLES]],
         )
     }
     if found.preliminary is not None:
         arrays = found.preliminary.arrays
         drawers["figure-02"] = lambda: plot_gradcam(
-            np.stack([films.read(int(index))[0].pixels for index in arrays["shown"]]),
+            np.stack([images.read(int(index))[0].pixels for index in arrays["shown"]]),
             arrays["cams"],
             arrays["probabilities"],
-            np.stack([films.lungs(int(index)) for index in arrays["shown"]]),
-            titles=[str(films.dataset.labels[index]) for index in arrays["shown"]],
+            np.stack([images.lungs(int(index)) for index in arrays["shown"]]),
+            titles=[str(images.dataset.labels[index]) for index in arrays["shown"]],
         )
     drawers |= {
         "figure-03": lambda: _of(
@@ -105,8 +106,8 @@ def _drawers(found: Reproduction) -> dict[str, Callable[[], Figure]]:
                 _cut(found, five, healthy=False), seed=settings.seed, title="pneumonia patches"
             )
         ),
-        "figure-05-normal": lambda: plot_segmentation(*films.read(normal[0])),
-        "figure-05-pneumonia": lambda: plot_segmentation(*films.read(shown)),
+        "figure-05-normal": lambda: plot_segmentation(*images.read(normal[0])),
+        "figure-05-pneumonia": lambda: plot_segmentation(*images.read(shown)),
         "figure-06": lambda: _of(plot_network(found.model)),
         "figure-07": lambda: _reconstructions(found, normal[:_EXAMPLES], healthy=True),
         "figure-08": lambda: _reconstructions(found, five, healthy=False),
@@ -137,7 +138,7 @@ def _cut(found: Reproduction, indices: list[int], *, healthy: bool) -> PatchBatc
     from lungpatch.reference.reproduction import EXHAUSTIVE, NORMAL
 
     sampler = NORMAL if healthy else EXHAUSTIVE
-    return PatchBatch.concatenate([sampler.sample(*found.films.read(index)) for index in indices])
+    return PatchBatch.concatenate([sampler.sample(*found.images.read(index)) for index in indices])
 
 
 def _reconstructions(found: Reproduction, indices: list[int], *, healthy: bool) -> Figure:
@@ -150,7 +151,7 @@ def _reconstructions(found: Reproduction, indices: list[int], *, healthy: bool) 
         reconstruction,
         SCORER.score(patches, reconstruction),
         seed=found.settings.seed,
-        title="normal patches" if healthy else "patches of pneumonia films",
+        title="normal patches" if healthy else "patches of pneumonia images",
     )
 
 
@@ -169,15 +170,15 @@ def _histogram(found: Reproduction, thresholds: Any) -> Figure:
             if (table.kinds == kind).any()
         },
         thresholds=thresholds,
-        title="patches of pneumonia films (highest 0.5 % not drawn)",
+        title="patches of pneumonia images (highest 0.5 % not drawn)",
     )
     return _of(axes)
 
 
 def _frames(found: Reproduction, index: int) -> Figure:
-    """Frame the lower, middle and upper third of one film's patches."""
+    """Frame the lower, middle and upper third of one image's patches."""
     table = found.table.select(found.table.film == index)
-    image, _ = found.films.read(index)
+    image, _ = found.images.read(index)
     patches = _cut(found, [index], healthy=False)
     scores = PatchScores(values=table.scores, support=np.ones_like(patches.lung))
     edges = [-np.inf, *np.quantile(table.scores, (1 / 3, 2 / 3)), np.inf]

@@ -2,31 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from PIL import Image
 
 from lungpatch._utils.html_page import HtmlPage
 
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
 CAPTIONS = {
-    "figure-01": "Figure 1. Films of the two classes.",
-    "figure-02": "Figure 2. Grad-CAM of the two-class CNN, for the class it calls each film; the "
+    "figure-01": "Figure 1. Images of the two classes.",
+    "figure-02": "Figure 2. Grad-CAM of the two-class CNN, for the class it calls each image; the "
     "lungs are outlined.",
     "figure-03": "Figure 3. Patches of normal lungs.",
-    "figure-04": "Figure 4. Patches from all over films of pneumonia.",
-    "figure-05-normal": "Figure 5. A normal film, its lungs, and the background in one colour.",
-    "figure-05-pneumonia": "Figure 5, on a film of pneumonia, where the paper's segmenter failed.",
+    "figure-04": "Figure 4. Patches from all over images of pneumonia.",
+    "figure-05-normal": "Figure 5. A normal image, its lungs, and the background in one colour.",
+    "figure-05-pneumonia": "Figure 5, on an image of pneumonia, where the paper's segmenter failed.",
     "figure-06": "Figure 6. The network.",
     "figure-07": "Figure 7. Normal patches, their reconstructions, and both histograms.",
-    "figure-08": "Figure 8. The same of patches of pneumonia films.",
-    "figure-09": "Figure 9. SAD of the patches of pneumonia films, and of each kind.",
+    "figure-08": "Figure 8. The same of patches of pneumonia images.",
+    "figure-09": "Figure 9. SAD of the patches of pneumonia images, and of each kind.",
     "figure-10": "Figure 10. Patches framed by their SAD: lower, middle and upper third.",
     "table-1": "Table 1. The rule that turns a SAD into a kind; thresholds by multi-level Otsu.",
     "table-1-confusion": "What patches are (rows) and what table 1's rule calls them (columns).",
-    "two-class-confusion": "Confusion table of the two-class CNN on its test films.",
+    "two-class-confusion": "Confusion table of the two-class CNN on its test images.",
 }
 
 
@@ -73,7 +75,7 @@ def write_report(results: Mapping[str, Any], pictures: Mapping[str, Path], path:
     _kinds(page, found, results)
     show("figure-09", "table-1", "table-1-confusion", "figure-10")
     page.heading("Normal against pneumonia, and the confounders")
-    _films(page, found["verdict"])
+    _images(page, found["verdict"])
     page.heading("The paper's proposals")
     _proposals(page, found["proposals"], results["kinds"])
     page.heading("Verdict")
@@ -112,7 +114,7 @@ def verdict_sentences(results: Mapping[str, Any]) -> list[str]:
     everything = verdict["dip_all"]
     peaks = "1 peak" if everything["modes"] == 1 else f"{everything['modes']} peaks"
     sentences.append(
-        f"One peak: with {dip['n_scores']:,} patches of pneumonia films Hartigan's dip is "
+        f"One peak: with {dip['n_scores']:,} patches of pneumonia images Hartigan's dip is "
         f"{dip['dip']:.4f}, p = {dip['p_value']:.2g}, so one mode {_stands(dip)}; with all "
         f"{everything['n_scores']:,}, p = {everything['p_value']:.2g}, it {_stands(everything)} (a "
         f"smoothed density has {peaks}). Overlapping patches are not independent, which favours "
@@ -135,22 +137,22 @@ def verdict_sentences(results: Mapping[str, Any]) -> list[str]:
     ]
     apart = verdict["patches_of_normal_and_pneumonia_films"]
     sentences.append(
-        f"Patches of lung of normal and of pneumonia films: AUROC {_with_interval(apart)} by SAD, "
+        f"Patches of lung of normal and of pneumonia images: AUROC {_with_interval(apart)} by SAD, "
         f"{apart['auroc_of_grey']:.2f} by their mean grey alone."
     )
     name = "mean SAD of the lung"
-    for row in verdict["films"]:
+    for row in verdict["images"]:
         if name in row["auroc"] and "only" not in row["comparison"]:
             low, high = row["intervals"][name]
             best, control = max(
                 (max(value, 1 - value), key) for key, value in row["auroc"].items() if key != name
             )
             sentences.append(
-                f"Whole films, {row['comparison']} ({row['n_lower']} and {row['n_higher']}): AUROC "
+                f"Whole images, {row['comparison']} ({row['n_lower']} and {row['n_higher']}): AUROC "
                 f"{row['auroc'][name]:.2f} [{low:.2f}, {high:.2f}] by mean SAD; the best "
                 f"{control} reaches {best:.2f}, whichever way round."
             )
-    sentences += _folder_test(verdict["films"], name)
+    sentences += _folder_test(verdict["images"], name)
     tried = [row for row in found["proposals"]["rows"] if "skipped" not in row]
     worked = [row["name"] for row in tried if row["separated"] == "yes"]
     partly = [row["name"] for row in tried if row["separated"] == "partly"]
@@ -161,20 +163,20 @@ def verdict_sentences(results: Mapping[str, Any]) -> list[str]:
     if "test" in found["classifier"]:
         test = found["classifier"]["test"]
         sentences.append(
-            f"The two-class CNN: accuracy {test['accuracy']:.1%} on {test['n_images']} test films "
+            f"The two-class CNN: accuracy {test['accuracy']:.1%} on {test['n_images']} test images "
             f"(the paper: {found['classifier']['paper_accuracy']:.1%}; calling all by the more "
             f"frequent class: {test['majority']:.1%}), AUROC {test['auroc']:.2f}."
         )
     attention = found["classifier"].get("attention_pneumonia")
     if attention and attention["share"] is not None:
         sentences.append(
-            f"Where it looks: {attention['share']:.0%} of Grad-CAM's mass on films of pneumonia "
-            f"lies within the lungs; spread evenly over the film it would be "
+            f"Where it looks: {attention['share']:.0%} of Grad-CAM's mass on images of pneumonia "
+            f"lies within the lungs; spread evenly over the image it would be "
             f"{attention['chance']:.0%}."
         )
     elif attention and attention["n_empty"]:
         sentences.append(
-            f"Where it looks: Grad-CAM is empty on the {attention['n_empty']} films of pneumonia "
+            f"Where it looks: Grad-CAM is empty on the {attention['n_empty']} images of pneumonia "
             "tried, since no place in them speaks for the class that the network calls them."
         )
     return sentences
@@ -190,29 +192,29 @@ def _folder_test(rows: list[Mapping[str, Any]], name: str) -> list[str]:
         return ["The folder test does not show that SAD tells the folders apart without disease."]
     return [
         "So the difference between the folders does not survive the folder test: SAD tells the "
-        "normal folder from films of the pneumonia folder that readers called Normal. What it "
-        "sees there is how the films were made."
+        "normal folder from images of the pneumonia folder that readers called Normal. What it "
+        "sees there is how the images were made."
     ]
 
 
 def _claim(page: HtmlPage, results: Mapping[str, Any], found: Mapping[str, Any]) -> None:
-    films = found["films"]["images"]
+    images = found["images"]["images"]
     page.paragraph(
         "Claim. Nagamura, Tokunaga and Okita (Pneumonia Detection Using Anomaly Detection by "
-        "U-net) train a U-Net to reconstruct small patches of healthy lung and ask whether patches "
+        "U-net) train a U-Net to reconstruct small patches of normal lung and ask whether patches "
         "with pneumonia are reconstructed worse. They report that they are not told apart: the "
-        "scores of pneumonia patches have one peak, and no threshold separates healthy lung, "
+        "scores of pneumonia patches have one peak, and no threshold separates normal lung, "
         "opacity and what lies outside the lung."
     )
     boxes = (
-        f"Boxes around opacities are known on {found['films']['boxed']} films."
+        f"Boxes around opacities are known on {found['images']['boxed']} images."
         if results["data"]["boxed"]
-        else "No boxes are known, so that opacity cannot be told from healthy lung within films "
-        "of pneumonia; lung of pneumonia films stands in for it."
+        else "No boxes are known, so that opacity cannot be told from normal lung within images "
+        "of pneumonia; lung of pneumonia images stands in for it."
     )
     page.paragraph(
-        f"What we did. The same, with the stated sizes, on {films['normal']} normal and "
-        f"{films['pneumonia']} pneumonia films of {results['data']['name']}. {boxes}"
+        f"What we did. The same, with the stated sizes, on {images['normal']} normal and "
+        f"{images['pneumonia']} pneumonia images of {results['data']['name']}. {boxes}"
     )
     page.paragraph("What came out, in short:")
     for sentence in verdict_sentences(results):
@@ -224,17 +226,17 @@ def _classifier(page: HtmlPage, found: Mapping[str, Any]) -> None:
     if "skipped" in figures:
         page.paragraph(f"Not run: {figures['skipped']}.")
         return
-    test, validation = figures["test"], figures["films"]["validation"]
+    test, validation = figures["test"], figures["images"]["validation"]
     others = (
-        "of other patients" if found["films"]["patients"] else "(of which patients is not known)"
+        "of other patients" if found["images"]["patients"] else "(of which patients is not known)"
     )
     page.paragraph(
-        f"At {figures['image_size']} pixels, trained on {figures['films']['training']['normal']} "
-        f"normal and {figures['films']['training']['pneumonia']} pneumonia films (a normal film "
+        f"At {figures['image_size']} pixels, trained on {figures['images']['training']['normal']} "
+        f"normal and {figures['images']['training']['pneumonia']} pneumonia images (a normal image "
         f"counts {figures['normal_weight']:.2f} times); of {figures['epochs']} epochs, number "
         f"{figures['best_epoch']} is kept, which has the lowest loss on {validation['normal']} "
-        f"normal and {validation['pneumonia']} pneumonia films {others}, for validation: accuracy "
-        f"{test['accuracy']:.1%} on {test['n_images']} test films {others} (the paper: "
+        f"normal and {validation['pneumonia']} pneumonia images {others}, for validation: accuracy "
+        f"{test['accuracy']:.1%} on {test['n_images']} test images {others} (the paper: "
         f"{figures['paper_accuracy']:.1%}; calling all by the more frequent class: "
         f"{test['majority']:.1%}), AUROC {test['auroc']:.3f}, sensitivity "
         f"{test['sensitivity']:.2f}, specificity {test['specificity']:.2f}."
@@ -243,24 +245,24 @@ def _classifier(page: HtmlPage, found: Mapping[str, Any]) -> None:
         attention = figures.get(name)
         if attention and attention["share"] is not None:
             page.paragraph(
-                f"Grad-CAM on {attention['n_images']} test films ({what}): "
+                f"Grad-CAM on {attention['n_images']} test images ({what}): "
                 f"{attention['share']:.1%} of its mass lies within the lungs; lungs are "
-                f"{attention['chance']:.1%} of the film; above that chance on "
-                f"{attention['n_above_chance']} films."
+                f"{attention['chance']:.1%} of the image; above that chance on "
+                f"{attention['n_above_chance']} images."
             )
         if attention and attention["n_empty"]:
             page.paragraph(
-                f"It is empty on {attention['n_empty']} test films ({what}): no place in them "
+                f"It is empty on {attention['n_empty']} test images ({what}): no place in them "
                 "speaks for the class that the network calls them."
             )
 
 
 def _patches(page: HtmlPage, found: Mapping[str, Any]) -> None:
     ours, paper = found["patches"], found["patches"]["paper"]
-    status = ", ".join(f"{count} {name}" for name, count in found["films"]["status"].items())
-    page.paragraph(f"Films by what the segmenter made of them: {status}.")
+    status = ", ".join(f"{count} {name}" for name, count in found["images"]["status"].items())
+    page.paragraph(f"Images by what the segmenter made of them: {status}.")
     rows: list[tuple[str, object, object]] = [
-        ("normal films learnt from", paper["normal_films"], _learnt_films(ours)),
+        ("normal images learnt from", paper["normal_films"], _learnt_images(ours)),
     ]
     rows += [
         (f"{role} patches", f"{paper['normal_patches'][role]:,}", f"{count:,}")
@@ -268,14 +270,14 @@ def _patches(page: HtmlPage, found: Mapping[str, Any]) -> None:
     ]
     rows += [
         (
-            "patches a normal film",
+            "patches a normal image",
             f"{paper['normal_patches_a_film_by_its_totals']:.1f} by its totals, about "
             f"{paper['normal_patches_a_film_by_its_text']} by its text",
             f"{ours['normal_patches_a_film']:.1f}",
         ),
-        ("pneumonia films", paper["pneumonia_films"], ours["pneumonia_films"]),
+        ("pneumonia images", paper["pneumonia_films"], ours["pneumonia_films"]),
         (
-            "patches a pneumonia film",
+            "patches a pneumonia image",
             f"{paper['pneumonia_patches_a_film']:.0f}; its sizes give "
             f"{ours['places_of_the_stated_sizes']}",
             f"{ours['pneumonia_patches_a_film']} (with a last row and column flush)",
@@ -284,7 +286,7 @@ def _patches(page: HtmlPage, found: Mapping[str, Any]) -> None:
     page.table(rows, header=("", "the paper", "here"))
 
 
-def _learnt_films(ours: Mapping[str, Any]) -> int:
+def _learnt_images(ours: Mapping[str, Any]) -> int:
     return sum(count for role, count in ours["normal_films"].items() if role != "held")
 
 
@@ -295,12 +297,12 @@ def _model(page: HtmlPage, found: Mapping[str, Any]) -> None:
         f"A U-Net with the squared Dice loss. SAD of normal test patches: mean "
         f"{model['test_sad']['mean']:.2f} grey levels, lowest {model['test_sad']['lowest']:.2f} "
         f"(the paper: near {model['paper_normal_sad']:.0f}, never 0). Of patches of pneumonia "
-        f"films: {scores['pneumonia']['mean_sad']:.2f} (the paper: around "
+        f"images: {scores['pneumonia']['mean_sad']:.2f} (the paper: around "
         f"{scores['paper']['pneumonia_sad']:.0f})."
     )
     if collapse is not None:
         page.paragraph(
-            f"Identity collapse {collapse:.2f}: 0 would restore healthy lung under an opacity, 1 "
+            f"Identity shortcut {collapse:.2f}: 0 would restore normal lung under an opacity, 1 "
             "copies the opacity."
         )
     page.table(
@@ -308,7 +310,7 @@ def _model(page: HtmlPage, found: Mapping[str, Any]) -> None:
             (kind, f"{row['patches']:,}", f"{row['mean_sad']:.2f}")
             for kind, row in scores["pneumonia"]["by_kind"].items()
         ],
-        header=("patches of pneumonia films", "number", "mean SAD"),
+        header=("patches of pneumonia images", "number", "mean SAD"),
     )
 
 
@@ -360,8 +362,8 @@ def _losses(page: HtmlPage, figures: Mapping[str, Any], kinds: list[str]) -> Non
 def _kinds(page: HtmlPage, found: Mapping[str, Any], results: Mapping[str, Any]) -> None:
     verdict = found["verdict"]
     page.paragraph(
-        f"Kinds of patches on {verdict['n_films_of_the_kinds']} films; AUROC is the chance that a "
-        "patch of the second kind scores above one of the first, its interval resamples films; "
+        f"Kinds of patches on {verdict['n_films_of_the_kinds']} images; AUROC is the chance that a "
+        "patch of the second kind scores above one of the first, its interval resamples images; "
         "overlap is the area that two densities share."
     )
     page.table(
@@ -373,12 +375,12 @@ def _kinds(page: HtmlPage, found: Mapping[str, Any], results: Mapping[str, Any])
     )
 
 
-def _films(page: HtmlPage, verdict: Mapping[str, Any]) -> None:
+def _images(page: HtmlPage, verdict: Mapping[str, Any]) -> None:
     page.paragraph(
-        "AUROC of a value of the whole film. A control knows nothing of disease: where it does as "
-        "well, the comparison measures how the films were made."
+        "AUROC of a value of the whole image. A control knows nothing of disease: where it does as "
+        "well, the comparison measures how the images were made."
     )
-    names = list(dict.fromkeys(name for row in verdict["films"] for name in row["auroc"]))
+    names = list(dict.fromkeys(name for row in verdict["images"] for name in row["auroc"]))
     page.table(
         [
             (
@@ -392,15 +394,15 @@ def _films(page: HtmlPage, verdict: Mapping[str, Any]) -> None:
                     for name in names
                 ),
             )
-            for row in verdict["films"]
+            for row in verdict["images"]
         ],
-        header=("comparison", "films", *names),
+        header=("comparison", "images", *names),
     )
 
 
 def _proposals(page: HtmlPage, figures: Mapping[str, Any], kinds: list[str]) -> None:
     page.paragraph(
-        "Each as a row: AUROC of the SAD of each kind against healthy lung, the balanced accuracy "
+        "Each as a row: AUROC of the SAD of each kind against normal lung, the balanced accuracy "
         "of three classes (1/3 by chance) and the adjusted Rand index (0 by chance). Clusters are "
         "named so that they fit best, which flatters them."
     )

@@ -1,26 +1,28 @@
-"""Every patch of many films as a row: where it lies, what it is, how it scored."""
+"""Every patch of many images as a row: where it lies, what it is, how it scored."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import attrs
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from lungpatch._utils.progress import ProgressCallback
 from lungpatch.containers import ChestImage, LungMask, PatchBatch, Reconstruction
-from lungpatch.protocols import PatchSampler, ReconstructionModel, Scorer
-from lungpatch.reference.images import Films, inside_boxes
+from lungpatch.reference.images import Images, inside_boxes
 from lungpatch.reference.score_figures import KINDS
 from lungpatch.samplers.cutting import cut
 
-HEALTHY, OPACITY, OUTSIDE = KINDS
-UNREAD = "lung of a pneumonia film"
-"""Lung of a pneumonia film without boxes: healthy or not, nobody said which."""
+if TYPE_CHECKING:
+    from lungpatch._utils.progress import ProgressCallback
+    from lungpatch.protocols import PatchSampler, ReconstructionModel, Scorer
+
+NORMAL, OPACITY, OUTSIDE = KINDS
+UNREAD = "lung of a pneumonia image"
+"""Lung of a pneumonia image without boxes: normal or not, nobody said which."""
 MIXED = "mixed"
-"""Neither: lung and not lung, or healthy lung and opacity."""
+"""Neither: lung and not lung, or normal lung and opacity."""
 
 MIN_LUNG = 0.75
 """Share of a patch that is lung, for it to be a patch of lung: ours, as are these kinds."""
@@ -37,14 +39,14 @@ def kinds_of(
 ) -> NDArray[np.str_]:
     """Say of which of the paper's three kinds patches are, as far as that can be known.
 
-    Lung that a reader did not box is called healthy on films that he boxed, and on normal films.
+    Lung that a reader did not box is called normal on images that he boxed, and on normal images.
 
     Parameters
     ----------
     lung_share, box_share : ndarray of float, shape (N,), values in [0, 1]
         Share of each patch that is lung, and that lies in a box around an opacity.
     normal, boxed : ndarray of bool, shape (N,)
-        Whether the film is a normal one, or has boxes.
+        Whether the image is a normal one, or has boxes.
 
     Returns
     -------
@@ -56,14 +58,14 @@ def kinds_of(
     >>> yes, no = np.ones(4, bool), np.zeros(4, bool)
     >>> lung, box = np.array([1, 1, 0, 0.5]), np.array([0, 0.8, 0, 0])
     >>> kinds_of(lung, box, normal=no, boxed=yes).tolist()
-    ['healthy lung', 'lung with opacity', 'outside the lung', 'mixed']
+    ['normal lung', 'lung with opacity', 'outside the lung', 'mixed']
     >>> kinds_of(lung, 0 * box, normal=no, boxed=no).tolist()
-    ['lung of a pneumonia film', 'lung of a pneumonia film', 'outside the lung', 'mixed']
+    ['lung of a pneumonia image', 'lung of a pneumonia image', 'outside the lung', 'mixed']
     """
     kinds = np.full(len(lung_share), MIXED, dtype="<U24")
     is_lung = lung_share >= MIN_LUNG
     kinds[(lung_share == 0) & (box_share == 0)] = OUTSIDE
-    kinds[is_lung & (normal | (boxed & (box_share == 0)))] = HEALTHY
+    kinds[is_lung & (normal | (boxed & (box_share == 0)))] = NORMAL
     kinds[is_lung & ~normal & ~boxed] = UNREAD
     kinds[is_lung & (box_share >= MIN_OPACITY)] = OPACITY
     return kinds
@@ -87,8 +89,8 @@ class PatchTable:
 
     Parameters
     ----------
-    film : ndarray of int64, shape (N,)
-        Which film of the data set.
+    image : ndarray of int64, shape (N,)
+        Which image of the data set.
     corners : ndarray of int64, shape (N, 2)
     kinds : ndarray of str, shape (N,)
         See `kinds_of`.
@@ -99,10 +101,10 @@ class PatchTable:
 
     Examples
     --------
-    >>> table = PatchTable(film=[0, 1], corners=[[0, 0], [0, 0]], kinds=["mixed", "mixed"],
+    >>> table = PatchTable(image=[0, 1], corners=[[0, 0], [0, 0]], kinds=["mixed", "mixed"],
     ...                    lung_share=[1, 1], grey=[100, 120], scores=[3, 4])
-    >>> table, table.select(table.film == 1).scores
-    (PatchTable(2 patches of 2 films), array([4.]))
+    >>> table, table.select(table.image == 1).scores
+    (PatchTable(2 patches of 2 images), array([4.]))
     """
 
     film: NDArray[np.int64] = attrs.field(converter=_ints)
@@ -124,33 +126,33 @@ class PatchTable:
         return {field.name: getattr(self, field.name) for field in attrs.fields(PatchTable)}
 
     def __repr__(self) -> str:
-        return f"PatchTable({len(self)} patches of {len(np.unique(self.film))} films)"
+        return f"PatchTable({len(self)} patches of {len(np.unique(self.image))} images)"
 
 
-FilmSource = Callable[[int], tuple[ChestImage, LungMask]]
+ImageSource = Callable[[int], tuple[ChestImage, LungMask]]
 
 
-def patches_of_films(
-    films: Films,
+def patches_of_images(
+    films: Images,
     indices: Sequence[int],
     sampler: PatchSampler,
     *,
-    source: FilmSource | None = None,
+    source: ImageSource | None = None,
 ) -> Iterator[tuple[int, PatchBatch, PatchTable]]:
-    """Cut the patches of films, with a row each that has no score yet.
+    """Cut the patches of images, with a row each that has no score yet.
 
     Parameters
     ----------
-    films : Films
+    images : Images
     indices : sequence of int
     sampler : PatchSampler
     source : callable, optional
-        From an index to film and lungs of another size; by default ``films.read``.
+        From an index to image and lungs of another size; by default ``images.read``.
 
     Yields
     ------
     tuple of (int, PatchBatch, PatchTable)
-        Film, its patches, their rows with NaN for a score. A film without any patch is skipped.
+        Image, its patches, their rows with NaN for a score. An image without any patch is skipped.
     """
     boxed = films.boxed()
     for index in indices:
@@ -181,8 +183,8 @@ def patches_of_films(
         )
 
 
-def score_films(
-    films: Films,
+def score_images(
+    films: Images,
     indices: Sequence[int],
     *,
     sampler: PatchSampler,
@@ -190,15 +192,15 @@ def score_films(
     scorer: Scorer,
     progress: ProgressCallback,
     stage: str,
-    source: FilmSource | None = None,
+    source: ImageSource | None = None,
     look: Callable[[PatchBatch, Reconstruction], None] | None = None,
 ) -> PatchTable:
-    """Score every patch of films.
+    """Score every patch of images.
 
     Parameters
     ----------
-    films, indices, sampler, source
-        See `patches_of_films`.
+    images, indices, sampler, source
+        See `patches_of_images`.
     model : ReconstructionModel
         Fitted.
     scorer : Scorer
@@ -206,7 +208,7 @@ def score_films(
     stage : str
         What to call the work in ``progress``.
     look : callable, optional
-        Called with the patches of each film and their reconstruction.
+        Called with the patches of each image and their reconstruction.
 
     Returns
     -------
@@ -214,7 +216,7 @@ def score_films(
     """
     tables = []
     for done, (_, patches, table) in enumerate(
-        patches_of_films(films, indices, sampler, source=source), start=1
+        patches_of_images(films, indices, sampler, source=source), start=1
     ):
         reconstruction = model.reconstruct(patches)
         scores = scorer.score(patches, reconstruction).values
@@ -226,7 +228,7 @@ def score_films(
 
 
 def join_tables(tables: Sequence[PatchTable]) -> PatchTable:
-    """Join tables of several films.
+    """Join tables of several images.
 
     Raises
     ------

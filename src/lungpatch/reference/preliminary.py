@@ -1,14 +1,11 @@
-"""The paper's preliminary experiment: the two-class CNN, and where in the film it looks."""
+"""The paper's preliminary experiment: the two-class CNN, and where in the image it looks."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
 
-from lungpatch._utils.progress import ProgressCallback
-from lungpatch.containers import BoolImage
 from lungpatch.errors import InsufficientDataError
 from lungpatch.reference.classifier import TwoClassCNN, score_classifier
 from lungpatch.reference.gradcam import grad_cam, lung_attention
@@ -16,14 +13,20 @@ from lungpatch.reference.settings import CLASSIFIER_ACCURACY
 from lungpatch.reference.stages import StageResult
 from lungpatch.reference.training import stage_rng
 
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike, NDArray
+
+    from lungpatch._utils.progress import ProgressCallback
+    from lungpatch.containers import BoolImage
+
 SHARES = {"validation": 0.15, "test": 0.25}
-"""Share of the patients of each class that is kept out of training: ours."""
+"""Share of the patients of each class that is held out of training: ours."""
 
 
 def split_classes(
     labels: ArrayLike, patients: ArrayLike, *, rng: np.random.Generator
 ) -> NDArray[np.str_]:
-    """Split films by patient, each class in the same proportions.
+    """Split images by patient, each class in the same proportions.
 
     Parameters
     ----------
@@ -34,7 +37,7 @@ def split_classes(
     Returns
     -------
     ndarray of str, shape (N,)
-        ``training``, ``validation`` or ``test``. A patient with films of both classes is split
+        ``training``, ``validation`` or ``test``. A patient with images of both classes is split
         with the patients of pneumonia.
 
     Raises
@@ -55,7 +58,7 @@ def split_classes(
     for name, group in (("pneumonia", sick), ("normal", np.setdiff1d(owners, sick))):
         if len(group) < 3:
             raise InsufficientDataError(
-                f"the two-class CNN needs {name} films of at least 3 patients, got {len(group)}"
+                f"the two-class CNN needs {name} images of at least 3 patients, got {len(group)}"
             )
         order = rng.permutation(group)
         for role, share in SHARES.items():
@@ -76,7 +79,7 @@ def run_preliminary(
     seed: int,
     progress: ProgressCallback,
 ) -> StageResult:
-    """Train the two-class CNN, judge it on its test films, and see where it looks.
+    """Train the two-class CNN, judge it on its test images, and see where it looks.
 
     Parameters
     ----------
@@ -94,9 +97,9 @@ def run_preliminary(
     Returns
     -------
     StageResult
-        ``figures`` hold the score on the test films, ``attention`` (see
-        `lungpatch.reference.gradcam.LungAttention`) over all test films chosen and over those of
-        pneumonia. ``arrays`` hold the films that Grad-CAM was run on, and its maps.
+        ``figures`` hold the score on the test images, ``attention`` (see
+        `lungpatch.reference.gradcam.LungAttention`) over all test images chosen and over those of
+        pneumonia. ``arrays`` hold the images that Grad-CAM was run on, and its maps.
     """
     sick = labels == "pneumonia"
     training, validation, test = (roles == role for role in ("training", "validation", "test"))
@@ -115,7 +118,7 @@ def run_preliminary(
     score = score_classifier(probabilities, sick[test])
     figures: dict[str, Any] = {
         "image_size": pixels.shape[1],
-        "films": {
+        "images": {
             role: {
                 "normal": int((chosen & ~sick).sum()),
                 "pneumonia": int((chosen & sick).sum()),

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import attrs
 import numpy as np
-from numpy.typing import NDArray
 
-from lungpatch._utils.progress import ProgressCallback
-from lungpatch.containers import ChestImage, FloatImage, LungMask, PatchBatch, Reconstruction
 from lungpatch.errors import InsufficientDataError
 from lungpatch.evaluation.metrics import auroc
 from lungpatch.io import resize
@@ -20,11 +17,17 @@ from lungpatch.models.unet import UNet
 from lungpatch.protocols import ReconstructionModel, Scorer, Segmenter
 from lungpatch.reference.claims import FEWEST_PATCHES, table_1_rule
 from lungpatch.reference.clustering import cluster, difference_features, judge_classes
-from lungpatch.reference.images import Films
-from lungpatch.reference.patch_table import PatchTable, score_films
+from lungpatch.reference.patch_table import PatchTable, score_images
 from lungpatch.reference.settings import GRID_SIZE, PATCH_SIZE, STRIDE
 from lungpatch.reference.training import learn, normal_patches, stage_rng
 from lungpatch.samplers.grid import GridSampler
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from lungpatch._utils.progress import ProgressCallback
+    from lungpatch.containers import ChestImage, FloatImage, LungMask, PatchBatch, Reconstruction
+    from lungpatch.reference.images import Images
 
 SEPARATED = 0.8
 """Balanced accuracy over the three kinds from which on they count as separated."""
@@ -88,7 +91,7 @@ PROPOSALS = (
 
 
 def try_proposals(
-    films: Films,
+    films: Images,
     roles: NDArray[np.str_],
     judged: Sequence[int],
     kinds: tuple[str, ...],
@@ -103,15 +106,15 @@ def try_proposals(
 
     Parameters
     ----------
-    films : Films
+    images : Images
     roles : ndarray of str, shape (N,)
         See `lungpatch.reference.cohort.choose_roles`.
     judged : sequence of int
-        Films whose patches are judged.
+        Images whose patches are judged.
     kinds : tuple of str
         The three kinds in the order of scores that the paper expects.
     segmenter : Segmenter
-        For films of another size than the working frame's.
+        For images of another size than the working frame's.
     scorer : Scorer
         Over the whole patch.
     steps, seed : int
@@ -128,7 +131,7 @@ def try_proposals(
     usual_side = float(np.median(films.own_side[films.own_side > 0]))
     for proposal in PROPOSALS:
         if proposal.size > GRID_SIZE and usual_side < proposal.size:
-            reason = f"the films have {usual_side:.0f} px a side; enlarging them adds nothing"
+            reason = f"the images have {usual_side:.0f} px a side; enlarging them adds nothing"
             rows.append({"name": proposal.name, "skipped": reason})
             continue
         differences: list[FloatImage] = []
@@ -175,7 +178,7 @@ def try_proposals(
 
 def _run(
     proposal: Proposal,
-    films: Films,
+    films: Images,
     roles: NDArray[np.str_],
     judged: Sequence[int],
     *,
@@ -186,7 +189,7 @@ def _run(
     progress: ProgressCallback,
     look: Callable[[PatchBatch, Reconstruction], None] | None,
 ) -> PatchTable:
-    """Fit the proposal's model to the normal films and score the judged ones."""
+    """Fit the proposal's model to the normal images and score the judged ones."""
 
     def at_its_size(index: int) -> tuple[ChestImage, LungMask]:
         image = resize(films.dataset.read(index), proposal.size)
@@ -201,7 +204,7 @@ def _run(
         films, roles, GridSampler(patch_size=side, stride=stride), rng=rng, source=source
     ) as stores:
         learn(model, stores, steps=steps, rng=rng, progress=progress, stage=stage)
-    return score_films(
+    return score_images(
         films,
         judged,
         sampler=GridSampler(patch_size=side, stride=stride, min_lung_fraction=0.0),
@@ -222,12 +225,12 @@ def _score_row(name: str, table: PatchTable, kinds: tuple[str, ...]) -> dict[str
         return {"name": name, "skipped": str(error)}
     called = np.searchsorted(np.array(rule.thresholds), table.scores, side="left").astype(np.int64)
     row = _class_row(name, table, called, kinds, named=True)
-    healthy = table.kinds == kinds[0]
+    normal = table.kinds == kinds[0]
     aurocs: dict[str, float | None] = {}
     for kind in kinds[1:]:
-        both = healthy | (table.kinds == kind)
-        enough = min((table.kinds == kind).sum(), healthy.sum()) >= FEWEST_PATCHES
-        aurocs[kind] = auroc(table.scores[both], ~healthy[both]) if enough else None
+        both = normal | (table.kinds == kind)
+        enough = min((table.kinds == kind).sum(), normal.sum()) >= FEWEST_PATCHES
+        aurocs[kind] = auroc(table.scores[both], ~normal[both]) if enough else None
     return row | {"aurocs": aurocs}
 
 

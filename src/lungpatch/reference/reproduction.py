@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import attrs
 import numpy as np
@@ -14,21 +12,20 @@ from lungpatch._utils.files import write_json
 from lungpatch._utils.progress import ProgressCallback, silent
 from lungpatch._version import __version__
 from lungpatch.containers import PatchBatch
-from lungpatch.datasets.dataset import Dataset
 from lungpatch.errors import InsufficientDataError
 from lungpatch.evaluation.metrics import auroc
 from lungpatch.models.diagnostics import identity_shortcut
 from lungpatch.models.unet import UNet
 from lungpatch.reference.claims import (
     SIGNIFICANCE,
-    compare_films,
+    compare_images,
     compare_kinds,
-    interval_over_films,
+    interval_over_images,
     table_1_rule,
     unimodality,
 )
 from lungpatch.reference.cohort import choose_roles, dataset_digest, known_patients
-from lungpatch.reference.images import Films, prepare_films, usable_films
+from lungpatch.reference.images import Images, prepare_images, usable_images
 from lungpatch.reference.loss_study import StudyPatches, study_losses
 from lungpatch.reference.patch_table import (
     HEALTHY,
@@ -36,8 +33,8 @@ from lungpatch.reference.patch_table import (
     OUTSIDE,
     UNREAD,
     PatchTable,
-    patches_of_films,
-    score_films,
+    patches_of_images,
+    score_images,
 )
 from lungpatch.reference.preliminary import run_preliminary, split_classes
 from lungpatch.reference.proposals import try_proposals
@@ -60,6 +57,12 @@ from lungpatch.samplers.grid import GridSampler
 from lungpatch.scorers.sad import SADScorer
 from lungpatch.segmenters.unet import UNetSegmenter
 
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from lungpatch.datasets.dataset import Dataset
+
 EXHAUSTIVE = GridSampler(patch_size=PATCH_SIZE, stride=STRIDE, min_lung_fraction=0.0)
 NORMAL = GridSampler(patch_size=PATCH_SIZE, stride=STRIDE)
 SCORER = SADScorer(region="patch")
@@ -72,7 +75,7 @@ class Reproduction:
     Parameters
     ----------
     settings : ReproductionSettings
-    films : Films
+    images : Images
     roles : ndarray of str, shape (N,)
         See `lungpatch.reference.cohort.choose_roles`.
     kinds : tuple of str
@@ -81,20 +84,20 @@ class Reproduction:
     model : UNet
         Of figures 7 to 10, fitted.
     table : PatchTable
-        Every scored patch of normal and pneumonia films.
+        Every scored patch of normal and pneumonia images.
     preliminary : StageResult or None
-        None where there are too few films.
+        None where there are too few images.
     results : dict
         What ``results.json`` holds.
 
     Examples
     --------
-    >>> found = run_stages(films, Path("paper/stages"), settings=settings)  # doctest: +SKIP
+    >>> found = run_stages(images, Path("paper/stages"), settings=settings)  # doctest: +SKIP
     >>> found.results["stages"]["verdict"]["figures"]["pairs"]              # doctest: +SKIP
     """
 
     settings: ReproductionSettings
-    films: Films
+    films: Images
     roles: NDArray[np.str_]
     kinds: tuple[str, ...]
     model: UNet
@@ -103,7 +106,7 @@ class Reproduction:
     results: dict[str, Any]
 
     def __repr__(self) -> str:
-        return f"Reproduction({self.films.dataset.name!r}, {len(self.table)} patches scored)"
+        return f"Reproduction({self.images.dataset.name!r}, {len(self.table)} patches scored)"
 
 
 def reproduce(
@@ -115,7 +118,7 @@ def reproduce(
 ) -> Path:
     """Reproduce the paper on a data set: every stage, every figure, and the report.
 
-    Stages that were finished in ``out`` before, with the same settings and films, are not
+    Stages that were finished in ``out`` before, with the same settings and images, are not
     computed again.
 
     Parameters
@@ -136,16 +139,16 @@ def reproduce(
     Raises
     ------
     InsufficientDataError
-        If there are too few films.
+        If there are too few images.
     MissingExtraError
         If matplotlib, captum, diptest or scikit-learn is not installed.
 
     Examples
     --------
-    >>> from lungpatch.reference.cohort import phantom_films
+    >>> from lungpatch.reference.cohort import phantom_images
     >>> settings = ReproductionSettings.quick()
-    >>> films = phantom_films(12, 6, seed=0, size=256)
-    >>> reproduce(films, Path("paper"), settings=settings)                # doctest: +SKIP
+    >>> images = phantom_images(12, 6, seed=0, size=256)
+    >>> reproduce(images, Path("paper"), settings=settings)                # doctest: +SKIP
     PosixPath('paper/report.html')
     """
     from lungpatch.reference.paper_renderings import draw_figures
@@ -164,7 +167,7 @@ def run_stages(
     settings: ReproductionSettings,
     progress: ProgressCallback = silent,
 ) -> Reproduction:
-    """Run the stages: films, patches, model, scores, losses, verdict, proposals, classifier.
+    """Run the stages: images, patches, model, scores, losses, verdict, proposals, classifier.
 
     Parameters
     ----------
@@ -181,25 +184,25 @@ def run_stages(
     Raises
     ------
     InsufficientDataError
-        If there are too few films.
+        If there are too few images.
 
     Examples
     --------
-    >>> found = run_stages(films, Path("paper/stages"), settings=settings)  # doctest: +SKIP
+    >>> found = run_stages(images, Path("paper/stages"), settings=settings)  # doctest: +SKIP
     >>> found.model.reconstruct(patches)                                    # doctest: +SKIP
     """
     stages = Stages(folder, progress=progress)
     data = dataset_digest(dataset)
     segmenter = UNetSegmenter()
     prepared = stages.run(
-        "films",
+        "images",
         {"data": data, "size": GRID_SIZE},
-        lambda: prepare_films(
+        lambda: prepare_images(
             dataset, size=GRID_SIZE, segmenter=segmenter, sampler=NORMAL, progress=progress
         ),
     )
-    films = Films(dataset=dataset, size=GRID_SIZE, **prepared.arrays)
-    earlier: dict[str, Any] = {"films": prepared.digest, "seed": settings.seed}
+    films = Images(dataset=dataset, size=GRID_SIZE, **prepared.arrays)
+    earlier: dict[str, Any] = {"images": prepared.digest, "seed": settings.seed}
 
     chosen = stages.run(
         "patches",
@@ -285,7 +288,7 @@ def run_stages(
 
 
 def _choose(
-    films: Films, settings: ReproductionSettings, progress: ProgressCallback
+    films: Images, settings: ReproductionSettings, progress: ProgressCallback
 ) -> StageResult:
     dataset = films.dataset
     rng = stage_rng(settings.seed, "patches")
@@ -330,7 +333,7 @@ def _choose(
 
 
 def _train(
-    films: Films,
+    films: Images,
     roles: NDArray[np.str_],
     settings: ReproductionSettings,
     progress: ProgressCallback,
@@ -369,10 +372,10 @@ def _train(
 
 
 def _score(
-    films: Films, roles: NDArray[np.str_], model: UNet, progress: ProgressCallback
+    films: Images, roles: NDArray[np.str_], model: UNet, progress: ProgressCallback
 ) -> StageResult:
     scored = np.flatnonzero(np.isin(roles, ("test", "held", "pneumonia"))).tolist()
-    table = score_films(
+    table = score_images(
         films,
         scored,
         sampler=EXHAUSTIVE,
@@ -381,7 +384,7 @@ def _score(
         progress=progress,
         stage="scores",
     )
-    sick = roles[table.film] == "pneumonia"
+    sick = roles[table.image] == "pneumonia"
     by_kind = {
         kind: {"patches": int(chosen.sum()), "mean_sad": float(table.scores[chosen].mean())}
         for kind in (HEALTHY, OPACITY, UNREAD, OUTSIDE)
@@ -406,12 +409,12 @@ def _score(
 
 
 def _judged(
-    films: Films, roles: NDArray[np.str_], settings: ReproductionSettings
+    films: Images, roles: NDArray[np.str_], settings: ReproductionSettings
 ) -> tuple[list[int], tuple[str, str, str]]:
-    """Return the films on which losses and proposals are judged, and the three kinds there.
+    """Return the images on which losses and proposals are judged, and the three kinds there.
 
-    Where there are boxes, films with boxes hold all three kinds. Elsewhere all that is known is
-    lung of normal films, lung of pneumonia films, and outside.
+    Where there are boxes, images with boxes hold all three kinds. Elsewhere all that is known is
+    lung of normal images, lung of pneumonia images, and outside.
     """
     sick = np.flatnonzero(roles == "pneumonia")
     boxed = sick[films.boxed()[sick]]
@@ -423,14 +426,14 @@ def _judged(
 
 
 def _losses(
-    films: Films,
+    films: Images,
     roles: NDArray[np.str_],
     judged: list[int],
     kinds: tuple[str, ...],
     settings: ReproductionSettings,
     progress: ProgressCallback,
 ) -> StageResult:
-    cut = list(patches_of_films(films, judged, EXHAUSTIVE))
+    cut = list(patches_of_images(films, judged, EXHAUSTIVE))
     columns = [rows.arrays() for _, _, rows in cut]
     table = PatchTable(**{name: np.concatenate([c[name] for c in columns]) for name in columns[0]})
     rng = stage_rng(settings.seed, "judged")
@@ -453,7 +456,7 @@ def _losses(
 
 
 def _verdict(
-    films: Films,
+    films: Images,
     roles: NDArray[np.str_],
     table: PatchTable,
     kinds: tuple[str, ...],
@@ -462,7 +465,7 @@ def _verdict(
 ) -> StageResult:
     rng = stage_rng(settings.seed, "verdict")
     n_resamples = settings.n_resamples
-    sick = roles[table.film] == "pneumonia"
+    sick = roles[table.image] == "pneumonia"
     scores = table.scores[sick]
     as_many = rng.permutation(scores)[:N_PNEUMONIA_PATCHES]
     figures: dict[str, Any] = {
@@ -472,10 +475,10 @@ def _verdict(
     }
     progress("verdict", 1, 4, {})
 
-    # Within films with boxes, so that what differs between films does not count.
-    within = table.select(films.boxed()[table.film] & sick) if OPACITY in kinds else table
+    # Within images with boxes, so that what differs between images does not count.
+    within = table.select(films.boxed()[table.image] & sick) if OPACITY in kinds else table
     figures["pairs"] = compare_kinds(within, kinds, rng=rng, n_resamples=n_resamples)
-    figures["n_films_of_the_kinds"] = len(np.unique(within.film))
+    figures["n_films_of_the_kinds"] = len(np.unique(within.image))
     try:
         figures["table_1"] = table_1_rule(
             within.scores, within.kinds, kinds=kinds, fit_on=scores
@@ -484,13 +487,13 @@ def _verdict(
         figures["table_1"] = {"skipped": str(error)}
     progress("verdict", 2, 4, {})
 
-    figures["patches_of_normal_and_pneumonia_films"] = _patches_by_film_class(
+    figures["patches_of_normal_and_pneumonia_films"] = _patches_by_image_class(
         table, sick, rng=rng, n_resamples=n_resamples
     )
     progress("verdict", 3, 4, {})
-    figures["films"] = compare_films(
-        _film_values(films, roles, table),
-        _film_groups(films, roles),
+    figures["images"] = compare_images(
+        _image_values(films, roles, table),
+        _image_groups(films, roles),
         rng=rng,
         n_resamples=n_resamples,
     )
@@ -498,34 +501,34 @@ def _verdict(
     return StageResult(figures=figures)
 
 
-def _patches_by_film_class(
+def _patches_by_image_class(
     table: PatchTable, sick: NDArray[np.bool_], *, rng: np.random.Generator, n_resamples: int
 ) -> dict[str, Any]:
-    """Compare patches of lung of pneumonia films with those of normal films."""
+    """Compare patches of lung of pneumonia images with those of normal images."""
     lung = np.isin(table.kinds, (HEALTHY, OPACITY, UNREAD))
     side = np.where(sick, "pneumonia", "normal")
     patches = attrs.evolve(table, kinds=side).select(lung)
     labels = patches.kinds == "pneumonia"
     return {
         "auroc": auroc(patches.scores, labels),
-        "interval": interval_over_films(patches, "pneumonia", rng=rng, n_resamples=n_resamples),
+        "interval": interval_over_images(patches, "pneumonia", rng=rng, n_resamples=n_resamples),
         "auroc_of_grey": auroc(patches.grey, labels),
     }
 
 
-def _film_values(
-    films: Films, roles: NDArray[np.str_], table: PatchTable
+def _image_values(
+    films: Images, roles: NDArray[np.str_], table: PatchTable
 ) -> Mapping[str, NDArray[np.float64]]:
-    """Return a value a film: the method's, and those of controls that know nothing of lungs."""
+    """Return a value a image: the method's, and those of controls that know nothing of lungs."""
     count = len(films.dataset)
     lung = table.lung_share >= 0.5
-    total = np.bincount(table.film[lung], table.scores[lung], minlength=count)
-    number = np.bincount(table.film[lung], minlength=count)
+    total = np.bincount(table.image[lung], table.scores[lung], minlength=count)
+    number = np.bincount(table.image[lung], minlength=count)
     sad = np.divide(total, number, out=np.full(count, np.nan), where=number > 0)
     values = {
         "mean SAD of the lung": sad,
         "control: grey of the lung": films.lung_grey,
-        "control: share of the film that is lung": films.lung_share,
+        "control: share of the image that is lung": films.lung_share,
     }
     sizes = films.file_sizes()
     if sizes is not None:
@@ -538,10 +541,10 @@ def _film_values(
     return {name: np.where(roles == "", np.nan, value) for name, value in values.items()}
 
 
-def _film_groups(
-    films: Films, roles: NDArray[np.str_]
+def _image_groups(
+    films: Images, roles: NDArray[np.str_]
 ) -> Mapping[str, tuple[NDArray[np.bool_], NDArray[np.bool_]]]:
-    """Return the comparisons of films: the folders, and those that survive the confounders."""
+    """Return the comparisons of images: the folders, and those that survive the confounders."""
     normal, sick = np.isin(roles, ("test", "held")), roles == "pneumonia"
     groups = {"normal folder against pneumonia folder": (normal, sick)}
     read = films.dataset.columns.get("rsna_class")
@@ -561,11 +564,11 @@ def _film_groups(
 
 
 def _preliminary(
-    films: Films, settings: ReproductionSettings, progress: ProgressCallback
+    films: Images, settings: ReproductionSettings, progress: ProgressCallback
 ) -> StageResult:
     dataset = films.dataset
     indices = np.array(
-        list(usable_films(films, np.flatnonzero(np.isin(dataset.labels, ("normal", "pneumonia")))))
+        list(usable_images(films, np.flatnonzero(np.isin(dataset.labels, ("normal", "pneumonia")))))
     )
     rng = stage_rng(settings.seed, "classes")
     try:

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
 
 from lungpatch._utils.axes import axes_or_new
 from lungpatch.errors import ConfigurationError, InsufficientDataError
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
+    from collections.abc import Mapping, Sequence
 
-KINDS = ("healthy lung", "lung with opacity", "outside the lung")
-"""The kinds of patches of a pneumonia film, in the order of SAD that the paper expects."""
+    from matplotlib.axes import Axes
+    from numpy.typing import ArrayLike, NDArray
+
+KINDS = ("normal lung", "lung with opacity", "outside the lung")
+"""The kinds of patches of a pneumonia image, in the order of SAD that the paper expects."""
 
 
 def plot_score_histogram(
@@ -67,7 +68,7 @@ def plot_score_histogram(
     Examples
     --------
     >>> axes = plot_score_histogram(                                     # doctest: +SKIP
-    ...     scores.values, kinds={"healthy lung": scores.values[healthy]}, thresholds=[2.5, 6.0])
+    ...     scores.values, kinds={"normal lung": scores.values[normal]}, thresholds=[2.5, 6.0])
     """
     if bins < 1:
         raise ConfigurationError(f"bins must be at least 1, got {bins}")
@@ -104,7 +105,7 @@ def plot_kind_table(
 ) -> Axes:
     """Draw the rule that turns a score into a kind of patch: the paper's table 1.
 
-    What to look for: the paper supposes that healthy lung scores as in training, opacity higher,
+    What to look for: the paper supposes that normal lung scores as in training, opacity higher,
     and what lies outside the lung highest. The rule always names a kind; whether it is the right
     one is what `plot_confusion` shows.
 

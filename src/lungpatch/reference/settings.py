@@ -61,11 +61,11 @@ class ReproductionSettings:
     study_steps : int
         The same of each network of the loss study and of the proposals.
     n_pneumonia, n_held_normal : int
-        At most so many pneumonia images, and normal images kept out of training, are scored.
+        At most so many pneumonia images, and normal images held out of training, are scored.
     n_judged, n_study_patches : int
-        At most so many films judge the proposals, and so many of their patches the losses.
+        At most so many images judge the proposals, and so many of their patches the losses.
     classifier_steps : int
-        At most so many steps of Adam, 16 films each, of the two-class CNN; its validation films
+        At most so many steps of Adam, 16 images each, of the two-class CNN; its validation images
         choose the epoch.
     n_gradcam : int
         Test images that Grad-CAM is averaged over.

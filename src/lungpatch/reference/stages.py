@@ -6,17 +6,20 @@ import hashlib
 import json
 import time
 import zipfile
-from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import attrs
 import numpy as np
 from numpy.typing import NDArray
 
 from lungpatch._utils.files import atomic_write, write_json
-from lungpatch._utils.progress import ProgressCallback
 from lungpatch._version import __version__
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from lungpatch._utils.progress import ProgressCallback
 
 FORMAT = 1
 """Goes up when what a stage computes or keeps changes, so that older results are not taken."""

@@ -1,23 +1,28 @@
-"""Learning from the normal films of a reproduction, for a number of steps."""
+"""Learning from the normal images of a reproduction, for a number of steps."""
 
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
-from lungpatch._utils.progress import ProgressCallback
 from lungpatch.containers import PatchBatch, TrainingHistory
 from lungpatch.errors import InsufficientDataError
 from lungpatch.networks.network_model import NetworkModel
 from lungpatch.pipeline.patch_store import PatchStore
-from lungpatch.protocols import PatchSampler, ReconstructionModel
-from lungpatch.reference.images import Films
-from lungpatch.reference.patch_table import FilmSource, patches_of_films
+from lungpatch.reference.patch_table import ImageSource, patches_of_images
 from lungpatch.reference.settings import NORMAL_PATCHES
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from numpy.typing import NDArray
+
+    from lungpatch._utils.progress import ProgressCallback
+    from lungpatch.protocols import PatchSampler, ReconstructionModel
+    from lungpatch.reference.images import Images
 
 ROLES = tuple(NORMAL_PATCHES)
 
@@ -46,26 +51,26 @@ def stage_rng(seed: int, stage: str) -> np.random.Generator:
 
 @contextmanager
 def normal_patches(
-    films: Films,
+    films: Images,
     roles: NDArray[np.str_],
     sampler: PatchSampler,
     *,
     rng: np.random.Generator,
-    source: FilmSource | None = None,
+    source: ImageSource | None = None,
 ) -> Iterator[dict[str, PatchStore]]:
-    """Cut the patches of healthy lung that are learnt from, into a store a role.
+    """Cut the patches of normal lung that are learnt from, into a store a role.
 
     Where there are more than the paper's counts, so many are drawn.
 
     Parameters
     ----------
-    films : Films
+    images : Images
     roles : ndarray of str, shape (N,)
         See `lungpatch.reference.cohort.choose_roles`.
     sampler : PatchSampler
     rng : numpy.random.Generator
     source : callable, optional
-        See `lungpatch.reference.patch_table.patches_of_films`.
+        See `lungpatch.reference.patch_table.patches_of_images`.
 
     Yields
     ------
@@ -82,14 +87,14 @@ def normal_patches(
         for role, store in stores.items():
             cut = [
                 batch
-                for _, batch, _ in patches_of_films(
+                for _, batch, _ in patches_of_images(
                     films, np.flatnonzero(roles == role).tolist(), sampler, source=source
                 )
             ]
             if not cut:
                 raise InsufficientDataError(
-                    f"the normal films for {role} hold no patch of {sampler.patch_size} pixels: "
-                    "give more films"
+                    f"the normal images for {role} hold no patch of {sampler.patch_size} pixels: "
+                    "give more images"
                 )
             together = PatchBatch.concatenate(cut)
             most = NORMAL_PATCHES[role]

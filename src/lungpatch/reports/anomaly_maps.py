@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-import os
+from typing import TYPE_CHECKING
 
 import tifffile
 
 from lungpatch._utils.files import atomic_write
-from lungpatch.reports.fields import DetectionFields
+
+if TYPE_CHECKING:
+    import os
+
+    from lungpatch.reports.fields import DetectionFields
 
 
 def write_anomaly_map(path: str | os.PathLike[str], detection: DetectionFields) -> None:

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-import numpy as np
-from numpy.typing import NDArray
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
 
-from lungpatch.containers import (
-    AnomalyMap,
-    BoolImage,
-    ChestImage,
-    Decision,
-    FloatImage,
-    Localisation,
-    LungMask,
-    PatchBatch,
-)
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from lungpatch.containers import (
+        AnomalyMap,
+        BoolImage,
+        ChestImage,
+        Decision,
+        FloatImage,
+        Localisation,
+        LungMask,
+        PatchBatch,
+    )
 
 
 class RegionFields(Protocol):

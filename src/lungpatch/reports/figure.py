@@ -5,14 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from lungpatch._utils.axes import LUNGS, axes_or_new, draw_outline, load_pyplot, show_grey
-from lungpatch.containers import ColourScale, TrainingHistory
-from lungpatch.reports.fields import DetectionFields
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from numpy.typing import NDArray
+
+    from lungpatch.containers import ColourScale, TrainingHistory
+    from lungpatch.reports.fields import DetectionFields
 
 
 def plot_detection(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
@@ -17,9 +17,13 @@ from lungpatch._utils.renderings import (
     font_of_size,
     outline,
 )
-from lungpatch.containers import ColourScale, FloatImage
 from lungpatch.containers.grids import to_native_grid
-from lungpatch.reports.fields import DetectionFields
+
+if TYPE_CHECKING:
+    import os
+
+    from lungpatch.containers import ColourScale, FloatImage
+    from lungpatch.reports.fields import DetectionFields
 
 # The radiograph's longer side in a rendering, in pixels: large ones are reduced, small ones enlarged.
 _MIN_SIDE, _MAX_SIDE = 512, 1024

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from lungpatch.reports.fields import DetectionFields, FailureFields
+if TYPE_CHECKING:
+    from lungpatch.reports.fields import DetectionFields, FailureFields
 
 
 def detection_record(detection: DetectionFields, *, source: str) -> dict[str, Any]:

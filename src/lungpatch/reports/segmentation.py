@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Sequence
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from PIL import Image
 
 from lungpatch._utils.files import atomic_write
 from lungpatch._utils.renderings import Colour, Rendering, contact_sheet, outline
-from lungpatch.containers import BoolImage, ChestImage, LungMask
 from lungpatch.containers.grids import to_native_grid
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Sequence
+    from types import TracebackType
+
+    from lungpatch.containers import BoolImage, ChestImage, LungMask
 
 THUMBNAIL_SIDE = 256
 COLUMNS = 8

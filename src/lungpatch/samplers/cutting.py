@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
-from numpy.typing import NDArray
 
 from lungpatch.containers import BoolImage, ChestImage, LungMask, PatchBatch
 from lungpatch.errors import InvalidImageError, InvalidMaskError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 
 def check_fit(image: ChestImage, lungs: LungMask, patch_size: int) -> None:

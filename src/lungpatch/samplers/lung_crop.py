@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import attrs
 import numpy as np
 from attrs import validators
-from numpy.typing import NDArray
 
 from lungpatch._utils.component import Component, plain_errors
 from lungpatch.containers import BoolImage, ChestImage, FloatImage, LungMask, PatchBatch
 from lungpatch.samplers.cutting import check_mask
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 Intensity = Literal["image", "crop", "lung", "clahe"]
 INTENSITIES: tuple[Intensity, ...] = ("image", "crop", "lung", "clahe")

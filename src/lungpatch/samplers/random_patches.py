@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import attrs
 import numpy as np
 from attrs import validators
 
 from lungpatch._utils.component import Component, plain_errors
-from lungpatch.containers import ChestImage, LungMask, PatchBatch
 from lungpatch.errors import ConfigurationError
 from lungpatch.samplers.cutting import check_fit, cut, holds_enough_lung
+
+if TYPE_CHECKING:
+    from lungpatch.containers import ChestImage, LungMask, PatchBatch
 
 
 @attrs.define(kw_only=True, eq=False, field_transformer=plain_errors)

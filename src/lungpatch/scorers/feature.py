@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import attrs
 import numpy as np
 from attrs import validators
-from numpy.typing import NDArray
 from scipy import ndimage
 
 from lungpatch._utils.component import Component, plain_errors
 from lungpatch.containers import BoolImage, PatchBatch, PatchScores, Reconstruction
 from lungpatch.scorers.region import REGIONS, Region, check_same_batch, region_support
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 Difference = Literal["distance", "excess"]
 DIFFERENCES: tuple[Difference, ...] = ("distance", "excess")

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
-from lungpatch.containers import BoolImage, PatchBatch, Reconstruction
 from lungpatch.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from lungpatch.containers import BoolImage, PatchBatch, Reconstruction
 
 Region = Literal["lung", "patch"]
 REGIONS: tuple[Region, ...] = ("lung", "patch")

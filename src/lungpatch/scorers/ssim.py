@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 import attrs
 import numpy as np
 from attrs import validators
-from numpy.typing import NDArray
 
 from lungpatch._utils.component import Component, plain_errors
 from lungpatch.containers import BoolImage, PatchBatch, PatchScores, Reconstruction
@@ -15,6 +14,7 @@ from lungpatch.errors import ConfigurationError
 from lungpatch.scorers.region import REGIONS, Region, check_pixelwise, mean_over, region_support
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
     from torch import Tensor
 
 _K1, _K2 = 0.01, 0.03  # Wang et al. 2004, section III.C

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
-from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import attrs
 import numpy as np
@@ -24,6 +22,9 @@ from lungpatch.containers import BoolImage, ChestImage, FloatImage, LungMask
 from lungpatch.errors import ConfigurationError, MissingInputError
 from lungpatch.networks.compact_unet import resize
 from lungpatch.segmenters.plausibility import implausibility
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 NETWORK_SIDE = 256
 """Side, in pixels, of the square image the network was trained on."""
@@ -42,9 +43,9 @@ DECODER = ((256, 256, 256, 256), (256, 256, 256, 256), (256, 128, 128, 128), (12
 
 @attrs.define(kw_only=True, eq=False, field_transformer=plain_errors)
 class IMLABSegmenter(Component):
-    """Find lungs with the public U-Net that the paper used on its normal films.
+    """Find lungs with the public U-Net that the paper used on its normal images.
 
-    Trained on films without pneumonia (JSRT and Montgomery), it misses opacified parts of a lung;
+    Trained on images without pneumonia (JSRT and Montgomery), it misses opacified parts of a lung;
     `UNetSegmenter` was made for those.
 
     Parameters

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import attrs
 import numpy as np
 from attrs import validators
-from numpy.typing import NDArray
 
 from lungpatch._utils.component import Component, plain_errors
 from lungpatch.containers import BoolImage, ChestImage, LungMask
 from lungpatch.errors import InvalidMaskError, MissingInputError
 from lungpatch.io import read_mask
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 _EXTENSIONS = (".png", ".tif", ".tiff")
 

@@ -1,17 +1,16 @@
-"""Whether a mask can be the lungs of a frontal chest film.
+"""Whether a mask can be the lungs of a frontal chest image.
 
-A segmenter finds lungs in nearly anything: a lateral film, a hand, a photograph. What it finds
+A segmenter finds lungs in nearly anything: a lateral image, a hand, a photograph. What it finds
 there does not look like a pair of lungs.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import attrs
 import numpy as np
-from numpy.typing import NDArray
 from scipy import ndimage
 
 from lungpatch.containers import BoolImage, ChestImage, FloatImage
@@ -19,8 +18,11 @@ from lungpatch.containers.grids import to_native_grid
 from lungpatch.containers.lung_coordinates import split_lungs
 from lungpatch.errors import InvalidMaskError
 
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
 _SIDE = 64
-"""Side of the square copy that is measured; films are about square, and lungs are large."""
+"""Side of the square copy that is measured; images are about square, and lungs are large."""
 
 
 @attrs.frozen
@@ -30,7 +32,7 @@ class Range:
     Parameters
     ----------
     usual : float
-        Up to here there is no doubt: some 95 of 100 chest films.
+        Up to here there is no doubt: some 95 of 100 chest images.
     limit : float
         From here on the measure alone makes the lungs implausible. Below ``usual`` where small
         values are the doubtful ones.
@@ -96,7 +98,7 @@ ENDS = Range(0.1, 0.55)
 """Share of the image's upper or lower border that is lung."""
 
 FLANKS = Range(0.5, 0.7)
-"""Share of the image's left or right border that is lung: children fill their film."""
+"""Share of the image's left or right border that is lung: children fill their image."""
 
 TAPER = Range(0.78, 0.95)
 """Area of the upper quarter of a lung's height, in areas of the third quarter; of the lung where
@@ -115,7 +117,7 @@ SURE = 0.9
 def implausibility(
     image: ChestImage, lungs: BoolImage, *, probability: FloatImage | None = None
 ) -> str | None:
-    """Say why a mask is hardly a pair of lungs on a frontal chest film.
+    """Say why a mask is hardly a pair of lungs on a frontal chest image.
 
     A flag and no verdict: a lung that disease has made white can be missed, and what is left is
     "one lung only" too.
@@ -143,8 +145,8 @@ def implausibility(
     -----
     The lungs are doubted if their area is out of range, if they are not two, if one measure of them
     reaches its limit, or if the doubts of all measures add up to `MAX_DOUBT`. Every limit is a
-    constant of this module, set on the masks that the ``unet`` segmenter makes of 608 chest films
-    of adults and children with and without pneumonia, of the same films inverted, turned and cut,
+    constant of this module, set on the masks that the ``unet`` segmenter makes of 608 chest images
+    of adults and children with and without pneumonia, of the same images inverted, turned and cut,
     and of noise, photographs and drawn hands and feet. The limit on the probability holds for that
     segmenter.
 

@@ -1,9 +1,9 @@
 """Synthetic lesions: the one lesion painter of the library, in numpy and scipy.
 
 `opacity_alpha` says where and how densely a lung is opacified, `blend_opacity` brightens grey
-levels accordingly, `paste_foreign` sets a piece of another film in, and `LesionSynthesiser` draws
+levels accordingly, `paste_foreign` sets a piece of another image in, and `LesionSynthesiser` draws
 whole lesions by all of these recipes. Networks that must tell or repair lesions, the phantom and
-the diagnostic of identity collapse use them, on whole films and on patches that are all lung.
+the diagnostic of identity shortcut use them, on whole images and on patches that are all lung.
 """
 
 from lungpatch.synthesis.foreign import paste_foreign

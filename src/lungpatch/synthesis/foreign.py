@@ -1,15 +1,17 @@
-"""Foreign pieces: part of another film, set into a film."""
+"""Foreign pieces: part of another image, set into an image."""
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import fft, ndimage
 
 from lungpatch.errors import InvalidMaskError
 from lungpatch.synthesis.opacities import BoolImage, FloatImage, smooth_noise, smoothstep
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 Blend = Literal["mix", "poisson"]
 
@@ -25,18 +27,18 @@ def paste_foreign(
     *,
     blend: Blend = "mix",
 ) -> tuple[FloatImage, FloatImage]:
-    """Set a piece of another film into the lung.
+    """Set a piece of another image into the lung.
 
     Parameters
     ----------
     pixels : ndarray of float32, shape (H, W), values in [0, 1]
     lung : ndarray of bool, shape (H, W)
     other : ndarray of float32, shape (H, W), values in [0, 1]
-        The film that the piece comes from: from up to a quarter of its side away, or from its
+        The image that the piece comes from: from up to a quarter of its side away, or from its
         mirror image.
     rng : numpy.random.Generator
     blend : {"mix", "poisson"}
-        ``mix``: grey levels of the two films are mixed by a random share within a shape with
+        ``mix``: grey levels of the two images are mixed by a random share within a shape with
         soft, irregular edges, after foreign patch interpolation [1]_. ``poisson``: the piece is a
         rectangle whose gradients are kept and whose border takes on the grey around it, after
         natural synthetic anomalies [2]_.
@@ -71,11 +73,11 @@ def paste_foreign(
     --------
     >>> import numpy as np
     >>> rng = np.random.default_rng(0)
-    >>> film, other = rng.random((2, 64, 64), dtype=np.float32)
+    >>> image, other = rng.random((2, 64, 64), dtype=np.float32)
     >>> lung = np.zeros((64, 64), bool)
     >>> lung[8:56, 8:30] = True
-    >>> pasted, alpha = paste_foreign(film, lung, other, rng)
-    >>> bool((pasted[~lung] == film[~lung]).all()), bool(alpha[lung].max() > 0)
+    >>> pasted, alpha = paste_foreign(image, lung, other, rng)
+    >>> bool((pasted[~lung] == image[~lung]).all()), bool(alpha[lung].max() > 0)
     (True, True)
     """
     inside = np.flatnonzero(lung)

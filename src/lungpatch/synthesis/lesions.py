@@ -1,9 +1,8 @@
-"""Whole synthetic lesions: one recipe after another, painted into healthy lungs."""
+"""Whole synthetic lesions: one recipe after another, painted into normal lungs."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Literal, get_args
+from typing import TYPE_CHECKING, Literal, get_args
 
 import attrs
 import numpy as np
@@ -18,6 +17,9 @@ from lungpatch.synthesis.opacities import (
     opacity_alpha,
     smooth_noise,
 )
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 Recipe = Literal[
     "ground-glass",
@@ -34,7 +36,7 @@ RECIPES: tuple[Recipe, ...] = get_args(Recipe)
 """The kinds of `opacity_alpha`, and the blends of `paste_foreign`."""
 
 SOFT_TISSUE_PERCENTILE = 80.0
-"""Of the grey levels outside the lungs: how bright soft tissue is on this film."""
+"""Of the grey levels outside the lungs: how bright soft tissue is on this image."""
 
 
 def as_recipes(names: Iterable[Recipe]) -> tuple[Recipe, ...]:
@@ -50,7 +52,7 @@ def as_recipes(names: Iterable[Recipe]) -> tuple[Recipe, ...]:
 
 @attrs.frozen(eq=False, kw_only=True, repr=False)
 class SyntheticLesion:
-    """A film with lesions that were painted into it.
+    """An image with lesions that were painted into it.
 
     Parameters
     ----------
@@ -66,7 +68,7 @@ class SyntheticLesion:
     >>> import numpy as np
     >>> flat = np.zeros((4, 4), np.float32)
     >>> SyntheticLesion(pixels=flat, alpha=flat, recipes=())
-    SyntheticLesion(4x4, healthy)
+    SyntheticLesion(4x4, normal)
     """
 
     pixels: FloatImage
@@ -74,15 +76,15 @@ class SyntheticLesion:
     recipes: tuple[Recipe, ...]
 
     def __repr__(self) -> str:
-        what = " + ".join(self.recipes) or "healthy"
+        what = " + ".join(self.recipes) or "normal"
         return f"SyntheticLesion({'x'.join(map(str, self.pixels.shape))}, {what})"
 
 
 @attrs.frozen(eq=False, kw_only=True)
 class LesionSynthesiser:
-    """Paints random lesions into healthy lungs, by several recipes.
+    """Paints random lesions into normal lungs, by several recipes.
 
-    An opacity moves grey levels towards the soft tissue of the same film, or adds brightness, by
+    An opacity moves grey levels towards the soft tissue of the same image, or adds brightness, by
     a random strength, with mottle; so faint and dense, smooth and coarse ones arise.
 
     Parameters
@@ -93,7 +95,7 @@ class LesionSynthesiser:
     normal_fraction : float
         Chance that nothing is painted, in [0, 1].
     max_lesions : int
-        One to so many lesions a film, drawn with equal chances; at least 1.
+        One to so many lesions an image, drawn with equal chances; at least 1.
 
     Notes
     -----
@@ -106,9 +108,9 @@ class LesionSynthesiser:
     >>> import numpy as np
     >>> lung = np.zeros((64, 64), bool)
     >>> lung[8:56, 8:28] = lung[8:56, 36:56] = True
-    >>> film = np.where(lung, 0.3, 0.8).astype(np.float32)
+    >>> image = np.where(lung, 0.3, 0.8).astype(np.float32)
     >>> synthesiser = LesionSynthesiser(normal_fraction=0.0, max_lesions=1)
-    >>> synthesiser.paint(film, lung, np.random.default_rng(0), other=film)
+    >>> synthesiser.paint(image, lung, np.random.default_rng(0), other=image)
     SyntheticLesion(64x64, ...)
     """
 
@@ -130,16 +132,16 @@ class LesionSynthesiser:
     def paint(
         self, pixels: FloatImage, lung: BoolImage, rng: np.random.Generator, *, other: FloatImage
     ) -> SyntheticLesion:
-        """Paint lesions into one film.
+        """Paint lesions into one image.
 
         Parameters
         ----------
         pixels : ndarray of float32, shape (H, W), values in [0, 1]
-            A healthy film.
+            A normal image.
         lung : ndarray of bool, shape (H, W)
         rng : numpy.random.Generator
         other : ndarray of float32, shape (H, W), values in [0, 1]
-            Another healthy film, for recipes that paste.
+            Another normal image, for recipes that paste.
 
         Returns
         -------

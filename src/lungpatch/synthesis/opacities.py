@@ -46,7 +46,7 @@ def opacity_alpha(
 ) -> FloatImage:
     """Draw a synthetic opacity: how far the air of each lung pixel is replaced.
 
-    The idea of training against lesions painted on healthy images is that of DRAEM [1]_, of
+    The idea of training against lesions painted on normal images is that of DRAEM [1]_, of
     natural synthetic anomalies [2]_ and, for chest radiographs and within a lung mask, of
     AnatPaste [3]_. The shapes are our own:
 
@@ -145,9 +145,9 @@ def blend_opacity(
     --------
     >>> import numpy as np
     >>> rng = np.random.default_rng(0)
-    >>> healthy = np.full((32, 32), 0.45, np.float32)
-    >>> ill = blend_opacity(healthy, opacity_alpha(healthy > 0, rng, kind="veil"), rng)
-    >>> bool((ill >= healthy).all() and ill.mean() > healthy.mean())
+    >>> normal = np.full((32, 32), 0.45, np.float32)
+    >>> ill = blend_opacity(normal, opacity_alpha(normal > 0, rng, kind="veil"), rng)
+    >>> bool((ill >= normal).all() and ill.mean() > normal.mean())
     True
     """
     if pixels.shape != alpha.shape:

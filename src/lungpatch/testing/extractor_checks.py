@@ -5,13 +5,12 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from lungpatch.containers import PatchBatch, TrainingHistory
 from lungpatch.errors import NotFittedError
-from lungpatch.protocols import EpochCallback, FeatureExtractor
 from lungpatch.testing.batch_checks import require_batch_may_be_split, require_order_kept
 from lungpatch.testing.common_checks import COMMON_CHECKS, require_readable
 from lungpatch.testing.comparing import (
@@ -20,7 +19,6 @@ from lungpatch.testing.comparing import (
     require_random_states_kept,
     require_unchanged,
 )
-from lungpatch.testing.results import CheckReport
 from lungpatch.testing.runner import (
     Check,
     CheckFailedError,
@@ -36,6 +34,12 @@ from lungpatch.testing.state_checks import (
     require_wrong_states_refused,
     saved_state,
 )
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from lungpatch.protocols import EpochCallback, FeatureExtractor
+    from lungpatch.testing.results import CheckReport
 
 SIDE = 64
 """Side of the patches that extractors without a patch_size are tried on: five halvings leave 2 x 2

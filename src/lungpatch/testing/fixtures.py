@@ -6,18 +6,22 @@ of the tests.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import pytest
 
-from lungpatch.containers import ChestImage, LungMask, PatchBatch, Reconstruction
-from lungpatch.pipeline.patch_store import PatchStore
 from lungpatch.testing import samples
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from lungpatch.containers import ChestImage, LungMask, PatchBatch, Reconstruction
+    from lungpatch.pipeline.patch_store import PatchStore
 
 
 @pytest.fixture
 def phantom_image() -> ChestImage:
-    """Give a film of 256 x 256 pixels with a lobar opacity.
+    """Give an image of 256 x 256 pixels with a lobar opacity.
 
     Examples
     --------

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import attrs
 
 from lungpatch.errors import ConfigurationError
 from lungpatch.plugins.hookspecs import KINDS
-from lungpatch.protocols import Kind
 from lungpatch.testing.extractor_checks import EXTRACTOR_CHECKS
 from lungpatch.testing.model_checks import MODEL_CHECKS
 from lungpatch.testing.runner import Check, Subject, check_arguments, run_check
@@ -19,7 +17,11 @@ from lungpatch.testing.segmenter_checks import SEGMENTER_CHECKS
 from lungpatch.testing.thresholder_checks import THRESHOLDER_CHECKS
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     import pytest
+
+    from lungpatch.protocols import Kind
 
 CHECKS: dict[Kind, tuple[Check, ...]] = {
     "segmenter": SEGMENTER_CHECKS,

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Literal, Self
+from typing import TYPE_CHECKING, Literal, Self
 
 import attrs
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 CheckStatus = Literal["passed", "failed", "expected failure", "unexpected pass", "not run"]
 

@@ -4,16 +4,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import ndimage
 
 from lungpatch.containers import ChestImage, LungMask, PatchBatch
 from lungpatch.errors import ConfigurationError
-from lungpatch.protocols import PatchSampler
 from lungpatch.testing.common_checks import COMMON_CHECKS
 from lungpatch.testing.comparing import (
     arrays_of,
@@ -22,9 +19,16 @@ from lungpatch.testing.comparing import (
     require_random_states_kept,
     require_unchanged,
 )
-from lungpatch.testing.results import CheckReport
 from lungpatch.testing.runner import Check, Subject, explained, require, run_checks
 from lungpatch.testing.samples import phantom_image, phantom_lungs
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from numpy.typing import NDArray
+
+    from lungpatch.protocols import PatchSampler
+    from lungpatch.testing.results import CheckReport
 
 _LARGEST_SIDE = 1024
 
@@ -76,7 +80,7 @@ def patch_size_is_positive(subject: Subject) -> None:
 
 def returns_patch_batch(subject: Subject) -> None:
     """sample returns a PatchBatch."""
-    found = _sample(subject.fresh(), *_film(subject))
+    found = _sample(subject.fresh(), *_image(subject))
     require(
         isinstance(found, PatchBatch),
         f"It returned {type(found).__name__}. Write return lungpatch.PatchBatch(...).",
@@ -85,7 +89,7 @@ def returns_patch_batch(subject: Subject) -> None:
 
 def patches_have_patch_size(subject: Subject) -> None:
     """Patches have the side that patch_size says."""
-    size, found = subject.component.patch_size, _sample(subject.fresh(), *_film(subject))
+    size, found = subject.component.patch_size, _sample(subject.fresh(), *_image(subject))
     require(
         found.patch_size == size,
         f"patch_size is {size}, the patches' side {found.patch_size}. Cut pixels of shape "
@@ -95,7 +99,7 @@ def patches_have_patch_size(subject: Subject) -> None:
 
 def batch_names_its_image(subject: Subject) -> None:
     """The batch has its image's id and shape."""
-    image, lungs = _film(subject)
+    image, lungs = _image(subject)
     found = _sample(subject.fresh(), image, lungs)
     require(
         (found.image_id, found.image_shape) == (image.image_id, image.shape),
@@ -106,7 +110,7 @@ def batch_names_its_image(subject: Subject) -> None:
 
 def corners_inside_image(subject: Subject) -> None:
     """Every patch lies within its image; one that was resampled overlaps it at least."""
-    image, lungs = _film(subject)
+    image, lungs = _image(subject)
     found = _sample(subject.fresh(), image, lungs)
     wrong = found.corners[~(_inside(found) | _is_resampled(found) & _overlaps(found))].tolist()
     require(
@@ -119,21 +123,21 @@ def corners_inside_image(subject: Subject) -> None:
 
 def pixels_are_cut_at_corners(subject: Subject) -> None:
     """The pixels of a patch that was not resampled are the image's at its corner."""
-    image, _ = _film(subject)
-    _require_cut(_sample(subject.fresh(), *_film(subject)), "pixels", image.pixels)
+    image, _ = _image(subject)
+    _require_cut(_sample(subject.fresh(), *_image(subject)), "pixels", image.pixels)
 
 
 def lung_is_cut_at_corners(subject: Subject) -> None:
     """The lung of a patch that was not resampled is the mask's at its corner."""
-    _, lungs = _film(subject)
-    _require_cut(_sample(subject.fresh(), *_film(subject)), "lung", lungs.pixels)
+    _, lungs = _image(subject)
+    _require_cut(_sample(subject.fresh(), *_image(subject)), "lung", lungs.pixels)
 
 
 def resampled_pixels_show_their_box(subject: Subject) -> None:
     """A resampled patch shows corner and extents: it is dark and bright where the image is."""
     from scipy.stats import spearmanr
 
-    image, lungs = _film(subject)
+    image, lungs = _image(subject)
     for patch in _resampled(_sample(subject.fresh(), image, lungs)):
         seen = _resampled_box(image.pixels, patch)
         inside = np.isfinite(seen)
@@ -148,7 +152,7 @@ def resampled_pixels_show_their_box(subject: Subject) -> None:
 
 def resampled_lung_shows_its_box(subject: Subject) -> None:
     """A resampled patch's lung is the mask's of its corner and extents."""
-    image, lungs = _film(subject)
+    image, lungs = _image(subject)
     for patch in _resampled(_sample(subject.fresh(), image, lungs)):
         size = np.ceil(3 * patch.extents[0] / patch.patch_size).astype(int)
         # Only where all around a pixel is, or is not, lung: borders depend on the resampling.
@@ -165,12 +169,12 @@ def resampled_lung_shows_its_box(subject: Subject) -> None:
 def takes_any_shape(subject: Subject) -> None:
     """Images need not be square."""
     with explained("Take rows and columns from image.shape, each by itself."):
-        _sample(subject.fresh(), *_film(subject, wider=21))
+        _sample(subject.fresh(), *_image(subject, wider=21))
 
 
 def takes_empty_mask(subject: Subject) -> None:
     """An image without lungs is no error: a batch of length 0 says that there is no patch."""
-    image, lungs = _film(subject)
+    image, lungs = _image(subject)
     empty = LungMask(pixels=np.zeros_like(lungs.pixels))
     with explained("Return pixels of shape (0, patch_size, patch_size), corners of (0, 2)."):
         found = _sample(subject.fresh(), image, empty)
@@ -179,7 +183,7 @@ def takes_empty_mask(subject: Subject) -> None:
 
 def inputs_unchanged(subject: Subject) -> None:
     """sample leaves image and mask as they are."""
-    image, lungs = _film(subject)
+    image, lungs = _image(subject)
     require_unchanged(
         {"image": image, "lungs": lungs}, lambda: _sample(subject.fresh(), image, lungs)
     )
@@ -189,7 +193,7 @@ def deterministic(subject: Subject) -> None:
     """The same state of rng gives the same patches."""
     sampler = subject.fresh()
     require_deterministic(
-        lambda: arrays_of(_sample(sampler, *_film(subject))),
+        lambda: arrays_of(_sample(sampler, *_image(subject))),
         "Draw from the rng that is passed, and from nothing else.",
     )
 
@@ -199,7 +203,7 @@ def rng_moves_on(subject: Subject) -> None:
     sampler = subject.fresh()
 
     def alike(rngs: Iterator[np.random.Generator]) -> bool:
-        first, *others = (arrays_of(sampler.sample(*_film(subject), rng=rng)) for rng in rngs)
+        first, *others = (arrays_of(sampler.sample(*_image(subject), rng=rng)) for rng in rngs)
         return not any(difference(other, first, exact=True) for other in others)
 
     one = np.random.default_rng(0)
@@ -216,7 +220,7 @@ def without_rng(subject: Subject) -> None:
 
     def call() -> dict[str, NDArray[Any]]:
         try:
-            return arrays_of(sampler.sample(*_film(subject)))
+            return arrays_of(sampler.sample(*_image(subject)))
         except ConfigurationError:
             return {}
 
@@ -226,7 +230,7 @@ def without_rng(subject: Subject) -> None:
 def global_random_state_kept(subject: Subject) -> None:
     """sample leaves the global random state alone."""
     sampler = subject.fresh()
-    require_random_states_kept(lambda: _sample(sampler, *_film(subject)))
+    require_random_states_kept(lambda: _sample(sampler, *_image(subject)))
 
 
 SAMPLER_CHECKS = (
@@ -250,7 +254,7 @@ SAMPLER_CHECKS = (
 )
 
 
-def _film(subject: Subject, wider: int = 0) -> tuple[ChestImage, LungMask]:
+def _image(subject: Subject, wider: int = 0) -> tuple[ChestImage, LungMask]:
     """Return an image in which many patches fit, and its lungs."""
     size = subject.component.patch_size
     side = max(128, size, min(4 * size, _LARGEST_SIDE))

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from lungpatch.containers import ChestImage, LungMask, PatchBatch, Reconstruction
 from lungpatch.datasets.phantom import PhantomCase, phantom_chest
 from lungpatch.pipeline.patch_store import PatchStore
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 SEED = 20
 PATCHES = 15
@@ -23,7 +26,7 @@ def _case(size: int) -> PhantomCase:
 
 
 def phantom_image(shape: tuple[int, int] = (256, 256)) -> ChestImage:
-    """Return the middle of the phantom's film.
+    """Return the middle of the phantom's image.
 
     Parameters
     ----------
@@ -55,7 +58,7 @@ def phantom_lungs(shape: tuple[int, int] = (256, 256)) -> LungMask:
 
 
 def segmenter_images() -> list[ChestImage]:
-    """Return phantom films of several shapes, which segmenters are tried on.
+    """Return phantom images of several shapes, which segmenters are tried on.
 
     Examples
     --------

@@ -4,13 +4,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
 from lungpatch.containers import PatchBatch, PatchScores, Reconstruction
-from lungpatch.protocols import Scorer
 from lungpatch.testing.common_checks import COMMON_CHECKS
 from lungpatch.testing.comparing import (
     arrays_of,
@@ -20,9 +18,16 @@ from lungpatch.testing.comparing import (
     require_random_states_kept,
     require_unchanged,
 )
-from lungpatch.testing.results import CheckReport
 from lungpatch.testing.runner import Check, Subject, explained, require, run_checks
 from lungpatch.testing.samples import PATCHES, phantom_patches, phantom_reconstruction
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from numpy.typing import NDArray
+
+    from lungpatch.protocols import Scorer
+    from lungpatch.testing.results import CheckReport
 
 
 def check_scorer(

@@ -4,12 +4,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
-import numpy as np
+from typing import TYPE_CHECKING
 
 from lungpatch.containers import LungMask
-from lungpatch.protocols import Segmenter
 from lungpatch.testing.common_checks import COMMON_CHECKS
 from lungpatch.testing.comparing import (
     arrays_of,
@@ -17,9 +14,16 @@ from lungpatch.testing.comparing import (
     require_random_states_kept,
     require_unchanged,
 )
-from lungpatch.testing.results import CheckReport
 from lungpatch.testing.runner import Check, Subject, explained, require, run_checks
 from lungpatch.testing.samples import lungless_images, phantom_image, segmenter_images
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import numpy as np
+
+    from lungpatch.protocols import Segmenter
+    from lungpatch.testing.results import CheckReport
 
 
 def check_segmenter(

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +10,9 @@ from numpy.typing import NDArray
 from lungpatch.errors import LungpatchError
 from lungpatch.testing.comparing import difference
 from lungpatch.testing.runner import CheckFailedError, Subject, require
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 State = dict[str, NDArray[Any]]
 

@@ -5,15 +5,18 @@ from __future__ import annotations
 import os
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
+from typing import TYPE_CHECKING
 
 from lungpatch.errors import PluginError
 from lungpatch.plugins.hookspecs import Register, hookimpl
 from lungpatch.plugins.manager import GROUP, RESTRICT
 from lungpatch.plugins.registry import Registry, default_registry
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
 
 _DISTRIBUTION = "temporary-plugin"
 _MODULE = "lungpatch_temporary_plugin"

@@ -6,19 +6,17 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lungpatch.errors import NotFittedError
-from lungpatch.protocols import Thresholder
 from lungpatch.testing.common_checks import COMMON_CHECKS, require_readable
 from lungpatch.testing.comparing import (
     require_deterministic,
     require_random_states_kept,
 )
-from lungpatch.testing.results import CheckReport
 from lungpatch.testing.runner import (
     Check,
     CheckFailedError,
@@ -27,6 +25,12 @@ from lungpatch.testing.runner import (
     require,
     run_checks,
 )
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from lungpatch.protocols import Thresholder
+    from lungpatch.testing.results import CheckReport
 
 Scores = NDArray[np.float64]
 Labels = NDArray[np.bool_]
@@ -114,8 +118,8 @@ def scores_above_are_anomalous(subject: Subject) -> None:
     if labels is None:
         require(
             not above.all(),
-            "All scores that it was fitted on are above it, though some at least are healthy. Of "
-            "the classes that it finds the lowest is healthy.",
+            "All scores that it was fitted on are above it, though some at least are normal. Of "
+            "the classes that it finds the lowest is normal.",
         )
         return
     agree = float((above == labels).mean())
@@ -142,7 +146,7 @@ def min_scores_suffice(subject: Subject) -> None:
     scores, labels = _few_scores(subject, count)
     with explained(
         f"{len(scores)} different scores were too few. Give it a property min_scores: pipelines "
-        "then keep enough healthy patients."
+        "then keep enough normal patients."
     ):
         subject.fresh().fit(scores, labels)
 
@@ -235,7 +239,7 @@ def _least(subject: Subject) -> int:
 
 
 def _scores(subject: Subject, scale: float = 1.0) -> tuple[Scores, Labels | None]:
-    """Return scores such as the paper's (table 1): healthy, opaque, outside the lung."""
+    """Return scores such as the paper's (table 1): normal, opaque, outside the lung."""
     rng = np.random.default_rng(0)
     count = max(100, _least(subject))
     groups = [rng.normal(mean, mean / 8, count) for mean in (1.0, 5.0, 12.0)]

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import attrs
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
 
 from lungpatch._utils.component import Component, plain_errors
 from lungpatch.errors import ConfigurationError, NotFittedError
 from lungpatch.thresholders.checks import check_scores
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from numpy.typing import ArrayLike, NDArray
 
 
 @attrs.define(kw_only=True, eq=False, field_transformer=plain_errors)
@@ -50,7 +53,7 @@ class FittedThresholds(Component):
 
     @property
     def threshold_(self) -> float:
-        """The threshold between healthy and everything above: the lowest one."""
+        """The threshold between normal and everything above: the lowest one."""
         return self.thresholds_[0]
 
     def classify(self, scores: ArrayLike) -> NDArray[np.int64]:
@@ -63,7 +66,7 @@ class FittedThresholds(Component):
         Returns
         -------
         ndarray of int64, shape (N,)
-            The number of thresholds that the score is above: 0 is healthy.
+            The number of thresholds that the score is above: 0 is normal.
 
         Raises
         ------

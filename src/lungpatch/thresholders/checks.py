@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
 
 from lungpatch.errors import ConfigurationError, InsufficientDataError
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike, NDArray
 
 
 def check_scores(pred_scores: ArrayLike, *, at_least: int = 1) -> NDArray[np.float64]:
@@ -58,7 +62,7 @@ def check_labels(gt_labels: ArrayLike | None, count: int) -> NDArray[np.bool_]:
     Parameters
     ----------
     gt_labels : array_like, shape (N,), or None
-        True or 1 for anomalous, False or 0 for healthy.
+        True or 1 for anomalous, False or 0 for normal.
     count : int
         Number of scores that they belong to.
 
@@ -86,11 +90,11 @@ def check_labels(gt_labels: ArrayLike | None, count: int) -> NDArray[np.bool_]:
             f"gt_labels must be one a score, got shape {labels.shape} for {count} scores"
         )
     if not np.isin(labels, (0, 1)).all():
-        raise ConfigurationError("gt_labels must be 0 (healthy) or 1 (anomalous) only")
+        raise ConfigurationError("gt_labels must be 0 (normal) or 1 (anomalous) only")
     positive: NDArray[np.bool_] = labels.astype(np.bool_)
     if positive.all() or not positive.any():
         raise InsufficientDataError(
-            "gt_labels must hold healthy and anomalous images, got "
+            "gt_labels must hold normal and anomalous images, got "
             f"{np.count_nonzero(positive)} anomalous of {count}"
         )
     return positive

@@ -4,25 +4,27 @@ from __future__ import annotations
 
 import math
 from fractions import Fraction
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 import attrs
 import numpy as np
 from attrs import validators
-from numpy.typing import ArrayLike
 
 from lungpatch._utils.component import plain_errors
 from lungpatch.errors import InsufficientDataError
 from lungpatch.thresholders.base import FittedThresholds
 from lungpatch.thresholders.checks import check_scores
 
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
 
 @attrs.define(kw_only=True, eq=False, field_transformer=plain_errors)
 class ConformalThresholder(FittedThresholds):
     """Split-conformal threshold: at most ``alpha`` false alarms, whatever the distribution.
 
-    Of ``n`` healthy scores it is the ``k``-th smallest, ``k = ceil((n + 1) (1 - alpha))``. The
-    probability that the next healthy image, exchangeable with those, scores above it is at most
+    Of ``n`` normal scores it is the ``k``-th smallest, ``k = ceil((n + 1) (1 - alpha))``. The
+    probability that the next normal image, exchangeable with those, scores above it is at most
     ``alpha``; and at least ``alpha - 1 / (n + 1)`` where no two scores are equal. No anomalous
     image is needed.
 
@@ -33,7 +35,7 @@ class ConformalThresholder(FittedThresholds):
 
     Notes
     -----
-    The guarantee is for images like the ones that ``fit`` saw: of healthy patients, kept out of
+    The guarantee is for images like the ones that ``fit`` saw: of normal patients, held out of
     training (a model reconstructs better what it was trained on), one score a patient (images of
     one patient are alike), from the same devices. It holds on average over calibration sets: the
     rate for one set scatters by about ``sqrt(alpha (1 - alpha) / n)`` around it.
@@ -52,7 +54,7 @@ class ConformalThresholder(FittedThresholds):
     Traceback (most recent call last):
     ...
     lungpatch.errors.InsufficientDataError: a false-alarm rate of at most 0.1 needs the scores of
-    at least 9 healthy patients, got 3: give more, or raise alpha to 0.25 or above
+    at least 9 normal patients, got 3: give more, or raise alpha to 0.25 or above
     """
 
     alpha: float = attrs.field(
@@ -76,7 +78,7 @@ class ConformalThresholder(FittedThresholds):
         Parameters
         ----------
         pred_scores : array_like, shape (N,)
-            One score a healthy patient kept out of training.
+            One score a normal patient held out of training.
         gt_labels : None
             Not used.
 
@@ -99,7 +101,7 @@ class ConformalThresholder(FittedThresholds):
             remedy = f", or raise alpha to {lowest:g} or above" if lowest < 1 else ""
             raise InsufficientDataError(
                 f"a false-alarm rate of at most {self.alpha:g} needs the scores of at least "
-                f"{self.min_scores} healthy patients, got {count}: give more{remedy}"
+                f"{self.min_scores} normal patients, got {count}: give more{remedy}"
             )
         rank = math.ceil((count + 1) * (1 - self._exact_alpha))
         self._thresholds = (float(np.sort(scores)[rank - 1]),)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 import attrs
 from attrs import validators
-from numpy.typing import ArrayLike
 
 from lungpatch._utils.component import plain_errors
 from lungpatch.thresholders.base import FittedThresholds
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
 
 
 @attrs.define(kw_only=True, eq=False, field_transformer=plain_errors)

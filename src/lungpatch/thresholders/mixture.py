@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import math
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 import attrs
 import numpy as np
 from attrs import validators
-from numpy.typing import ArrayLike, NDArray
 
 from lungpatch._utils.component import plain_errors
 from lungpatch.errors import InsufficientDataError
 from lungpatch.thresholders.base import FittedThresholds
 from lungpatch.thresholders.checks import check_scores
 from lungpatch.thresholders.multi_otsu import min_variance_thresholds
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike, NDArray
 
 _MAX_ITERATIONS = 2000
 _TOLERANCE = 1e-9  # rise of the mean log-likelihood below which EM ends
@@ -26,7 +28,7 @@ class MixtureThresholder(FittedThresholds):
     """Thresholds where neighbouring Gaussians of a mixture are equally likely.
 
     With three components of patch scores these stand for the paper's three kinds (table 1):
-    healthy lung, lung with opacity, outside the lung. ``threshold_`` is the lowest threshold.
+    normal lung, lung with opacity, outside the lung. ``threshold_`` is the lowest threshold.
 
     Parameters
     ----------

@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import attrs
 import numpy as np
 from attrs import validators
-from numpy.typing import ArrayLike, NDArray
 
 from lungpatch._utils.component import plain_errors
 from lungpatch.errors import InsufficientDataError
 from lungpatch.thresholders.base import FittedThresholds
 from lungpatch.thresholders.checks import check_scores
 
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike, NDArray
+
 
 @attrs.define(kw_only=True, eq=False, field_transformer=plain_errors)
 class MultiOtsuThresholder(FittedThresholds):
     """Split scores into classes of least variance (Otsu's method for several classes).
 
-    With three classes of patch scores these are the paper's (table 1): healthy lung, lung with
+    With three classes of patch scores these are the paper's (table 1): normal lung, lung with
     opacity, outside the lung. ``threshold_`` is the lowest threshold.
 
     Parameters

@@ -1,30 +1,32 @@
-"""A quantile of the healthy scores."""
+"""A quantile of the normal scores."""
 
 from __future__ import annotations
 
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 import attrs
 import numpy as np
 from attrs import validators
-from numpy.typing import ArrayLike
 
 from lungpatch._utils.component import plain_errors
 from lungpatch.thresholders.base import FittedThresholds
 from lungpatch.thresholders.checks import check_scores
 
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
 
 @attrs.define(kw_only=True, eq=False, field_transformer=plain_errors)
 class QuantileThresholder(FittedThresholds):
-    """Quantile of the healthy scores.
+    """Quantile of the normal scores.
 
-    A share of about ``1 - q`` of healthy images lies above it; with few scores that share is
+    A share of about ``1 - q`` of normal images lies above it; with few scores that share is
     uncertain. `ConformalThresholder` bounds it.
 
     Parameters
     ----------
     q : float
-        Share of the healthy scores below the threshold, in [0, 1]; linear between scores.
+        Share of the normal scores below the threshold, in [0, 1]; linear between scores.
 
     Examples
     --------
@@ -43,7 +45,7 @@ class QuantileThresholder(FittedThresholds):
         Parameters
         ----------
         pred_scores : array_like, shape (N,)
-            Scores of healthy images, best kept out of training.
+            Scores of normal images, best held out of training.
         gt_labels : None
             Not used.
 

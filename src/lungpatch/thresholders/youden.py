@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Self
+from typing import TYPE_CHECKING, ClassVar, Self
 
 import attrs
 import numpy as np
-from numpy.typing import ArrayLike
 
 from lungpatch._utils.component import plain_errors
 from lungpatch.thresholders.base import FittedThresholds
 from lungpatch.thresholders.checks import check_labels, check_scores
 from lungpatch.thresholders.multi_otsu import between
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
 
 
 @attrs.define(kw_only=True, eq=False, field_transformer=plain_errors)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Self
+from typing import TYPE_CHECKING, ClassVar, Self
 
 import attrs
 import numpy as np
 from attrs import validators
-from numpy.typing import ArrayLike
 
 from lungpatch.errors import ConfigurationError, InsufficientDataError, NotFittedError
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
 
 
 @attrs.define(kw_only=True, eq=False)
@@ -24,7 +26,7 @@ class FROCThresholder:
         At least 0. May be above 1 where an image has several scores.
     n_images : int, optional
         How many images the scores come from, if they are those of boxes. By default every score
-        is that of an image, and false alarms are counted by healthy image.
+        is that of an image, and false alarms are counted by normal image.
     """
 
     uses_labels: ClassVar[bool] = True

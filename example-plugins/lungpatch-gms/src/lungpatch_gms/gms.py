@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import attrs
 import numpy as np
 from attrs import validators
-from numpy.typing import NDArray
 from scipy import ndimage
 
 from lungpatch import PatchBatch, PatchScores, Reconstruction
 from lungpatch.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 
 @attrs.define(kw_only=True, eq=False)

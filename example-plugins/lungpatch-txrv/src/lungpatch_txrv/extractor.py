@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import attrs
 import numpy as np
 import torch
 from attrs import validators
-from numpy.typing import NDArray
 
 from lungpatch import PatchBatch, TrainingHistory
 from lungpatch.errors import ConfigurationError
-from lungpatch.protocols import EpochCallback, PatchSource
 from lungpatch_txrv.networks import densenet
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from numpy.typing import NDArray
+
+    from lungpatch.protocols import EpochCallback, PatchSource
 
 _AT_ONCE = 16
 
