@@ -3,24 +3,12 @@ import sys
 
 import numpy as np
 import pytest
+from made_detections import SCALE, make_detection
 
-from lungpatch.containers import (
-    AnomalyMap,
-    ChestImage,
-    Decision,
-    LungMask,
-    PatchBatch,
-    PatchScores,
-    Reconstruction,
-    TrainingHistory,
-)
-from lungpatch.containers.colours import ColourScale
+from lungpatch.containers import TrainingHistory
 from lungpatch.errors import MissingExtraError
-from lungpatch.pipeline import Detection
-from lungpatch.pipeline.localisation import localise
 from lungpatch.reports import plot_detection, plot_history
 
-SCALE = ColourScale(low=1.0, high=5.0)
 HISTORY = TrainingHistory(
     epochs=(
         {"train_loss": 0.5, "validation_loss": 0.6},
@@ -42,52 +30,19 @@ def pyplot():
     pyplot.close("all")
 
 
-def make_detection(*, shape=(60, 80), status="ok", name="image") -> Detection:
-    frame = 32
-    lungs = np.zeros((frame, frame), bool)
-    lungs[4:28, 4:28] = status == "ok"
-    heat = np.where(lungs, 2.0, np.nan).astype(np.float32)
-    if status == "ok":
-        heat[8:16, 8:16] = 4.0
-    anomaly_map = AnomalyMap(heatmap=heat)
-    count = 3 if status == "ok" else 0
-    patches = PatchBatch(
-        pixels=np.zeros((count, 8, 8), np.float32),
-        corners=np.zeros((count, 2), np.int64),
-        lung=np.ones((count, 8, 8), bool),
-        image_shape=(frame, frame),
-        image_id=name,
-    )
-    return Detection(
-        image=ChestImage(pixels=np.full(shape, 0.5, np.float32), image_id=name),
-        resized=ChestImage(pixels=np.zeros((frame, frame), np.float32), image_id=name),
-        lungs=LungMask(pixels=lungs),
-        patches=patches,
-        reconstruction=Reconstruction(
-            target=patches.pixels[:, None], expected=patches.pixels[:, None]
-        ),
-        scores=PatchScores(values=np.ones(count), support=patches.lung),
-        anomaly_map=anomaly_map,
-        decision=Decision(pred_score=4.0, threshold=3.0, rule="fixed") if count else None,
-        localisation=localise(anomaly_map, 3.0),
-        status=status,
-        seconds=0.1,
-    )
-
-
-def test_a_detection_is_drawn_in_the_images_own_pixels(pyplot):
+def test_a_detection_is_drawn_on_its_native_grid(pyplot):
     detection = make_detection()
     axes = plot_detection(detection, SCALE)
     axes[0].figure.canvas.draw()
-    plain, found, heated = axes
+    plain, found, mapped = axes
     np.testing.assert_array_equal(plain.images[0].get_array(), detection.image.pixels)
     assert plain.get_title() == "image"
-    assert found.get_title() == "score 4 > 3"
+    assert found.get_title() == "score 2 > 1.1"
     (frame,) = found.patches
     row0, col0, row1, col1 = detection.native_boxes[0]
     assert frame.get_bbox().bounds == (col0 - 0.5, row0 - 0.5, col1 - col0, row1 - row0)
     np.testing.assert_array_equal(
-        heated.images[1].get_array(), SCALE.to_rgba(detection.native_heatmap)
+        mapped.images[1].get_array(), SCALE.to_rgba(detection.native_heatmap)
     )
 
 
@@ -138,14 +93,15 @@ def test_a_history_goes_on_axes_of_the_caller_and_may_be_empty(pyplot):
     "plot", [lambda: plot_history(HISTORY), lambda: plot_detection(make_detection(), SCALE)]
 )
 def test_without_matplotlib_the_extra_is_named(monkeypatch, plot):
-    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    for module in ("matplotlib", "matplotlib.pyplot"):
+        monkeypatch.setitem(sys.modules, module, None)
     with pytest.raises(MissingExtraError, match=r'pip install "lungpatch\[plot\]"'):
         plot()
 
 
 def test_matplotlib_is_imported_only_when_something_is_plotted():
     code = (
-        "import sys, lungpatch.plotting, lungpatch.reports, lungpatch._utils.html_page; "
+        "import sys, lungpatch.reports, lungpatch._utils.html_page; "
         "print([m for m in ('matplotlib', 'torch', 'skimage') if m in sys.modules])"
     )
     result = subprocess.run(

@@ -1,82 +1,21 @@
-import json
-import math
-
 import attrs
 import numpy as np
 import pytest
-import skimage.io
-import tifffile
+from made_detections import GRID, SCALE, make_detection
 from PIL import Image, ImageDraw
 from scipy import ndimage
 
-from lungpatch._utils.renderings import contact_sheet
-from lungpatch.containers import (
-    AnomalyMap,
-    ChestImage,
-    Decision,
-    LungMask,
-    PatchBatch,
-    PatchScores,
-    Reconstruction,
-)
-from lungpatch.containers.colours import ColourScale
-from lungpatch.errors import InvalidImageError
-from lungpatch.pipeline import Detection, Failure
+from lungpatch.containers import AnomalyMap
 from lungpatch.pipeline.localisation import localise
-from lungpatch.reports import (
-    detection_record,
-    failure_record,
-    overlay,
-    write_anomaly_map,
-    write_overlay,
-)
+from lungpatch.reports import overlay, write_overlay
 
-SCALE = ColourScale(low=1.0, high=5.0)
-FRAME = 64
 CYAN = (0, 229, 255)
 LUNGS = (110, 205, 140)
 WHITE = (255, 255, 255)
 
 
-def make_detection(
-    *, shape=(600, 512), hot=6.0, status="ok", name="image", threshold=3.0, spots=((16, 40),)
-) -> Detection:
-    """Two rectangular lungs of heat 2, with 8 x 8 spots of heat ``hot``."""
-    pixels = np.random.default_rng(0).uniform(0, 1, shape).astype(np.float32)
-    lungs = np.zeros((FRAME, FRAME), bool)
-    lungs[8:56, 8:28] = lungs[8:56, 36:56] = status != "no_lungs"
-    scored = lungs & (status == "ok")
-    heat = np.where(scored, 2.0, np.nan).astype(np.float32)
-    for row, column in spots:
-        heat[row : row + 8, column : column + 8] += np.float32(hot - 2.0)
-    anomaly_map = AnomalyMap(heatmap=heat)
-    count = 5 if status == "ok" else 0
-    patches = PatchBatch(
-        pixels=np.zeros((count, 8, 8), np.float32),
-        corners=np.zeros((count, 2), np.int64),
-        lung=np.ones((count, 8, 8), bool),
-        image_shape=(FRAME, FRAME),
-        image_id=name,
-    )
-    return Detection(
-        image=ChestImage(pixels=pixels, image_id=name),
-        resized=ChestImage(pixels=np.zeros((FRAME, FRAME), np.float32), image_id=name),
-        lungs=LungMask(pixels=lungs),
-        patches=patches,
-        reconstruction=Reconstruction(
-            target=patches.pixels[:, None], expected=patches.pixels[:, None]
-        ),
-        scores=PatchScores(values=np.ones(count), support=patches.lung),
-        anomaly_map=anomaly_map,
-        decision=Decision(pred_score=hot / 3, threshold=1.1, rule="quantile") if count else None,
-        localisation=localise(anomaly_map, threshold),
-        status=status,
-        seconds=0.1 + 0.2,
-    )
-
-
 def panels(picture, detection):
-    """Cut the plain and the marked radiograph out of an overlay that shows it in its own size."""
+    """Cut the plain and the marked radiograph out of an overlay that shows their native size."""
     grey = np.rint(detection.image.pixels * np.float32(255)).astype(np.uint8)
     height, width = grey.shape
     for row, column in np.argwhere((picture == grey[0, 0]).all(axis=2)):
@@ -101,74 +40,6 @@ def drawn(monkeypatch):
 
     monkeypatch.setattr(ImageDraw.ImageDraw, "text", text)
     return calls
-
-
-def test_the_record_holds_all_that_is_promised():
-    detection = make_detection()
-    record = detection_record(detection, source="in/image.png")
-    assert json.loads(json.dumps(record, allow_nan=False)) == record
-    assert record == {
-        "image": "in/image.png",
-        "status": "ok",
-        "reason": None,
-        "pred_score": 2.0,
-        "threshold": 1.1,
-        "pred_label": True,
-        # Frame rows 16..23 of 64, columns 40..47, in an image of 600 x 512.
-        "boxes": [[150, 320, 225, 384]],
-        "box_scores": [6.0],
-        "map_threshold": 3.0,
-        "regions": [region.to_dict() for region in detection.places.regions],
-        "hottest": detection.places.hottest.to_dict(),
-        "fractions_above": {"right": 0.0, "left": 64 / (48 * 20)},
-        "lung_fraction": 2 * 48 * 20 / 64**2,
-        "n_patches": 5,
-        "seconds": 0.1 + 0.2,
-    }
-    assert len(record["regions"]) == 1
-    assert record["regions"][0]["text"] == (
-        "left upper zone, medial to lateral, 7 % of the left lung, peak 6 (threshold 3)"
-    )
-    assert record["regions"][0]["peak"] == record["hottest"]
-
-
-@pytest.mark.parametrize("status", ["no_lungs", "no_patches"])
-def test_an_unscored_image_has_neither_score_nor_label(status):
-    record = detection_record(make_detection(status=status, spots=()), source="a")
-    assert record["status"] == status
-    assert [record[key] for key in ("pred_score", "threshold", "pred_label")] == [None] * 3
-    assert record["boxes"] == record["box_scores"] == record["regions"] == []
-    assert record["hottest"] is None
-    assert record["fractions_above"] == dict.fromkeys(
-        ("right", "left"), None if status == "no_lungs" else 0.0
-    )
-    assert record["n_patches"] == 0
-
-
-def test_a_failure_names_the_image_and_the_error():
-    failure = Failure(source="in/a.png", error=InvalidImageError("in/a.png: cut short"))
-    assert failure_record(failure) == {
-        "image": "in/a.png",
-        "status": "error",
-        "error": "in/a.png: cut short",
-    }
-
-
-@pytest.mark.parametrize("shape", [(600, 512), (37, 91), (1, 1)])
-def test_the_anomaly_map_is_read_back_exactly_by_every_reader(tmp_path, shape):
-    detection = make_detection(shape=shape)
-    file = tmp_path / "image.anomaly.tiff"
-    write_anomaly_map(file, detection)
-    for read in (tifffile.imread, skimage.io.imread, lambda f: np.asarray(Image.open(f))):
-        heat = read(file)
-        assert heat.dtype == np.float32
-        np.testing.assert_array_equal(heat, detection.native_heatmap)  # NaN equals NaN here
-    assert [path.name for path in tmp_path.iterdir()] == ["image.anomaly.tiff"]
-
-
-def test_an_unscored_anomaly_map_is_nan_everywhere(tmp_path):
-    write_anomaly_map(tmp_path / "a.tiff", make_detection(status="no_lungs", spots=()))
-    assert np.isnan(tifffile.imread(tmp_path / "a.tiff")).all()
 
 
 def test_the_radiograph_is_shown_plain_and_marked():
@@ -211,7 +82,7 @@ def test_the_lungs_and_the_boxes_are_outlined():
     assert (marked[row0:row1, col1 + 1] == WHITE).all()
 
 
-def test_heat_has_the_same_colour_whatever_else_is_in_the_image():
+def test_a_score_has_the_same_colour_whatever_else_is_in_the_image():
     calm = make_detection(hot=2.5)
     wild = make_detection(hot=400.0)
     _, of_calm = panels(overlay(calm, SCALE), calm)
@@ -242,22 +113,22 @@ def test_the_header_says_it_in_words(drawn, detection, words):
 
 @pytest.mark.parametrize("shape", [(600, 512), (40, 2000), (2000, 40)])
 @pytest.mark.parametrize("spots", [(), ((16, 40),), tuple((row, 12) for row in range(8, 56, 12))])
-def test_the_places_are_written_in_full(drawn, shape, spots):
+def test_the_regions_are_written_in_full(drawn, shape, spots):
     detection = make_detection(shape=shape, spots=spots)
     overlay(detection, SCALE)
     words = " ".join(text for text, *_ in drawn).split()
-    for line in detection.places.lines:
+    for line in detection.regions.lines:
         wanted = line.split()
         assert any(words[i : i + len(wanted)] == wanted for i in range(len(words))), line
 
 
 def test_long_words_are_broken_into_lines_that_fit(drawn):
     slim = make_detection(shape=(2000, 40))
-    heat = np.full((FRAME, FRAME), np.nan, np.float32)
-    heat[8:56, 8:56] = 1.2345e-5
-    anomaly_map = AnomalyMap(heatmap=heat)
+    heatmap = np.full((GRID, GRID), np.nan, np.float32)
+    heatmap[8:56, 8:56] = 1.2345e-5
+    anomaly_map = AnomalyMap(heatmap=heatmap)
     detection = attrs.evolve(slim, anomaly_map=anomaly_map, localisation=localise(anomaly_map, 0.0))
-    (line,) = detection.places.lines
+    (line,) = detection.regions.lines
     assert len(line) > 110
     overlay(detection, SCALE)
     written = [text for text, *_ in drawn]
@@ -277,7 +148,7 @@ def test_an_image_without_lungs_is_shown_unmarked():
 def test_the_colour_bar_is_labelled(drawn):
     overlay(make_detection(), SCALE)
     texts = {text for text, *_ in drawn}
-    assert {"5 or more", "1 or less", "heat", "threshold", "3"} <= texts
+    assert {"5 or more", "1 or less", "score", "threshold", "3"} <= texts
 
 
 @pytest.mark.parametrize("threshold", [0.25, 77.0])
@@ -324,35 +195,3 @@ def test_the_overlay_is_written_as_drawn(tmp_path):
         assert picture.format == "PNG"
         np.testing.assert_array_equal(picture, overlay(detection, SCALE))
     assert [path.name for path in tmp_path.iterdir()] == ["image.overlay.png"]
-
-
-def test_a_contact_sheet_holds_every_picture_in_order():
-    rng = np.random.default_rng(0)
-    pictures = [
-        rng.integers(0, 256, shape, dtype=np.uint8)
-        for shape in [(20, 30), (10, 30, 3), (20, 8), (20, 30, 3), (1, 1)]
-    ]
-    labels = ["one", "two", "three", "four", "a label that is far too long"]
-    for used in (None, labels):
-        sheet = contact_sheet(pictures, columns=2, labels=used)
-        assert sheet.shape[2] == 3
-        places = []
-        for picture in pictures[:4]:
-            colour = picture if picture.ndim == 3 else picture[..., None].repeat(3, axis=2)
-            windows = np.lib.stride_tricks.sliding_window_view(sheet, colour.shape)
-            hits = np.argwhere((windows == colour).all(axis=(3, 4, 5)))
-            assert len(hits) == 1
-            places.append(hits[0])
-        assert places[0][0] < places[2][0]
-        assert places[0][1] < places[1][1]
-        assert math.isclose(places[1][1], places[3][1])
-
-
-def test_a_contact_sheet_of_nothing_is_refused():
-    with pytest.raises(ValueError, match="needs a picture"):
-        contact_sheet([], columns=2)
-    picture = np.zeros((4, 4), np.uint8)
-    with pytest.raises(ValueError, match="columns=0"):
-        contact_sheet([picture], columns=0)
-    with pytest.raises(ValueError, match="2 labels do not fit 1 pictures"):
-        contact_sheet([picture], columns=1, labels=["a", "b"])

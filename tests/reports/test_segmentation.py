@@ -20,7 +20,7 @@ def lungs():
 
 
 def test_a_record_has_the_shares_by_side(image, lungs):
-    record = segmentation_record(image, lungs, source="a.png", seconds=0.5)
+    record = segmentation_record(lungs, source="a.png", seconds=0.5)
     assert record == json.loads(json.dumps(record))
     assert record["right_fraction"] == 60 * 40 / 20000
     assert record["left_fraction"] == 60 * 60 / 20000
@@ -30,9 +30,9 @@ def test_a_record_has_the_shares_by_side(image, lungs):
 
 def test_no_lungs_is_a_status_and_so_is_doubt(image, lungs):
     empty = LungMask(pixels=np.zeros((100, 200), bool), implausible="nothing there")
-    assert segmentation_record(image, empty, source="a", seconds=0)["status"] == "no_lungs"
+    assert segmentation_record(empty, source="a", seconds=0)["status"] == "no_lungs"
     doubtful = LungMask(pixels=lungs.pixels, implausible="one lung only")
-    record = segmentation_record(image, doubtful, source="a", seconds=0)
+    record = segmentation_record(doubtful, source="a", seconds=0)
     assert (record["status"], record["reason"]) == ("implausible_lungs", "one lung only")
 
 

@@ -122,7 +122,7 @@ def segment_folder(
                 records.append(failure_record(counts.failures[-1]))
             else:
                 seconds = time.perf_counter() - start
-                record = segmentation_record(image, lungs, source=str(path), seconds=seconds)
+                record = segmentation_record(lungs, source=str(path), seconds=seconds)
                 write_mask(out / f"{stem}.mask.png", lungs.pixels)
                 sheets.add(draw_lungs(image, lungs), f"{stem}: {record['status']}")
                 records.append(record | {"mask": f"{stem}.mask.png"})

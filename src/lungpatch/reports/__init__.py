@@ -1,6 +1,6 @@
-"""Results as people and programs take them: records, overlays, figures, maps and masks.
+"""Results in the forms that people and programs use: records, overlays, figures, maps and masks.
 
-Results are taken by their fields (`lungpatch.reports.fields`), so this room stands below the
+Results are read by their fields (`lungpatch.reports.fields`), so this package does not import the
 pipeline that makes them.
 """
 

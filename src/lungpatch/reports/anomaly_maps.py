@@ -1,4 +1,4 @@
-"""Anomaly maps as files to compute with."""
+"""Anomaly maps as float32 files, for further computation."""
 
 from __future__ import annotations
 
@@ -29,10 +29,15 @@ def write_anomaly_map(path: str | os.PathLike[str], detection: DetectionFields) 
     OSError
         If the file cannot be written.
 
+    See Also
+    --------
+    write_overlay : The anomaly map as an image to look at.
+    lungpatch.load_detections : Read the maps of a whole folder back.
+
     Examples
     --------
     >>> write_anomaly_map("a.anomaly.tiff", detection)                  # doctest: +SKIP
-    >>> heatmap = tifffile.imread("a.anomaly.tiff")                        # doctest: +SKIP
+    >>> heatmap = tifffile.imread("a.anomaly.tiff")                     # doctest: +SKIP
     """
     with atomic_write(path) as temporary:
         tifffile.imwrite(

@@ -1,4 +1,7 @@
-"""What reports read of a result, so that results above can show themselves without a circle."""
+"""The fields of results that reports read, as structural types.
+
+Whatever has these fields can be reported, so this package does not import the pipeline.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +26,7 @@ if TYPE_CHECKING:
 
 
 class RegionFields(Protocol):
-    """One region, or one location: anything that describes itself in JSON-ready values.
+    """A region or a location: something that describes itself in JSON-ready values.
 
     Examples
     --------
@@ -74,29 +77,64 @@ class DetectionFields(Protocol):
     """
 
     @property
-    def image(self) -> ChestImage: ...  # noqa: D102 - as in Detection
+    def image(self) -> ChestImage:
+        """The radiograph on its native grid."""
+        ...
+
     @property
-    def lungs(self) -> LungMask: ...  # noqa: D102
+    def lungs(self) -> LungMask:
+        """The lung mask on the model grid."""
+        ...
+
     @property
-    def patches(self) -> PatchBatch: ...  # noqa: D102
+    def patches(self) -> PatchBatch:
+        """The patches that were scored."""
+        ...
+
     @property
-    def anomaly_map(self) -> AnomalyMap: ...  # noqa: D102
+    def anomaly_map(self) -> AnomalyMap:
+        """The anomaly scores on the model grid."""
+        ...
+
     @property
-    def decision(self) -> Decision | None: ...  # noqa: D102
+    def decision(self) -> Decision | None:
+        """Score, threshold and label; None where nothing was scored."""
+        ...
+
     @property
-    def localisation(self) -> Localisation: ...  # noqa: D102
+    def localisation(self) -> Localisation:
+        """What lies above the map's threshold, on the model grid."""
+        ...
+
     @property
-    def status(self) -> str: ...  # noqa: D102
+    def status(self) -> str:
+        """``"ok"``, or why the image was not scored or is in doubt."""
+        ...
+
     @property
-    def seconds(self) -> float: ...  # noqa: D102
+    def seconds(self) -> float:
+        """Time spent on the image."""
+        ...
+
     @property
-    def native_heatmap(self) -> FloatImage: ...  # noqa: D102
+    def native_heatmap(self) -> FloatImage:
+        """The anomaly map on the native grid."""
+        ...
+
     @property
-    def native_lungs(self) -> BoolImage: ...  # noqa: D102
+    def native_lungs(self) -> BoolImage:
+        """The lung mask on the native grid."""
+        ...
+
     @property
-    def native_boxes(self) -> NDArray[np.int64]: ...  # noqa: D102
+    def native_boxes(self) -> NDArray[np.int64]:
+        """The predicted boxes on the native grid."""
+        ...
+
     @property
-    def regions(self) -> RegionSummaryFields: ...  # noqa: D102
+    def regions(self) -> RegionSummaryFields:
+        """Where in the lungs the anomaly score is high."""
+        ...
 
 
 class FailureFields(Protocol):
@@ -108,6 +146,11 @@ class FailureFields(Protocol):
     """
 
     @property
-    def source(self) -> str: ...  # noqa: D102 - as in Failure
+    def source(self) -> str:
+        """The path of the image, or its id."""
+        ...
+
     @property
-    def error(self) -> Exception: ...  # noqa: D102
+    def error(self) -> Exception:
+        """What is wrong with it."""
+        ...

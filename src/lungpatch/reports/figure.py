@@ -1,4 +1,4 @@
-"""Figures of detections and of training."""
+"""Figures of detections and of trainings, drawn with matplotlib."""
 
 from __future__ import annotations
 
@@ -41,6 +41,11 @@ def plot_detection(
     ValueError
         If ``axes`` are not three.
 
+    See Also
+    --------
+    overlay : The same as one image, without matplotlib.
+    lungpatch.Detection.plot : Calls this function with the colours of its pipeline.
+
     Examples
     --------
     >>> axes = plot_detection(detection, pipeline.calibration.colour_scale)        # doctest: +SKIP
@@ -71,7 +76,7 @@ def plot_detection(
 
     draw_outline(found, detection.native_lungs, LUNGS)
     for row0, col0, row1, col1 in detection.native_boxes:
-        # Pixel centres lie on whole numbers, so its edge is half a pixel before it.
+        # Pixel centres lie on whole numbers, so a pixel begins half a pixel before its number.
         corner = (col0 - 0.5, row0 - 0.5)
         found.add_patch(
             Rectangle(corner, col1 - col0, row1 - row0, fill=False, edgecolor="red", linewidth=1.2)
@@ -89,7 +94,7 @@ def plot_detection(
 
 
 def plot_history(history: TrainingHistory, *, axes: Axes | None = None) -> Axes:
-    """Draw the losses of a training, epoch by epoch, and which weights were kept.
+    """Draw the losses of a training over its epochs, and mark the epoch whose weights were kept.
 
     Parameters
     ----------
@@ -105,6 +110,10 @@ def plot_history(history: TrainingHistory, *, axes: Axes | None = None) -> Axes:
     ------
     MissingExtraError
         If matplotlib is not installed.
+
+    See Also
+    --------
+    lungpatch.pipeline.FitReport : Holds the history of a pipeline's training.
 
     Examples
     --------

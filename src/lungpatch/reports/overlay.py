@@ -1,4 +1,4 @@
-"""An overlay: a radiograph, and beside it the same with what was found."""
+"""Overlays: a radiograph, and beside it the same radiograph with its anomaly map."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from lungpatch.containers import ColourScale, FloatImage
     from lungpatch.reports.fields import DetectionFields
 
-# The radiograph's longer side in a rendering, in pixels: large ones are reduced, small ones enlarged.
+# Longer side of the radiograph in a rendering, in pixels: it is reduced or enlarged to this range.
 _MIN_SIDE, _MAX_SIDE = 512, 1024
 
 _FAINT_TEXT: Colour = (168, 174, 184)
@@ -39,7 +39,6 @@ _UNSCORED = {
     "implausible_lungs": "implausible lungs: not scored",
     "no_patches": "too little lung for a patch: not scored",
 }
-_DOUBT = "implausible lungs: "
 
 
 def write_overlay(
@@ -59,23 +58,29 @@ def write_overlay(
     OSError
         If the file cannot be written.
 
+    See Also
+    --------
+    overlay : The rendering that is written.
+    write_anomaly_map : The anomaly map as numbers.
+
     Examples
     --------
     >>> scale = pipeline.calibration.colour_scale                        # doctest: +SKIP
     >>> write_overlay("a.overlay.png", detection, scale)                 # doctest: +SKIP
     """
-    picture = Image.fromarray(overlay(detection, scale))
+    rendering = Image.fromarray(overlay(detection, scale))
     with atomic_write(path) as temporary:
-        picture.save(temporary, format="PNG", compress_level=3)
+        rendering.save(temporary, format="PNG", compress_level=3)
 
 
 def overlay(detection: DetectionFields, scale: ColourScale) -> Rendering:
-    """Draw a detection: the radiograph, and beside it the same with what was found.
+    """Draw a radiograph, and beside it the same radiograph with its anomaly map.
 
-    Anomaly scores are painted on ``scale``, the same for every image. The outline of the lungs, the outline
-    of what lies above the threshold, the boxes with their maxima, the scale, the decision in
-    words and the ``detection.regions`` are drawn too. Radiographs of 512 to 1024 pixels on their
-    longer side keep their size, others are brought to the nearer of the two.
+    The anomaly scores are painted in the colours of ``scale``, the same for every image. Outlines
+    of the lungs and of what lies above the threshold, the boxes with their maxima, the colour bar,
+    the decision in words and ``detection.regions`` in words are drawn too. Radiographs of 512 to
+    1024 pixels on their longer side keep their size; smaller and larger ones are resized to the
+    nearer of the two.
 
     Parameters
     ----------
@@ -87,9 +92,14 @@ def overlay(detection: DetectionFields, scale: ColourScale) -> Rendering:
     -------
     ndarray of uint8, shape (H', W', 3)
 
+    See Also
+    --------
+    write_overlay : Write it to a file.
+    plot_detection : The same as a matplotlib figure.
+
     Examples
     --------
-    >>> picture = overlay(detection, pipeline.calibration.colour_scale)            # doctest: +SKIP
+    >>> rendering = overlay(detection, pipeline.calibration.colour_scale)         # doctest: +SKIP
     """
     height, width = shape = _panel_shape(detection.image.shape)
     grey = _resize_grey(detection.image.pixels, shape)
@@ -112,7 +122,7 @@ def overlay(detection: DetectionFields, scale: ColourScale) -> Rendering:
 
     name = fit_text(detection.image.image_id, font, canvas_width - 2 * gap)
     draw.text((gap, gap), name, TEXT, font)
-    draw.text((gap, gap + line), *_verdict(detection), font)
+    draw.text((gap, gap + line), *_decision_text(detection), font)
     for number, (panel, title) in enumerate(
         ((Image.fromarray(grey), "radiograph"), (Image.fromarray(marked), "anomaly map"))
     ):
@@ -131,9 +141,6 @@ def overlay(detection: DetectionFields, scale: ColourScale) -> Rendering:
     for number, text in enumerate(words, start=1):
         draw.text((gap, legend_top + number * line), text, TEXT, small)
     return np.asarray(canvas)
-
-
-# -------------------------------------------------------------------------------------- parts
 
 
 def _panel_shape(shape: tuple[int, int]) -> tuple[int, int]:
@@ -160,7 +167,7 @@ def _mark(detection: DetectionFields, scale: ColourScale, grey: Rendering) -> Re
     draw = ImageDraw.Draw(canvas)
     font = font_of_size(max(14, max(shape) // 42))
     factor = np.tile(np.array(shape) / detection.image.shape, 2)
-    # Frames are drawn just outside their boxes, so that they don't hide the contour.
+    # Drawn just outside the boxes, so that they do not hide the contour.
     written: list[tuple[int, int, int, int]] = []
     scores = detection.localisation.box_scores
     for box, score in zip(np.rint(detection.native_boxes * factor), scores, strict=True):
@@ -217,11 +224,12 @@ def _draw_bar(
         draw.text((text_left, text_top + number * line), text, _CONTOUR, font)
 
 
-def _verdict(detection: DetectionFields) -> tuple[str, Colour]:
+def _decision_text(detection: DetectionFields) -> tuple[str, Colour]:
     decision = detection.decision
     if decision is None:
         return _UNSCORED[detection.status], _WARNING
-    doubt = f"{_DOUBT}{detection.lungs.implausible}; " if detection.lungs.implausible else ""
+    reason = detection.lungs.implausible
+    doubt = f"implausible lungs: {reason}; " if reason else ""
     numbers = f"{doubt}score {decision.pred_score:.4g}, threshold {decision.threshold:.4g}: "
     if decision.pred_label:
         return numbers + "above threshold", _WARNING

@@ -1,4 +1,4 @@
-"""Results as records: JSON-ready values, one dict per image."""
+"""Results as records: one dict of JSON-ready values per image."""
 
 from __future__ import annotations
 
@@ -15,23 +15,50 @@ def detection_record(detection: DetectionFields, *, source: str) -> dict[str, An
     ----------
     detection : Detection
     source : str
-        The image's path or name.
+        Path or name of the image.
 
     Returns
     -------
     dict
-        ``image``: ``source``. ``status``: ``"ok"``, ``"no_lungs"``, ``"implausible_lungs"`` or
-        ``"no_patches"``. ``reason``: why the lungs are implausible, else null.
-        ``pred_score``, ``threshold``, ``pred_label`` (true above the threshold) and ``rule`` (the
-        thresholder): null where nothing was scored. ``boxes``: a list of half-open ``[row0, col0, row1, col1]`` in the
-        image's own pixels, highest score first. ``box_scores``: the maximum of the anomaly map in each.
-        ``map_threshold``: what the map in a box lies above. ``summary``: the highest regions
-        in words, line by line. ``regions``: what is in each box, in
-        words and numbers (`lungpatch.pipeline.Region`). ``maximum``: where the map is highest
-        (`lungpatch.pipeline.Location`), also below the threshold; null where nothing was scored.
-        ``fractions_above``: fraction of the ``right`` and the ``left`` lung above the threshold;
-        null where there is no such lung. ``lung_fraction``: fraction of the image that is lung.
-        ``n_patches``: patches scored. ``seconds``: time spent.
+        With these keys:
+
+        ``image``
+            ``source``.
+        ``status``
+            ``"ok"``, ``"no_lungs"``, ``"implausible_lungs"`` or ``"no_patches"``.
+        ``reason``
+            Why the lungs are implausible, else null.
+        ``pred_score``, ``threshold``, ``pred_label``, ``rule``
+            The image's score, its threshold, whether the score is above it, and the thresholder
+            that set it; null where nothing was scored.
+        ``boxes``
+            A list of half-open ``[row0, col0, row1, col1]`` on the image's native grid, highest
+            score first.
+        ``box_scores``
+            The maximum of the anomaly map in each box.
+        ``map_threshold``
+            The threshold of the anomaly map; boxes surround what lies above it.
+        ``summary``
+            The highest regions in words, line by line.
+        ``regions``
+            What is in each box, in words and numbers (`lungpatch.pipeline.Region`).
+        ``maximum``
+            Where the anomaly map has its maximum (`lungpatch.pipeline.Location`), also below the
+            threshold; null where nothing was scored.
+        ``fractions_above``
+            Fractions of the ``right`` and the ``left`` lung above the threshold; null where there
+            is no such lung.
+        ``lung_fraction``
+            Fraction of the image that is lung.
+        ``n_patches``
+            Number of patches that were scored.
+        ``seconds``
+            Time spent on the image.
+
+    See Also
+    --------
+    failure_record : The record of an image that could not be processed.
+    lungpatch.load_detections : Read the records of a folder back.
 
     Examples
     --------
@@ -71,6 +98,10 @@ def failure_record(failure: FailureFields) -> dict[str, Any]:
     -------
     dict
         ``image``, ``status`` (``"error"``) and ``error``, the message.
+
+    See Also
+    --------
+    detection_record : The record of an image that was processed.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""What is kept of a segmentation: a record, a mask file, a sheet to look through."""
+"""Results of a segmentation: records, mask files, and sheets of outlined images."""
 
 from __future__ import annotations
 
@@ -27,34 +27,45 @@ _RIGHT: Colour = (255, 170, 60)
 _LEFT: Colour = (70, 190, 255)
 
 
-def segmentation_record(
-    image: ChestImage, lungs: LungMask, *, source: str, seconds: float
-) -> dict[str, Any]:
-    """Return what is to be known of one segmentation as JSON-ready values.
+def segmentation_record(lungs: LungMask, *, source: str, seconds: float) -> dict[str, Any]:
+    """Return the segmentation of one image as JSON-ready values.
 
     Parameters
     ----------
-    image : ChestImage
     lungs : LungMask
-        Of its shape.
     source : str
-        The image's path or name.
+        Path or name of the image.
     seconds : float
-        Time spent, reading included.
+        Time spent on the image, reading included.
 
     Returns
     -------
     dict
-        ``image``: ``source``. ``status``: ``"ok"``, ``"no_lungs"`` or ``"implausible_lungs"``.
-        ``reason``: why they are implausible, else null. ``fraction``, ``right_fraction``,
-        ``left_fraction``: shares of the image, 0 to 1, by the patient's side. ``seconds``.
+        With these keys:
+
+        ``image``
+            ``source``.
+        ``status``
+            ``"ok"``, ``"no_lungs"`` or ``"implausible_lungs"``.
+        ``reason``
+            Why the lungs are implausible, else null.
+        ``fraction``, ``right_fraction``, ``left_fraction``
+            Fractions of the image that are lung, the patient's right lung and the patient's left
+            lung; 0 to 1.
+        ``seconds``
+            Time spent on the image.
+
+    See Also
+    --------
+    lungpatch.segment_folder : Segment many images and write their records.
 
     Examples
     --------
+    >>> from lungpatch.containers import LungMask
     >>> from lungpatch.datasets.phantom import phantom_chest
     >>> case = phantom_chest(0, size=128)
     >>> lungs = LungMask(pixels=case.lungs)
-    >>> record = segmentation_record(case.image, lungs, source="a.png", seconds=0.1)
+    >>> record = segmentation_record(lungs, source="a.png", seconds=0.1)
     >>> record["status"], record["right_fraction"] + record["left_fraction"] == record["fraction"]
     ('ok', True)
     """
@@ -101,23 +112,24 @@ def write_mask(path: str | os.PathLike[str], mask: BoolImage) -> None:
 
 
 def draw_lungs(image: ChestImage, lungs: LungMask) -> Rendering:
-    """Draw a small picture of an image with its lungs outlined.
+    """Draw a small rendering of an image with its lungs outlined.
 
-    The patient's right lung is orange, the left one blue.
+    The patient's right lung is outlined in orange, the left one in blue.
 
     Parameters
     ----------
     image : ChestImage
     lungs : LungMask
-        Of its shape.
+        Of the image's shape.
 
     Returns
     -------
     ndarray of uint8, shape (H', W', 3)
-        At most 256 pixels on the longer side.
+        Its longer side has 256 pixels.
 
     Examples
     --------
+    >>> from lungpatch.containers import LungMask
     >>> from lungpatch.datasets.phantom import phantom_chest
     >>> case = phantom_chest(0, size=512)
     >>> draw_lungs(case.image, LungMask(pixels=case.lungs)).shape
@@ -127,25 +139,30 @@ def draw_lungs(image: ChestImage, lungs: LungMask) -> Rendering:
     height, width = (max(1, round(side * shrink)) for side in image.shape)
     small = Image.fromarray(image.pixels).resize((width, height), Image.Resampling.BILINEAR)
     grey = np.rint(np.clip(np.asarray(small), 0, 1) * 255).astype(np.uint8)
-    picture = np.repeat(grey[..., None], 3, axis=2)
+    rendering = np.repeat(grey[..., None], 3, axis=2)
     for mask, colour in ((lungs.right, _RIGHT), (lungs.left, _LEFT)):
-        picture[outline(to_native_grid(mask, (height, width)), 1)] = colour
-    return picture
+        rendering[outline(to_native_grid(mask, (height, width)), 1)] = colour
+    return rendering
 
 
 class SegmentationSheets:
-    """Sheets of lung outlines, 48 images each, written as they fill up.
+    """Write sheets of lung outlines, 48 images each, as they fill up.
 
-    A context manager; the last sheet is written at its end.
+    It is a context manager; the last sheet is written when it ends.
 
     Parameters
     ----------
     folder : path
-        Gets ``segmentations-001.png`` and so on.
+        Where ``segmentations-001.png`` and so on are written.
+
+    See Also
+    --------
+    lungpatch.segment_folder : Segments many images and writes such sheets.
 
     Examples
     --------
     >>> import tempfile
+    >>> from lungpatch.containers import LungMask
     >>> from lungpatch.datasets.phantom import phantom_chest
     >>> case = phantom_chest(0, size=128)
     >>> with SegmentationSheets(tempfile.mkdtemp()) as sheets:
@@ -156,7 +173,7 @@ class SegmentationSheets:
 
     def __init__(self, folder: str | os.PathLike[str]) -> None:
         self._folder = Path(folder)
-        self._pictures: list[Rendering] = []
+        self._renderings: list[Rendering] = []
         self._labels: list[str] = []
         self.paths: list[Path] = []
 
@@ -172,21 +189,21 @@ class SegmentationSheets:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self._write(self._pictures, self._labels)
+        self._write(self._renderings, self._labels)
 
-    def add(self, picture: Rendering, label: str) -> None:
-        """Add an image to the sheet at hand."""
-        self._pictures.append(picture)
+    def add(self, rendering: Rendering, label: str) -> None:
+        """Add a rendering to the current sheet, with a label above it."""
+        self._renderings.append(rendering)
         self._labels.append(label)
-        if len(self._pictures) == COLUMNS * ROWS:
-            self._write(self._pictures, self._labels)
-            self._pictures, self._labels = [], []
+        if len(self._renderings) == COLUMNS * ROWS:
+            self._write(self._renderings, self._labels)
+            self._renderings, self._labels = [], []
 
-    def _write(self, pictures: Sequence[Rendering], labels: Sequence[str]) -> None:
-        if not pictures:
+    def _write(self, renderings: Sequence[Rendering], labels: Sequence[str]) -> None:
+        if not renderings:
             return
         path = self._folder / f"segmentations-{len(self.paths) + 1:03d}.png"
-        sheet = contact_sheet(pictures, columns=COLUMNS, labels=labels)
+        sheet = contact_sheet(renderings, columns=COLUMNS, labels=labels)
         with atomic_write(path) as temporary:
             Image.fromarray(sheet).save(temporary, format="PNG")
         self.paths.append(path)
