@@ -37,7 +37,7 @@ def test_a_detection_is_drawn_on_its_native_grid(pyplot):
     plain, found, mapped = axes
     np.testing.assert_array_equal(plain.images[0].get_array(), detection.image.pixels)
     assert plain.get_title() == "image"
-    assert found.get_title() == "score 2 > 1.1"
+    assert found.get_title() == "image score 2 > 1.1"
     (frame,) = found.patches
     row0, col0, row1, col1 = detection.native_boxes[0]
     assert frame.get_bbox().bounds == (col0 - 0.5, row0 - 0.5, col1 - col0, row1 - row0)

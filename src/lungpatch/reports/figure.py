@@ -71,7 +71,7 @@ def plot_detection(
         found.set_title(f"not scored ({detection.status})", parse_math=False)
     else:
         sign = ">" if decision.pred_label else "\N{LESS-THAN OR EQUAL TO}"
-        found.set_title(f"score {decision.pred_score:.4g} {sign} {decision.threshold:.4g}")
+        found.set_title(f"image score {decision.pred_score:.4g} {sign} {decision.threshold:.4g}")
     mapped.set_title("anomaly map")
 
     draw_outline(found, detection.native_lungs, LUNGS)

@@ -130,6 +130,7 @@ def overlay(detection: DetectionFields, scale: ColourScale) -> Rendering:
         draw.text((start, top - line + gap // 2), fit_text(title, small, width), _FAINT_TEXT, small)
         canvas.paste(panel, (start, top))
     bar = (left + 2 * (width + gap), top, size, bar_height)
+    draw.text((bar[0], top - line + gap // 2), "anomaly score", _FAINT_TEXT, small)
     _draw_bar(draw, canvas, bar, scale, detection.localisation.threshold, small)
 
     column, middle = gap, legend_top + size // 2
@@ -217,7 +218,7 @@ def _draw_bar(
     tick = max(2, width // 8)
     draw.line((left - tick, middle, left + width + tick, middle), _CONTOUR, tick)
     # Between the labels of the two ends, whatever the threshold.
-    lines = ["score", "threshold", f"{threshold:.3g}{beyond}"]
+    lines = ["map threshold", f"{threshold:.3g}{beyond}"]
     highest, lowest = top + 3 * line // 2, top + height - (2 * len(lines) + 3) * line // 2
     text_top = min(max(middle - line * len(lines) // 2, highest), lowest)
     for number, text in enumerate(lines):
@@ -230,7 +231,7 @@ def _decision_text(detection: DetectionFields) -> tuple[str, Colour]:
         return _UNSCORED[detection.status], _WARNING
     reason = detection.lungs.implausible
     doubt = f"implausible lungs: {reason}; " if reason else ""
-    numbers = f"{doubt}score {decision.pred_score:.4g}, threshold {decision.threshold:.4g}: "
+    numbers = f"{doubt}image score {decision.pred_score:.4g}, threshold {decision.threshold:.4g}: "
     if decision.pred_label:
         return numbers + "above threshold", _WARNING
     return numbers + "not above threshold", _WARNING if doubt else TEXT
@@ -243,7 +244,7 @@ def _legend(detection: DetectionFields) -> list[tuple[Colour, str]]:
     count = len(detection.localisation.boxes)
     return [
         (_LUNGS, "lungs"),
-        (_CONTOUR, "above the threshold"),
+        (_CONTOUR, "above the map threshold"),
         (_BOXES, f"box, with its maximum ({count} found)"),
     ]
 
