@@ -4,14 +4,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lungpatch.errors import InsufficientDataError
+from lungpatch.pipeline.calibration import Calibration
 from lungpatch.pipeline.configuration import build_pipeline
-from lungpatch.pipeline.fitting import (
-    Calibration,
-    FitReport,
-    UnusedImage,
-    fit_pipeline,
-    split_by_patient,
-)
+from lungpatch.pipeline.fitting import FitReport, UnusedImage, fit_steps
+from lungpatch.pipeline.splitting import split_by_patient
 
 
 @settings(deadline=None)
@@ -57,7 +53,7 @@ def test_what_cannot_be_used_is_named_with_the_reason(fast_tables, cohort):
     paths = sorted((cohort / "normal").iterdir())
     blank = np.zeros((128, 128), np.uint8)
     pipeline = build_pipeline(fast_tables, origin="test")
-    calibration, report = fit_pipeline(
+    calibration, report = fit_steps(
         pipeline, [*paths, "missing.png", blank], patients=None, progress=None
     )
     assert {type(unused) for unused in report.unused} == {UnusedImage}

@@ -30,11 +30,11 @@ def test_detection_holds_every_step(fitted, cohort):
     assert count == len(detection.scores) == len(detection.reconstruction) > 0
     assert detection.decision.threshold == fitted.calibration.threshold
     assert detection.localisation.threshold == fitted.calibration.map_threshold
-    # Scores are over lung pixels only, so nothing outside the lungs has heat.
+    # Scores are over lung pixels only, so nothing outside the lungs has a score.
     assert not (detection.anomaly_map.scored & ~detection.lungs.pixels).any()
 
 
-def test_boxes_hold_exactly_the_heat_above_the_threshold(saved, cohort):
+def test_boxes_hold_exactly_what_is_above_the_threshold(saved, cohort):
     pipeline = lungpatch.load_pipeline(saved)
     # Low enough that there are boxes.
     middle = pipeline.calibration.colour_scale.low
@@ -69,7 +69,7 @@ def test_many_equals_one_by_one(fitted, cohort):
         np.testing.assert_allclose(result.scores.values, alone.scores.values, rtol=1e-5)
 
 
-def test_a_bad_image_costs_only_itself(fitted, cohort, tmp_path):
+def test_a_bad_image_does_not_affect_the_others(fitted, cohort, tmp_path):
     bad = tmp_path / "bad.png"
     bad.write_text("not a picture")
     good = sorted((cohort / "opacity").iterdir())[0]
@@ -165,7 +165,7 @@ def test_progress_tells_every_stage(fast_tables, cohort):
     seen = {}
     build_pipeline(fast_tables, origin="test").fit(
         cohort / "normal",
-        progress=lambda stage, done, total, figures: seen.__setitem__(stage, (done, total)),
+        progress=lambda stage, done, total, _: seen.__setitem__(stage, (done, total)),
     )
     assert seen["read"] == (12, 12)
     assert seen["calibrate"][0] == seen["calibrate"][1]
@@ -220,6 +220,7 @@ def test_implausible_lungs_are_never_scored_silently(saved, cohort, policy):
     pipeline = lungpatch.load_pipeline(saved)
     pipeline.segmenter = DoubtfulSegmenter(pipeline.segmenter)
     pipeline.implausible_lungs = policy
+    pipeline._restore(pipeline.calibration_, pipeline.report_)  # as if it had been fitted so
     detection = pipeline.detect(sorted((cohort / "opacity").iterdir())[0])
     assert detection.status == "implausible_lungs"
     assert detection.lungs.implausible == "looks like a hand"

@@ -18,16 +18,16 @@ from lungpatch.containers import (
 from lungpatch.containers.lung_coordinates import lung_zone
 from lungpatch.pipeline import Detection
 from lungpatch.pipeline.localisation import localise
-from lungpatch.pipeline.regions import Place, Region, find_regions
+from lungpatch.pipeline.regions import Location, Region, find_regions
 
 FRAME = 96
 THRESHOLD = 2.0
 NAMED = 0.2
 
 
-def detection_of(heat, lungs, *, native_shape=None, threshold=THRESHOLD) -> Detection:
-    """What a pipeline would return for this map of the working frame; no patch is kept."""
-    anomaly_map = AnomalyMap(heatmap=np.asarray(heat, np.float32))
+def detection_of(heatmap, lungs, *, native_shape=None, threshold=THRESHOLD) -> Detection:
+    """What a pipeline would return for this map on the model grid; no patch is kept."""
+    anomaly_map = AnomalyMap(heatmap=np.asarray(heatmap, np.float32))
     native_shape = native_shape or lungs.shape
     none = np.zeros((0, 8, 8), np.float32)
     return Detection(
@@ -59,12 +59,12 @@ def two_lungs(*, right=True, left=True) -> np.ndarray:
     return lungs
 
 
-def hot(lungs, *spots) -> np.ndarray:
-    """Heat 1 in the lungs and 3 in the spots (row0, row1, col0, col1)."""
-    heat = np.where(lungs, 1.0, np.nan)
+def mapped(lungs, *spots) -> np.ndarray:
+    """Scores of 1 in the lungs and 3 in the spots (row0, row1, col0, col1)."""
+    heatmap = np.where(lungs, 1.0, np.nan)
     for row0, row1, col0, col1 in spots:
-        heat[row0:row1, col0:col1] = 3.0
-    return heat
+        heatmap[row0:row1, col0:col1] = 3.0
+    return heatmap
 
 
 def drawn_lungs() -> np.ndarray:
@@ -75,12 +75,12 @@ def drawn_lungs() -> np.ndarray:
     return right | left
 
 
-def random_heat(seed, lungs) -> np.ndarray:
+def random_map(seed, lungs) -> np.ndarray:
     """A smooth random map, scored in most of the lungs; some of it above the threshold."""
     rng = np.random.default_rng(seed)
-    heat = ndimage.gaussian_filter(rng.normal(size=lungs.shape), rng.uniform(1.0, 5.0))
-    heat = 1.0 + heat / heat[lungs].std()
-    return np.where(lungs & (rng.random(lungs.shape) > 0.02), heat, np.nan).astype(np.float32)
+    heatmap = ndimage.gaussian_filter(rng.normal(size=lungs.shape), rng.uniform(1.0, 5.0))
+    heatmap = 1.0 + heatmap / heatmap[lungs].std()
+    return np.where(lungs & (rng.random(lungs.shape) > 0.02), heatmap, np.nan).astype(np.float32)
 
 
 seeds = st.integers(0, 2**32 - 1)
@@ -125,21 +125,21 @@ few = settings(max_examples=30, deadline=None)
 )  # fmt: skip
 def test_words_of_regions_worked_by_hand(spots, text):
     lungs = two_lungs()
-    places = detection_of(hot(lungs, *spots), lungs).places
-    assert [region.text for region in places.regions] == [text]
-    assert str(places) == text
+    summary = detection_of(mapped(lungs, *spots), lungs).regions
+    assert [region.text for region in summary.regions] == [text]
+    assert str(summary) == text
 
 
 def test_numbers_of_a_region_worked_by_hand():
     lungs = two_lungs()
-    heat = hot(lungs, (50, 65, 20, 36))
-    heat[60, 30] = 5.0
-    region = detection_of(heat, lungs, native_shape=(2 * FRAME, 4 * FRAME)).places.regions[0]
+    heatmap = mapped(lungs, (50, 65, 20, 36))
+    heatmap[60, 30] = 5.0
+    region = detection_of(heatmap, lungs, native_shape=(2 * FRAME, 4 * FRAME)).regions.regions[0]
     assert region.lung_fractions == {"right": 15 * 16 / (60 * 24), "left": 0.0}
     assert region.zone_fractions == pytest.approx({"upper": 0, "middle": 1 / 3, "lower": 2 / 3})
     assert region.lateral_fraction == pytest.approx(12 / 16)
     assert region.mean_score == pytest.approx((239 * 3.0 + 5.0) / 240)
-    # The own pixels of frame pixel (60, 30) are rows 120 and 121, columns 120 to 123.
+    # The native pixels of model pixel (60, 30) are rows 120 and 121, columns 120 to 123.
     assert (region.peak.row, region.peak.column) == (121, 122)
     assert region.peak.side == "right"
     assert region.peak.u == pytest.approx((60.5 - 15) / 60, abs=1e-4)
@@ -148,28 +148,28 @@ def test_numbers_of_a_region_worked_by_hand():
 
 def test_a_peak_that_is_flat_lies_in_its_middle():
     lungs = two_lungs()
-    peak = detection_of(hot(lungs, (20, 31, 54, 65)), lungs).places.regions[0].peak
+    peak = detection_of(mapped(lungs, (20, 31, 54, 65)), lungs).regions.regions[0].peak
     assert (peak.row, peak.column) == (25, 59)
 
 
-def test_the_hottest_place_is_named_below_the_threshold_too():
+def test_the_maximum_is_named_below_the_threshold_too():
     lungs = two_lungs()
-    heat = np.where(lungs, 1.0, np.nan)
-    heat[20, 54] = 1.7
-    places = detection_of(heat, lungs).places
-    assert places.regions == ()
-    assert (places.hottest.row, places.hottest.column) == (20, 54)
-    assert places.fractions_above == {"right": 0.0, "left": 0.0}
-    assert str(places) == "nothing above 2; hottest: left upper zone, medial, 1.7"
+    heatmap = np.where(lungs, 1.0, np.nan)
+    heatmap[20, 54] = 1.7
+    summary = detection_of(heatmap, lungs).regions
+    assert summary.regions == ()
+    assert (summary.maximum.row, summary.maximum.column) == (20, 54)
+    assert summary.fractions_above == {"right": 0.0, "left": 0.0}
+    assert str(summary) == "nothing above 2; maximum: left upper zone, medial, 1.7"
 
 
 def test_three_regions_are_printed_and_the_others_counted():
     lungs = two_lungs()
     spots = [(row, row + 3, column, column + 3) for row in (20, 40, 60) for column in (24, 60)]
-    places = detection_of(hot(lungs, *spots), lungs).places
-    assert len(places.regions) == 6
-    assert len(places.lines) == 4
-    assert places.lines[3] == "and 3 more"
+    summary = detection_of(mapped(lungs, *spots), lungs).regions
+    assert len(summary.regions) == 6
+    assert len(summary.lines) == 4
+    assert summary.lines[3] == "and 3 more"
 
 
 # --------------------------------------------------------------------------- what is missing
@@ -179,35 +179,35 @@ def test_three_regions_are_printed_and_the_others_counted():
 def test_one_lung_alone(kept, missing):
     lungs = two_lungs(**{missing: False})
     column = 30 if kept == "right" else 60
-    places = detection_of(hot(lungs, (60, 70, column, column + 5)), lungs).places
-    (region,) = places.regions
+    summary = detection_of(mapped(lungs, (60, 70, column, column + 5)), lungs).regions
+    (region,) = summary.regions
     assert region.sides == (kept,)
-    assert region.lung_fractions[missing] is places.fractions_above[missing] is None
-    assert places.fractions_above[kept] == region.lung_fractions[kept] > 0
+    assert region.lung_fractions[missing] is summary.fractions_above[missing] is None
+    assert summary.fractions_above[kept] == region.lung_fractions[kept] > 0
     assert region.text.startswith(f"{kept} lower zone")
 
 
 def test_no_lungs_and_nothing_scored():
     lungs = np.zeros((FRAME, FRAME), bool)
-    places = detection_of(np.full(lungs.shape, np.nan), lungs).places
-    assert (places.regions, places.hottest, str(places)) == ((), None, "not scored")
-    assert places.fractions_above == {"right": None, "left": None}
+    summary = detection_of(np.full(lungs.shape, np.nan), lungs).regions
+    assert (summary.regions, summary.maximum, str(summary)) == ((), None, "not scored")
+    assert summary.fractions_above == {"right": None, "left": None}
 
 
-def test_heat_without_lungs_is_outside_the_lungs():
+def test_scores_without_lungs_is_outside_the_lungs():
     lungs = np.zeros((FRAME, FRAME), bool)
-    places = detection_of(hot(lungs, (10, 20, 10, 20)), lungs).places
-    (region,) = places.regions
+    summary = detection_of(mapped(lungs, (10, 20, 10, 20)), lungs).regions
+    (region,) = summary.regions
     assert region.sides == region.zones == ()
-    assert region.position is region.lateral_fraction is places.hottest.zone is None
+    assert region.position is region.lateral_fraction is summary.maximum.zone is None
     assert region.text == "outside the lungs, peak 3 (threshold 2)"
     json.dumps(region.to_dict(), allow_nan=False)
 
 
-def test_heat_just_beside_a_lung_is_named_after_it():
+def test_scores_just_beside_a_lung_is_named_after_it():
     lungs = two_lungs()
-    heat = hot(lungs, (60, 64, 19, 20))  # as resampled patches leave it
-    (region,) = detection_of(heat, lungs).places.regions
+    heatmap = mapped(lungs, (60, 64, 19, 20))  # as resampled patches leave it
+    (region,) = detection_of(heatmap, lungs).regions.regions
     assert region.lung_fractions == {"right": 0.0, "left": 0.0}
     assert region.text == (
         "right lower zone, lateral, under 1 % of the right lung, peak 3 (threshold 2)"
@@ -217,9 +217,9 @@ def test_heat_just_beside_a_lung_is_named_after_it():
 
 def test_lungs_that_were_not_scored_are_not_above():
     lungs = two_lungs()
-    heat = hot(lungs, (15, 75, 52, 72))
-    heat[45:, 52:72] = np.nan
-    assert detection_of(heat, lungs).places.fractions_above == {"right": 0.0, "left": 0.5}
+    heatmap = mapped(lungs, (15, 75, 52, 72))
+    heatmap[45:, 52:72] = np.nan
+    assert detection_of(heatmap, lungs).regions.fractions_above == {"right": 0.0, "left": 0.5}
 
 
 # -------------------------------------------------------------------------------- properties
@@ -229,24 +229,24 @@ def test_lungs_that_were_not_scored_are_not_above():
 @given(seed=seeds)
 def test_numbers_agree_with_a_count_of_pixels(seed):
     lungs = drawn_lungs()
-    found = detection_of(random_heat(seed, lungs), lungs)
-    heat = found.anomaly_map.heatmap
+    found = detection_of(random_map(seed, lungs), lungs)
+    heatmap = found.anomaly_map.heatmap
     u, v = found.lungs.frame.coordinates()
-    labels, count = ndimage.label(heat > THRESHOLD, np.ones((3, 3)))
-    assert len(found.places.regions) == count
-    for region, box in zip(found.places.regions, found.native_boxes, strict=True):
+    labels, count = ndimage.label(heatmap > THRESHOLD, np.ones((3, 3)))
+    assert len(found.regions.regions) == count
+    for region, box in zip(found.regions.regions, found.native_boxes, strict=True):
         row, column = region.peak.row, region.peak.column
         pixels = np.argwhere(labels == labels[row, column])
         np.testing.assert_array_equal(np.append(pixels.min(0), pixels.max(0) + 1), box)
-        values = np.array([heat[tuple(pixel)] for pixel in pixels], float)
-        assert region.peak.heat == heat[row, column] == values.max()
+        values = np.array([heatmap[tuple(pixel)] for pixel in pixels], float)
+        assert region.peak.score == heatmap[row, column] == values.max()
         assert region.mean_score == pytest.approx(values.mean())
         for side, lung in (("right", found.lungs.right), ("left", found.lungs.left)):
             inside = sum(bool(lung[tuple(pixel)]) for pixel in pixels)
             assert region.lung_fractions[side] == pytest.approx(inside / lung.sum())
         zones = [lung_zone(float(u[tuple(pixel)])) for pixel in pixels]
-        for zone, share in region.zone_fractions.items():
-            assert share == pytest.approx(zones.count(zone) / len(zones))
+        for zone, fraction in region.zone_fractions.items():
+            assert fraction == pytest.approx(zones.count(zone) / len(zones))
         assert region.lateral_fraction == pytest.approx(
             np.mean([v[tuple(p)] >= 0.5 for p in pixels])
         )
@@ -254,13 +254,13 @@ def test_numbers_agree_with_a_count_of_pixels(seed):
 
 @few
 @given(seed=seeds)
-def test_shares_of_regions_add_up_to_that_of_the_mask(seed):
+def test_fractions_of_regions_add_up_to_that_of_the_mask(seed):
     lungs = drawn_lungs()
-    found = detection_of(random_heat(seed, lungs), lungs)
+    found = detection_of(random_map(seed, lungs), lungs)
     for side, lung in (("right", found.lungs.right), ("left", found.lungs.left)):
         above = found.localisation.pred_mask[lung].mean()
-        assert found.places.fractions_above[side] == pytest.approx(above)
-        assert sum(region.lung_fractions[side] for region in found.places.regions) == (
+        assert found.regions.fractions_above[side] == pytest.approx(above)
+        assert sum(region.lung_fractions[side] for region in found.regions.regions) == (
             pytest.approx(above)
         )
 
@@ -269,12 +269,12 @@ def test_shares_of_regions_add_up_to_that_of_the_mask(seed):
 @given(seed=seeds)
 def test_words_agree_with_the_numbers(seed):
     lungs = drawn_lungs()
-    for region in detection_of(random_heat(seed, lungs), lungs).places.regions:
+    for region in detection_of(random_map(seed, lungs), lungs).regions.regions:
         record = json.loads(json.dumps(region.to_dict(), allow_nan=False))
         words = record["text"].split(", ")
-        for zone, share in record["zone_fractions"].items():
+        for zone, fraction in record["zone_fractions"].items():
             spoken = zone in words[0] or (zone == "middle" and "upper to lower" in words[0])
-            assert spoken == (share >= NAMED)
+            assert spoken == (fraction >= NAMED)
         lateral = record["lateral_fraction"]
         assert ("lateral" in words[1], "medial" in words[1]) == (
             lateral >= NAMED,
@@ -285,23 +285,23 @@ def test_words_agree_with_the_numbers(seed):
         percent = int(re.match(r"under 1|\d+", words[2])[0].replace("under 1", "0"))
         assert abs(percent - 100 * record["lung_fractions"][side]) <= (0.5 if percent else 1.0)
         assert words[2].endswith(f"% of the {side} lung")
-        assert words[3] == f"peak {record['peak']['heat']:.3g} (threshold 2)"
+        assert words[3] == f"peak {record['peak']['score']:.3g} (threshold 2)"
         assert record["peak"]["zone"] == lung_zone(record["peak"]["u"])
 
 
 @few
 @given(seed=seeds, shift=st.tuples(st.integers(-12, 18), st.integers(-14, 16)))
-def test_a_shifted_image_has_the_same_places_elsewhere(seed, shift):
+def test_a_shifted_image_has_the_same_locations_elsewhere(seed, shift):
     lungs = drawn_lungs()
-    heat = random_heat(seed, lungs)
-    before = detection_of(heat, lungs).places
-    moved = detection_of(np.roll(heat, shift, (0, 1)), np.roll(lungs, shift, (0, 1))).places
+    heatmap = random_map(seed, lungs)
+    before = detection_of(heatmap, lungs).regions
+    moved = detection_of(np.roll(heatmap, shift, (0, 1)), np.roll(lungs, shift, (0, 1))).regions
     assert len(moved.regions) == len(before.regions)
     assert moved.fractions_above == before.fractions_above
     for old, new in zip(before.regions, moved.regions, strict=True):
         assert new.lung_fractions == old.lung_fractions
         assert new.zone_fractions == pytest.approx(old.zone_fractions, abs=0.15)
-        assert_same_place(old.peak, new.peak)
+        assert_same_location(old.peak, new.peak)
         assert (new.peak.row, new.peak.column) == (
             old.peak.row + shift[0],
             old.peak.column + shift[1],
@@ -312,18 +312,18 @@ def test_a_shifted_image_has_the_same_places_elsewhere(seed, shift):
 @given(seed=seeds)
 def test_a_mirrored_image_swaps_the_sides(seed):
     lungs = drawn_lungs()
-    heat = random_heat(seed, lungs)
+    heatmap = random_map(seed, lungs)
     other = {"right": "left", "left": "right"}
-    before = detection_of(heat, lungs).places
-    mirrored = detection_of(heat[:, ::-1], lungs[:, ::-1]).places
+    before = detection_of(heatmap, lungs).regions
+    mirrored = detection_of(heatmap[:, ::-1], lungs[:, ::-1]).regions
     assert mirrored.fractions_above == {
         other[side]: x for side, x in before.fractions_above.items()
     }
-    assert_same_place(before.hottest, mirrored.hottest, side=other[before.hottest.side])
+    assert_same_location(before.maximum, mirrored.maximum, side=other[before.maximum.side])
     for old, new in zip(before.regions, mirrored.regions, strict=True):
         assert new.sides == tuple(other[side] for side in old.sides)
         assert new.lung_fractions == {other[side]: x for side, x in old.lung_fractions.items()}
-        assert_same_place(old.peak, new.peak, side=other[old.peak.side])
+        assert_same_location(old.peak, new.peak, side=other[old.peak.side])
         assert new.peak.column == FRAME - 1 - old.peak.column
 
 
@@ -331,31 +331,33 @@ def test_a_mirrored_image_swaps_the_sides(seed):
 @given(seed=seeds, factors=st.tuples(st.integers(1, 4), st.integers(1, 4)))
 def test_the_size_of_the_image_scales_the_pixel_and_nothing_else(seed, factors):
     lungs = drawn_lungs()
-    heat = random_heat(seed, lungs)
-    small = detection_of(heat, lungs).places
+    heatmap = random_map(seed, lungs)
+    small = detection_of(heatmap, lungs).regions
     shape = (FRAME * factors[0], FRAME * factors[1])
-    found = detection_of(heat, lungs, native_shape=shape)
-    assert found.places.fractions_above == small.fractions_above
-    for old, new in zip(small.regions, found.places.regions, strict=True):
+    found = detection_of(heatmap, lungs, native_shape=shape)
+    assert found.regions.fractions_above == small.fractions_above
+    for old, new in zip(small.regions, found.regions.regions, strict=True):
         assert new.text == old.text
         assert (new.peak.row // factors[0], new.peak.column // factors[1]) == (
             old.peak.row,
             old.peak.column,
         )
-        assert found.native_heatmap[new.peak.row, new.peak.column] == np.float32(new.peak.heat)
+        assert found.native_heatmap[new.peak.row, new.peak.column] == np.float32(new.peak.score)
 
 
 @few
 @given(seed=seeds)
-def test_lungs_drawn_larger_have_the_same_places(seed):
+def test_lungs_drawn_larger_have_the_same_locations(seed):
     lungs = drawn_lungs()
-    heat = random_heat(seed, lungs)
-    once = detection_of(heat, lungs).places
-    twice = detection_of(np.kron(heat, np.ones((2, 2))), np.kron(lungs, np.ones((2, 2))) > 0).places
+    heatmap = random_map(seed, lungs)
+    once = detection_of(heatmap, lungs).regions
+    twice = detection_of(
+        np.kron(heatmap, np.ones((2, 2))), np.kron(lungs, np.ones((2, 2))) > 0
+    ).regions
     assert twice.fractions_above == pytest.approx(once.fractions_above)
     for old, new in zip(once.regions, twice.regions, strict=True):
         assert new.lung_fractions == pytest.approx(old.lung_fractions)
-        assert_same_place(old.peak, new.peak, tolerance=0.04)
+        assert_same_location(old.peak, new.peak, tolerance=0.04)
 
 
 @few
@@ -363,23 +365,29 @@ def test_lungs_drawn_larger_have_the_same_places(seed):
 def test_any_mask_and_any_map_can_be_described(seed, shape):
     rng = np.random.default_rng(seed)
     lungs = rng.random(shape) < rng.random()
-    heat = np.where(rng.random(shape) < rng.random(), rng.normal(size=shape), np.nan)
-    found = detection_of(heat, lungs, native_shape=(7, 50), threshold=0.5)
-    places = find_regions(found)
-    assume(places.hottest is not None)
-    record = [region.to_dict() for region in places.regions] + [places.hottest.to_dict()]
+    heatmap = np.where(rng.random(shape) < rng.random(), rng.normal(size=shape), np.nan)
+    found = detection_of(heatmap, lungs, native_shape=(7, 50), threshold=0.5)
+    summary = find_regions(
+        found.anomaly_map.heatmap,
+        found.localisation.pred_mask,
+        found.lungs.frame,
+        threshold=0.5,
+        native_shape=(7, 50),
+    )
+    assume(summary.maximum is not None)
+    record = [region.to_dict() for region in summary.regions] + [summary.maximum.to_dict()]
     assert json.loads(json.dumps(record, allow_nan=False)) == record
-    assert [region.peak.heat for region in places.regions] == (
+    assert [region.peak.score for region in summary.regions] == (
         found.localisation.box_scores.tolist()
     )
-    for region in places.regions:
+    for region in summary.regions:
         assert 0 <= region.peak.row < 7
         assert 0 <= region.peak.column < 50
 
 
-def assert_same_place(old: Place, new: Place, *, side=None, tolerance=0.02):
-    """Equal heat and side, and lung coordinates to within what a pixel's width allows."""
-    assert new.heat == old.heat
+def assert_same_location(old: Location, new: Location, *, side=None, tolerance=0.02):
+    """Equal score and side, and lung coordinates to within what a pixel's width allows."""
+    assert new.score == old.score
     assert new.side == (side or old.side)
     assert new.u == pytest.approx(old.u, abs=tolerance)
     # A level of the lung's narrow tips holds few pixels.
@@ -390,9 +398,9 @@ def assert_same_place(old: Place, new: Place, *, side=None, tolerance=0.02):
 # ------------------------------------------------------------------------------------ objects
 
 
-def test_places_are_found_once_and_say_what_they_are():
+def test_regions_are_found_once_and_say_what_they_are():
     lungs = two_lungs()
-    found = detection_of(hot(lungs, (60, 72, 20, 32)), lungs)
-    assert found.places is found.places
-    assert repr(found.places) == f"RegionSummary(1 region; {found.places.regions[0].text})"
-    assert isinstance(found.places.regions[0], Region)
+    found = detection_of(mapped(lungs, (60, 72, 20, 32)), lungs)
+    assert found.regions is found.regions
+    assert repr(found.regions) == f"RegionSummary(1 region; {found.regions.regions[0].text})"
+    assert isinstance(found.regions.regions[0], Region)

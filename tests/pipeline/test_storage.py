@@ -151,11 +151,11 @@ def test_inconsistent_content(copy, change):
 def test_only_a_saved_pipeline_is_replaced(fitted, copy, tmp_path):
     check_destination(copy)
     check_destination(tmp_path / "new.lungpatch")
-    assert save_pipeline(fitted, copy) == copy
+    assert save_pipeline(fitted, fitted.calibration, fitted.report_, copy) == copy
     other = tmp_path / "other"
     other.mkdir()
     (other / "thesis.txt").write_text("three years")
-    for refuse in (check_destination, lambda path: save_pipeline(fitted, path)):
+    for refuse in (check_destination, fitted.save):
         with pytest.raises(SavedPipelineError, match="something else"):
             refuse(other)
     assert (other / "thesis.txt").read_text() == "three years"

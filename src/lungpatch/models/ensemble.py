@@ -24,8 +24,8 @@ MIN_SPREAD = 1e-6
 BATCH_SIZE = 8
 
 
-@attrs.frozen(eq=False, kw_only=True)
-class Member:
+@attrs.define(eq=False, kw_only=True, field_transformer=plain_errors)
+class Member(Component):
     """One detector of an ensemble.
 
     Parameters
@@ -78,7 +78,9 @@ class EnsembleModel(Component):
     """
 
     members: tuple[Member, ...] = attrs.field(
-        converter=tuple, validator=validators.min_len(1), metadata={"tables": Member}
+        converter=tuple,
+        validator=[validators.min_len(1), validators.deep_iterable(validators.instance_of(Member))],
+        metadata={"tables": Member},
     )
 
     calibration_: tuple[NDArray[np.float32], ...] | None = attrs.field(
@@ -89,7 +91,7 @@ class EnsembleModel(Component):
         sizes = [member.model.patch_size for member in self.members]
         if len(set(sizes)) > 1:
             raise ConfigurationError(
-                f"the members of an ensemble must have one patch_size, got {sizes}"
+                f"EnsembleModel: all 'members' must have one patch_size (got {sizes})"
             )
 
     @property
@@ -207,7 +209,7 @@ class EnsembleModel(Component):
             raise NotFittedError("this EnsembleModel has learnt nothing yet: call fit first")
         state: dict[str, NDArray[Any]] = {}
         for index, (member, normal) in enumerate(zip(self.members, self.calibration_, strict=True)):
-            state[f"{index}.normal"] = normal
+            state[f"{index}.calibration"] = normal
             state |= {f"{index}.model.{k}": v for k, v in member.model.state().items()}
         return state
 
@@ -221,7 +223,7 @@ class EnsembleModel(Component):
         """
         count = len(self.members)
         known = [name for name in state if name.split(".")[0] in map(str, range(count))]
-        missing = [f"{i}.normal" for i in range(count) if f"{i}.normal" not in state]
+        missing = [f"{i}.calibration" for i in range(count) if f"{i}.calibration" not in state]
         if missing or len(known) < len(state):
             raise ConfigurationError(
                 f"this state is not that of an ensemble of {count} members: give the settings "
@@ -229,10 +231,10 @@ class EnsembleModel(Component):
             )
         calibration = []
         for index in range(count):
-            normal = np.array(state[f"{index}.normal"])
+            normal = np.array(state[f"{index}.calibration"])
             if normal.shape != (2,) or normal.dtype != np.float32:
                 raise ConfigurationError(
-                    f"{index}.normal must be float32 (2,), got {normal.dtype} {normal.shape}"
+                    f"{index}.calibration must be float32 (2,), got {normal.dtype} {normal.shape}"
                 )
             calibration.append(normal)
         # Into copies, so that nothing is taken over if one of them refuses.

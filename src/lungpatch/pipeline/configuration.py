@@ -132,6 +132,7 @@ def build_pipeline(
 
     Examples
     --------
+    >>> from lungpatch.pipeline import pipeline_settings
     >>> settings = pipeline_settings(load_preset("paper"))
     >>> settings["scorer"] = {"name": "ssim"}
     >>> build_pipeline(settings, origin="example").scorer.sigma

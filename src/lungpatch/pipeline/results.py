@@ -54,7 +54,7 @@ class PreparedImage:
     >>> import lungpatch
     >>> from lungpatch.datasets.phantom import phantom_chest
     >>> lungpatch.load_preset("paper").prepare(phantom_chest(0, size=256).image)
-    PreparedImage('phantom-0', ok, ... patches)
+    PreparedImage('phantom', ok, 40 patches)
     """
 
     image: ChestImage

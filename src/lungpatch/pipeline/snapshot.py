@@ -12,6 +12,9 @@ from lungpatch._utils.component import find_components, result_settings
 if TYPE_CHECKING:
     from lungpatch.pipeline.steps import Steps
 
+PARTS = ("segmenter", "fit_sampler", "sampler", "model", "scorer", "thresholder")
+"""Parameter names of the parts of a pipeline."""
+
 _MODEL = "model"
 
 
@@ -22,9 +25,9 @@ class Snapshot:
     Parameters
     ----------
     parts : mapping of str to object
-        By parameter name; ``""`` is the pipeline itself.
+        By parameter name.
     settings : mapping of str to mapping
-        The plain settings of each that results depend on.
+        The plain settings that results depend on: of each part, and (``""``) of the pipeline.
 
     Examples
     --------
@@ -42,21 +45,25 @@ class Snapshot:
     @classmethod
     def of(cls, steps: Steps) -> Self:
         """Take the snapshot of a pipeline as it is now."""
-        parts = {"": steps, **find_components(steps)}
-        return cls(
-            parts=parts, settings={path: result_settings(part) for path, part in parts.items()}
-        )
+        # Parts need not be attrs classes; those that are bring their own settings.
+        parts = {name: getattr(steps, name) for name in PARTS} | find_components(steps)
+        settings = {
+            path: result_settings(part) for path, part in parts.items() if attrs.has(type(part))
+        }
+        own = {name: value for name, value in result_settings(steps).items() if name not in PARTS}
+        return cls(parts=parts, settings=settings | {"": own})
 
     def changes(self, steps: Steps) -> list[str]:
         """Return what differs in a pipeline, one sentence each; nothing if it is as it was."""
         now = Snapshot.of(steps)
-        changes = [f"{path} was removed" for path in self.parts if path not in now.parts]
+        changes = _changed_settings("", self.settings[""], now.settings[""])
+        changes += [f"{path} was removed" for path in self.parts if path not in now.parts]
         for path, part in now.parts.items():
             if path not in self.parts:
                 changes.append(f"{path} was added")
             elif _exchanged(path, self.parts[path], part):
                 changes.append(f"{path} was exchanged: it is {type(part).__name__} now")
-            else:
+            elif path in now.settings:
                 changes += _changed_settings(path, self.settings[path], now.settings[path])
         return changes
 
