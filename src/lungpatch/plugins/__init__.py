@@ -1,5 +1,6 @@
-"""How components get their names: built-in ones and those of installed plugins alike.
+"""Finds components by name: the built-in ones and those of installed plugins alike.
 
-``hookspecs`` is what a plugin's author sees, ``manager`` finds and loads plugins, ``builtins`` is
-our own plugin, ``registry`` turns names into components, ``settings`` checks what they are given.
+``hookspecs`` is what the author of a plugin sees, ``manager`` finds and loads plugins, ``builtins``
+is our own plugin, ``registry`` turns names into components, ``settings`` checks what they are given
+and ``new_plugin`` writes the package of a new plugin.
 """

@@ -1,11 +1,11 @@
-"""What a plugin's author sees: the marker, the one hook, and the object that it is given."""
+"""What the author of a plugin sees: the marker, the one hook, and the object that it is given."""
 
 from __future__ import annotations
 
 import functools
 import inspect
 import re
-from typing import TYPE_CHECKING, Concatenate, NoReturn, ParamSpec
+from typing import TYPE_CHECKING, Concatenate, NoReturn, ParamSpec, get_args
 
 import attrs
 import pluggy
@@ -15,7 +15,6 @@ from lungpatch.errors import PluginError
 from lungpatch.protocols import Kind
 
 if TYPE_CHECKING:
-    # Not at run time: the contracts need numpy, and listing plugins must stay cheap.
     from collections.abc import Callable
 
 PROJECT = "lungpatch"
@@ -23,10 +22,8 @@ PROJECT = "lungpatch"
 hookimpl = pluggy.HookimplMarker(PROJECT)
 hookspec = pluggy.HookspecMarker(PROJECT)
 
-KINDS: tuple[Kind, ...] = (
-    *("segmenter", "sampler", "extractor", "model", "scorer", "thresholder"),
-)
-"""All kinds of components, in the order in which an image meets them."""
+KINDS: tuple[Kind, ...] = get_args(Kind)
+"""All kinds of components, in the order in which they are used on an image."""
 
 _NAME = re.compile("[a-z][a-z0-9-]*")
 _SIGNATURE = "(name, target, *, summary)"
@@ -40,11 +37,16 @@ def lungpatch_register(register: Register) -> None:
     Parameters
     ----------
     register : Register
-        Has a method for each kind of component.
+        Has one method for each kind of component.
+
+    See Also
+    --------
+    lungpatch.testing.parametrize_checks : Tests that a component keeps its contract.
+    lungpatch.testing.temporary_plugin : Makes a plugin available without installing it.
 
     Examples
     --------
-    The whole of a plugin's module; its entry point in the group ``lungpatch`` names the module:
+    The whole module of a plugin; the plugin's entry point in the group ``lungpatch`` names it:
 
     >>> import lungpatch
     >>> @lungpatch.hookimpl
@@ -66,13 +68,13 @@ class Entry:
     plugin_id : str
         ``distribution:entry-point``; ``lungpatch`` for a built-in component.
     version : str or None
-        Of the distribution that brings the plugin.
+        Version of the distribution that brings the plugin.
     target : str
-        Where its class is: ``"package.module:Class"``.
+        Import path of its class: ``"package.module:Class"``.
     summary : str
         What it does, in one line.
     target_class : type or None
-        The class, where the plugin gave it instead of its place.
+        The class itself, where the plugin gave it instead of its import path.
 
     Examples
     --------
@@ -91,14 +93,14 @@ class Entry:
 
     @property
     def full_name(self) -> str:
-        """``plugin-id/name``: always means this component, and is what saved pipelines hold."""
+        """The name ``plugin-id/name``: always means this component; saved pipelines hold it."""
         return f"{self.plugin_id}/{self.name}"
 
 
-def _tells_signature(
+def _shows_signature(
     method: Callable[Concatenate[Register, _P], None],
 ) -> Callable[Concatenate[Register, _P], None]:
-    """Make wrong arguments an error that shows the right ones."""
+    """Let calls with wrong arguments raise an error that shows the right ones."""
     signature = inspect.signature(method)
 
     @functools.wraps(method)
@@ -108,8 +110,8 @@ def _tells_signature(
         except TypeError as error:
             call = f"register.{method.__name__}"
             # A misspelt name, which Python would report as another one that is missing.
-            odd = [name for name in kwargs if name not in signature.parameters]
-            problem = f"there is no argument {odd[0]!r}" if odd else str(error)
+            unknown = [name for name in kwargs if name not in signature.parameters]
+            problem = f"there is no argument {unknown[0]!r}" if unknown else str(error)
             raise PluginError(f"{call}: {problem}; call it as {call}{_SIGNATURE}") from None
         method(self, *args, **kwargs)
 
@@ -117,16 +119,16 @@ def _tells_signature(
 
 
 class Register:
-    """Takes down what a plugin brings; `lungpatch_register` is called with one.
+    """Records the components that a plugin registers; `lungpatch_register` is called with one.
 
     All methods take the same arguments:
 
     name : str
         Lower-case letters, digits and hyphens, such as ``"multi-otsu"``.
     target : str or type
-        ``"package.module:Class"``, imported when the component is first used, or the class.
+        ``"package.module:Class"``, imported when the component is first used, or the class itself.
     summary : str
-        What it does, in one line that a newcomer understands.
+        What the component does, in one line that a newcomer understands.
 
     They raise `PluginError` if an argument is not of that form, or if the plugin registered the
     name before for that kind.
@@ -143,9 +145,8 @@ class Register:
     >>> register.scorrer
     Traceback (most recent call last):
     ...
-    AttributeError: there is no register.scorrer; did you mean register.scorer? There is:
-    register.segmenter, register.sampler, register.extractor, register.model, register.scorer,
-    register.thresholder
+    AttributeError: register has no method 'scorrer'; did you mean 'scorer'? It has: segmenter,
+    sampler, extractor, model, scorer, thresholder
     """
 
     def __init__(self, plugin_id: str, version: str | None) -> None:
@@ -155,37 +156,37 @@ class Register:
 
     @property
     def entries(self) -> tuple[Entry, ...]:
-        """What was registered, in order."""
+        """All components that were registered, in order."""
         return tuple(self._entries.values())
 
-    @_tells_signature
+    @_shows_signature
     def segmenter(self, name: str, target: str | type, *, summary: str) -> None:
         """Register a class that finds the lungs; see `lungpatch.protocols.Segmenter`."""
         self._add("segmenter", name, target, summary)
 
-    @_tells_signature
+    @_shows_signature
     def sampler(self, name: str, target: str | type, *, summary: str) -> None:
         """Register a class that cuts patches; see `lungpatch.protocols.PatchSampler`."""
         self._add("sampler", name, target, summary)
 
-    @_tells_signature
+    @_shows_signature
     def extractor(self, name: str, target: str | type, *, summary: str) -> None:
-        """Register a class that describes places; see `lungpatch.protocols.FeatureExtractor`."""
+        """Register a class that computes features; see `lungpatch.protocols.FeatureExtractor`."""
         self._add("extractor", name, target, summary)
 
-    @_tells_signature
+    @_shows_signature
     def model(self, name: str, target: str | type, *, summary: str) -> None:
-        """Register a reconstruction; see `lungpatch.protocols.ReconstructionModel`."""
+        """Register a class that reconstructs; see `lungpatch.protocols.ReconstructionModel`."""
         self._add("model", name, target, summary)
 
-    @_tells_signature
+    @_shows_signature
     def scorer(self, name: str, target: str | type, *, summary: str) -> None:
-        """Register a class that compares; see `lungpatch.protocols.Scorer`."""
+        """Register a class that scores patches; see `lungpatch.protocols.Scorer`."""
         self._add("scorer", name, target, summary)
 
-    @_tells_signature
+    @_shows_signature
     def thresholder(self, name: str, target: str | type, *, summary: str) -> None:
-        """Register a class that decides; see `lungpatch.protocols.Thresholder`."""
+        """Register a class that finds a threshold; see `lungpatch.protocols.Thresholder`."""
         self._add("thresholder", name, target, summary)
 
     def __getattr__(self, name: str) -> NoReturn:
@@ -201,9 +202,9 @@ class Register:
                 "hyphens, such as 'multi-otsu'"
             )
         if isinstance(target, type):
-            place = f"{target.__module__}:{target.__qualname__}"
-        elif isinstance(target, str) and _is_place(target):
-            place = target
+            import_path = f"{target.__module__}:{target.__qualname__}"
+        elif isinstance(target, str) and _is_import_path(target):
+            import_path = target
         else:
             raise PluginError(
                 f"{call}: target must be 'package.module:Class' or a class, got {target!r}"
@@ -217,13 +218,13 @@ class Register:
             name=name,
             plugin_id=self._plugin_id,
             version=self._version,
-            target=place,
+            target=import_path,
             summary=summary.strip(),
             target_class=target if isinstance(target, type) else None,
         )
 
 
-def _is_place(target: str) -> bool:
+def _is_import_path(target: str) -> bool:
     module, colon, name = target.partition(":")
     return bool(colon) and all(
         part.isidentifier() for part in (*module.split("."), *name.split("."))

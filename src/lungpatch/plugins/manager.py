@@ -1,8 +1,8 @@
-"""Finding and loading plugins: one that is broken costs only itself.
+"""Finding and loading plugins: a broken plugin does not affect the others.
 
-pluggy's own loader drops one of two plugins with the same entry-point name and stops at the first
-that cannot be imported, so the loop is ours, and each plugin gets a pluggy manager of its own:
-whatever it does, it cannot touch the others, and what it registers is known to be its own.
+The loader of pluggy drops one of two plugins with the same entry-point name and stops at the first
+plugin that cannot be imported. Therefore the loop is ours, and each plugin gets a plugin manager of
+its own: a plugin cannot change others, and every component is attributed to its plugin.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from lungpatch.plugins.hookspecs import PROJECT, Entry, Register
 BUILTIN_ID = PROJECT
 GROUP = PROJECT
 RESTRICT = "LUNGPATCH_PLUGINS"
-"""Environment variable: the ids or distributions to load, by commas; empty for none."""
+"""Environment variable: ids or distributions to load, separated by commas; empty for none."""
 
 _HOOK = "lungpatch_register(register)"
 
@@ -41,7 +41,7 @@ class PluginInfo:
     plugin_id : str
         ``distribution:entry-point``; ``lungpatch`` for the built-in one.
     version : str or None
-        Of its distribution.
+        Version of its distribution.
 
     Examples
     --------
@@ -62,7 +62,7 @@ class PluginFailure:
     plugin_id : str
     version : str or None
     error : str
-        What went wrong, and where in the plugin.
+        What went wrong, and in which line of the plugin.
 
     Examples
     --------
@@ -77,7 +77,7 @@ class PluginFailure:
 
 @attrs.frozen(kw_only=True)
 class Catalogue:
-    """All that plugins brought: those that loaded, what they offer, and those that failed.
+    """The plugins that were loaded, the components that they offer, and the plugins that failed.
 
     Parameters
     ----------
@@ -99,7 +99,7 @@ class Catalogue:
 
 @attrs.frozen
 class _Source:
-    """A plugin before it is loaded; ``load`` returns its module."""
+    """A plugin that is not loaded yet; ``load`` returns its module."""
 
     plugin_id: str
     version: str | None
@@ -112,13 +112,13 @@ def load_catalogue(plugins: Sequence[object] | None) -> Catalogue:
     Parameters
     ----------
     plugins : sequence of modules or objects, or None
-        What to load; None for all that is installed, as far as the environment variable
-        ``LUNGPATCH_PLUGINS`` does not restrict it.
+        What to load. None means all installed plugins, or those that the environment variable
+        ``LUNGPATCH_PLUGINS`` lists.
 
     Returns
     -------
     Catalogue
-        A plugin that fails is in ``failures``, and none of its components in ``entries``.
+        A plugin that fails is in ``failures``, and none of its components is in ``entries``.
 
     Examples
     --------
@@ -146,7 +146,7 @@ def load_catalogue(plugins: Sequence[object] | None) -> Catalogue:
         except BaseException as error:  # a plugin may even call sys.exit
             failures.append(
                 PluginFailure(
-                    plugin_id=source.plugin_id, version=source.version, error=error_text(error)
+                    plugin_id=source.plugin_id, version=source.version, error=describe_error(error)
                 )
             )
         else:
@@ -155,14 +155,14 @@ def load_catalogue(plugins: Sequence[object] | None) -> Catalogue:
     return Catalogue(plugins=tuple(infos), entries=tuple(entries), failures=tuple(failures))
 
 
-def error_text(error: BaseException) -> str:
-    """Say in one line what went wrong and in which line of a plugin's code.
+def describe_error(error: BaseException) -> str:
+    """Return one line: what went wrong, and in which line of a plugin's code.
 
     Examples
     --------
-    >>> error_text(PluginError("summary must be one line of text"))
+    >>> describe_error(PluginError("summary must be one line of text"))
     'summary must be one line of text'
-    >>> error_text(ZeroDivisionError("division by zero"))
+    >>> describe_error(ZeroDivisionError("division by zero"))
     'ZeroDivisionError: division by zero'
     """
     text = " ".join(str(error).split())
@@ -172,7 +172,7 @@ def error_text(error: BaseException) -> str:
     frames = [
         frame
         for frame in traceback.extract_tb(error.__traceback__)
-        # What is left out: this package, pluggy, and Python's import machinery.
+        # Left out: this package, pluggy, and the import machinery of Python.
         if not frame.filename.startswith((ours, str(Path(pluggy.__file__).parent), "<frozen"))
         and Path(frame.filename).parent != Path(importlib.__file__).parent
     ]
@@ -180,7 +180,13 @@ def error_text(error: BaseException) -> str:
 
 
 def _registered(plugin: object, source: _Source) -> tuple[Entry, ...]:
-    """Return what a plugin registers, or raise."""
+    """Return the components that a plugin registers.
+
+    Raises
+    ------
+    PluginError
+        If it has no hook, another hook, or registers nothing.
+    """
     manager = pluggy.PluginManager(PROJECT)
     manager.add_hookspecs(hookspecs)
     try:
@@ -207,13 +213,13 @@ def _refuse_twice(plugin: object, plugin_id: str, loaded: dict[str, object]) -> 
 
 
 def _installed() -> list[_Source]:
-    """Return all entry points of the group, by distribution and name."""
+    """Return all entry points of the group, sorted by distribution and name."""
     sources: dict[str, list[_Source]] = {}
     for distribution in importlib.metadata.distributions():
         name, version = "unknown distribution", None
         try:
             text = distribution.read_text("entry_points.txt")
-            # Looked for as text first: parsing the metadata of all that is installed is slow.
+            # Searched as text first: parsing the metadata of all distributions is slow.
             if text is None or f"[{GROUP}]" not in text:
                 continue
             name = normalised(distribution.metadata["Name"])
@@ -224,10 +230,10 @@ def _installed() -> list[_Source]:
                 for point in points
             ]
         except Exception as error:
-            place = distribution.locate_file("")
-            problem = f"its metadata in {place} cannot be read: {type(error).__name__}: {error}"
+            folder = distribution.locate_file("")
+            problem = f"its metadata in {folder} cannot be read: {type(error).__name__}: {error}"
             found = [_failing(name, version, problem)]
-        # Found twice (installed, and in a source tree): the first is what Python imports.
+        # Where it is found twice (installed, and in a source tree), Python imports the first.
         sources.setdefault(name, found)
     return [source for name in sorted(sources) for source in sources[name]]
 
@@ -237,13 +243,13 @@ def _restricted(sources: list[_Source]) -> list[_Source]:
     if setting is None:
         return sources
     wanted = {normalised(item.strip()) for item in setting.split(",") if item.strip()}
-    kept = [source for source in sources if wanted & _callings(source)]
-    unknown = wanted.difference([BUILTIN_ID], *map(_callings, sources))
+    kept = [source for source in sources if wanted & _names_of(source)]
+    unknown = wanted.difference([BUILTIN_ID], *map(_names_of, sources))
     message = f"{RESTRICT} names it, but no such plugin is installed"
     return kept + [_failing(name, None, message) for name in sorted(unknown)]
 
 
-def _callings(source: _Source) -> set[str]:
+def _names_of(source: _Source) -> set[str]:
     return {normalised(source.plugin_id), source.plugin_id.partition(":")[0]}
 
 
@@ -270,7 +276,7 @@ def _private_id(plugin: object) -> str:
 
 
 def normalised(name: str) -> str:
-    """Spell a distribution's name as pip does.
+    """Return the name of a distribution as pip spells it.
 
     Examples
     --------

@@ -1,6 +1,6 @@
-"""Writes the package of a new plugin, which installs, passes its checks and is found as it is.
+"""Writes the package of a new plugin, ready to be installed, checked and found.
 
-The texts lie in the folder ``template``: ``common`` for every kind, and a folder a kind.
+The texts are in the folder ``template``: ``common`` for all kinds, and one folder per kind.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from string import Template
 from typing import TYPE_CHECKING
 
 from lungpatch._utils.files import atomic_folder
+from lungpatch._utils.suggestions import did_you_mean
 from lungpatch.errors import ConfigurationError
 from lungpatch.plugins.hookspecs import KINDS
 
@@ -22,11 +23,11 @@ if TYPE_CHECKING:
 
 _SUMMARIES: dict[Kind, str] = {
     "segmenter": "Dark regions that do not touch the border.",
-    "sampler": "Patches side by side, those whose middle is lung.",
-    "extractor": "Mean and deviation of the grey levels of cells.",
-    "model": "The mean of all normal patches, whatever it is given.",
+    "sampler": "Adjacent patches, those whose middle pixel is lung.",
+    "extractor": "Mean and deviation of the grey levels in each cell.",
+    "model": "Expects the mean of all normal patches everywhere.",
     "scorer": "Mean absolute difference, to a power.",
-    "thresholder": "Standard deviations above the mean of normal scores.",
+    "thresholder": "A number of standard deviations above the mean of normal scores.",
 }
 _MORE_DEPENDENCIES: dict[Kind, tuple[str, ...]] = {"segmenter": ("scikit-image", "scipy")}
 _NAME = re.compile("[a-z][a-z0-9]*(-[a-z0-9]+)*")
@@ -38,11 +39,11 @@ def new_plugin(name: str, *, kind: Kind, into: Path) -> Path:
     Parameters
     ----------
     name : str
-        Of the component: lower-case letters, digits and single hyphens. The package is called
+        Name of the component: lower-case letters, digits and single hyphens. The package is called
         ``lungpatch-NAME``.
     kind : {"segmenter", "sampler", "extractor", "model", "scorer", "thresholder"}
     into : pathlib.Path
-        Folder in which the folder ``lungpatch-NAME`` is made.
+        Folder in which the folder ``lungpatch-NAME`` is created.
 
     Returns
     -------
@@ -52,26 +53,29 @@ def new_plugin(name: str, *, kind: Kind, into: Path) -> Path:
     Raises
     ------
     ConfigurationError
-        If the name or the kind cannot be one, or the folder is there already.
+        If the name is invalid, the kind is unknown, or the folder exists.
 
     Examples
     --------
     >>> import tempfile
+    >>> from pathlib import Path
     >>> folder = new_plugin("soft-edges", kind="scorer", into=Path(tempfile.mkdtemp()))
     >>> sorted(path.name for path in folder.iterdir())
     ['README.md', 'example.toml', 'pyproject.toml', 'src', 'tests']
     """
     if kind not in KINDS:
-        raise ConfigurationError(f"there is no kind {kind!r}: choose one of {', '.join(KINDS)}")
+        raise ConfigurationError(
+            f"there is no kind {kind!r}{did_you_mean(kind, KINDS)} Kinds: {', '.join(KINDS)}"
+        )
     name = name.removeprefix("lungpatch-")
     if not _NAME.fullmatch(name):
         raise ConfigurationError(
-            f"{name!r} cannot be a component's name: take lower-case letters, digits and single "
-            "hyphens, such as soft-edges"
+            f"{name!r} cannot be the name of a component: take lower-case letters, digits and "
+            "single hyphens, such as soft-edges"
         )
     folder = into / f"lungpatch-{name}"
     if folder.exists():
-        raise ConfigurationError(f"{folder} is there already: choose another name, or move it")
+        raise ConfigurationError(f"{folder} exists already: choose another name, or move it")
     values = _values(name, kind)
     module = values["module"]
     destinations = {
@@ -93,7 +97,7 @@ def new_plugin(name: str, *, kind: Kind, into: Path) -> Path:
 
 
 def _values(name: str, kind: Kind) -> dict[str, str]:
-    """Return what the placeholders of the templates stand for."""
+    """Return the values of the placeholders in the templates."""
     summary = _SUMMARIES[kind]
     words = "".join(word.capitalize() for word in name.split("-"))
     class_name = words.removesuffix(kind.capitalize()) + kind.capitalize()
@@ -110,5 +114,5 @@ def _values(name: str, kind: Kind) -> dict[str, str]:
     }
 
 
-def _template(place: str) -> Traversable:
-    return resources.files("lungpatch.plugins").joinpath("template", *f"{place}.tmpl".split("/"))
+def _template(path: str) -> Traversable:
+    return resources.files("lungpatch.plugins").joinpath("template", *f"{path}.tmpl".split("/"))

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
+from lungpatch import protocols
 from lungpatch._utils.suggestions import did_you_mean
 from lungpatch.errors import (
     AmbiguousComponentError,
@@ -24,7 +25,7 @@ from lungpatch.plugins.manager import (
     Catalogue,
     PluginFailure,
     PluginInfo,
-    error_text,
+    describe_error,
     load_catalogue,
 )
 from lungpatch.plugins.settings import (
@@ -39,17 +40,17 @@ if TYPE_CHECKING:
 
 
 class Registry:
-    """What the built-in components and those of plugins are called.
+    """The names of the built-in components and of those of plugins.
 
-    A component's full name, ``plugin-id/name``, always means that component. Its bare name does
-    where it is built in, or where one plugin alone offers it.
+    The full name of a component, ``plugin-id/name``, always means that component. Its bare name
+    does so where the component is built in, or where only one plugin offers the name.
 
-    Plugins are loaded at first use; a component's class is imported by `load` and `create` only.
+    Plugins are loaded at first use. The class of a component is imported by `load` and `create`.
 
     Parameters
     ----------
     plugins : sequence of modules or objects, optional
-        Plugins beside the built-in components, each with a ``lungpatch_register`` hook; by
+        Plugins to load beside the built-in components, each with a ``lungpatch_register`` hook; by
         default all that are installed. The environment variable ``LUNGPATCH_PLUGINS`` restricts
         these to the plugin ids or distributions that it lists, separated by commas.
 
@@ -84,7 +85,7 @@ class Registry:
         return sorted(self.shortest_name(entry) for entry in self.entries(kind))
 
     def entries(self, kind: str | None = None) -> list[Entry]:
-        """Return all components, or those of a kind: built-in ones first, then by name.
+        """Return all components, or those of one kind: built-in ones first, then by name.
 
         Raises
         ------
@@ -126,7 +127,7 @@ class Registry:
         return list(self._catalogue.failures)
 
     def find(self, kind: str, name: str) -> Entry:
-        """Look up a component.
+        """Return the entry of a component.
 
         Parameters
         ----------
@@ -141,9 +142,9 @@ class Registry:
         Raises
         ------
         UnknownComponentError
-            If no plugin that could be loaded offers it.
+            If no loaded plugin offers a component of this name.
         AmbiguousComponentError
-            If two plugins offer it, and it is not built in.
+            If several plugins offer one, and none is built in.
         ConfigurationError
             If there is no such kind.
 
@@ -169,7 +170,7 @@ class Registry:
         return found[0]
 
     def shortest_name(self, entry: Entry) -> str:
-        """Return the bare name of a component if it means this one, else the full name.
+        """Return the bare name of a component if it is unambiguous, else the full name.
 
         Examples
         --------
@@ -183,7 +184,7 @@ class Registry:
             return entry.full_name
 
     def load(self, kind: str, name: str) -> type:
-        """Import a component's class.
+        """Import the class of a component.
 
         Parameters
         ----------
@@ -197,7 +198,7 @@ class Registry:
         Raises
         ------
         PluginError
-            If it cannot be imported, is no attrs class, or lacks what its kind needs.
+            If it cannot be imported, is no attrs class, or lacks a member that its kind needs.
         UnknownComponentError, AmbiguousComponentError, ConfigurationError
             As for `find`.
 
@@ -209,7 +210,7 @@ class Registry:
         return _load(self.find(kind, name))
 
     def create(self, kind: str, name: str, settings: Mapping[str, Any], *, path: str = "") -> Any:
-        """Make a component from its settings.
+        """Create a component from its settings.
 
         Parameters
         ----------
@@ -220,7 +221,8 @@ class Registry:
             floats where a setting is a float. A setting that is a component itself is a table
             with its ``name`` and settings.
         path : str
-            Where it is in a configuration, such as ``"model"``; messages begin with it.
+            Table of a configuration that it comes from, such as ``"model"``; messages begin
+            with it.
 
         Returns
         -------
@@ -253,7 +255,7 @@ class Registry:
         )
 
     def create_from_table(self, kind: str, table: Mapping[str, Any], *, path: str) -> Any:
-        """Make a component from a table of a configuration, which holds its ``name`` too.
+        """Create a component from a table of a configuration, which also holds its ``name``.
 
         Parameters
         ----------
@@ -271,7 +273,7 @@ class Registry:
         Raises
         ------
         ConfigurationError
-            As for `create`; or if it is no table, or has no name.
+            As for `create`, and if ``table`` is no table or has no name.
         PluginError, UnknownComponentError, AmbiguousComponentError
             As for `load`.
 
@@ -291,13 +293,12 @@ class Registry:
         return self.create(kind, name, settings, path=path)
 
     def settings(self, component: object) -> dict[str, Any]:
-        """Return a component's settings as JSON holds them; `create` takes them back.
+        """Return the settings of a component as JSON can hold them; `create` takes them back.
 
         Raises
         ------
         ConfigurationError
-            If a setting is not a number, string, boolean, None, a component, or a tuple of
-            these.
+            If a setting is not a number, string, boolean, None, component, or a tuple of these.
 
         Examples
         --------
@@ -308,7 +309,7 @@ class Registry:
         return component_settings(component, name_of=self.name_of)
 
     def name_of(self, kind: str, component: object) -> str:
-        """Return the full name of a component's class.
+        """Return the full name of the class of a component.
 
         Raises
         ------
@@ -322,7 +323,12 @@ class Registry:
         'lungpatch/sad'
         """
         component_class = type(component)
-        for entry in self.entries(kind):
+
+        def has_other_name(entry: Entry) -> bool:
+            return entry.target.rpartition(":")[2] != component_class.__qualname__
+
+        # Those of the same name first: a lazy package imports a module for each that is looked up.
+        for entry in sorted(self.entries(kind), key=has_other_name):
             if _imported(entry) is component_class:
                 return entry.full_name
         raise ConfigurationError(
@@ -356,22 +362,22 @@ def default_registry() -> Registry:
 def plugin_report(
     registry: Registry, kind: str | None = None, *, check: bool = False
 ) -> list[dict[str, Any]]:
-    """Return a row for each component and for each plugin that failed to load.
+    """Return one row for each component and for each plugin that failed to load.
 
     Parameters
     ----------
     registry : Registry
     kind : str, optional
-        Components of this kind only.
+        Only components of this kind.
     check : bool
-        Whether to import every component: slow, and finds those that cannot work.
+        Whether to import every component. This is slow, and finds those that cannot work.
 
     Returns
     -------
     list of dict
-        JSON-ready, with the keys ``kind``, ``name``, ``full_name``, ``plugin``, ``version``,
-        ``summary``, ``status`` (``"ok"`` or ``"error"``) and ``error``. What does not apply is
-        None: a plugin that failed to load has no kind and no name.
+        Can be written as JSON. Keys: ``kind``, ``name``, ``full_name``, ``plugin``, ``version``,
+        ``summary``, ``status`` (``"ok"`` or ``"error"``) and ``error``. Values that do not apply
+        are None: a plugin that failed to load has no kind and no name.
 
     Raises
     ------
@@ -383,8 +389,8 @@ def plugin_report(
     >>> for row in plugin_report(Registry(plugins=[]), kind="sampler"):
     ...     print(row["name"], row["status"], row["summary"])
     grid ok Cuts overlapping patches on a regular grid, border included.
-    lung-crop ok One patch an image: both lungs, brought to one size and place.
-    random ok Cuts patches at random places of the lung; for training.
+    lung-crop ok One patch per image: both lungs, brought to one size and position.
+    random ok Cuts patches at random positions in the lung; for training.
     """
     rows: list[dict[str, Any]] = []
     for entry in registry.entries(kind):
@@ -439,11 +445,13 @@ def _load(entry: Entry) -> type:
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # a plugin may even call sys.exit
-        raise PluginError(f"{what} cannot be imported: {error_text(error)}") from error
+        raise PluginError(f"{what} cannot be imported: {describe_error(error)}") from error
     if not isinstance(component, type) or not attrs.has(component):
         raise PluginError(f"{what} is no attrs class: write @attrs.define(kw_only=True, eq=False)")
     if "name" in setting_names(component):
-        raise PluginError(f"{what}: no setting may be called 'name', which stands for its own")
+        raise PluginError(
+            f"{what}: no setting may be called 'name': tables hold the component's own"
+        )
     fields = attrs.fields_dict(component)
     missing = [
         member
@@ -461,21 +469,18 @@ def _import(target: str) -> Any:
 
 
 def _imported(entry: Entry) -> object:
-    """Return an entry's class if its module has been imported; an instance is proof of that."""
+    """Return the class of an entry if its module is imported, as it is where an instance exists."""
     if entry.target_class is not None:
         return entry.target_class
     module_name, _, path = entry.target.partition(":")
     try:
         return functools.reduce(getattr, path.split("."), sys.modules[module_name])
-    except Exception:  # not imported, or a plugin's lazy attribute that fails
+    except Exception:  # not imported, or a lazy attribute of a plugin that fails
         return None
 
 
 def _contract(kind: Kind) -> list[str]:
     """Return the members that a component of a kind must have."""
-    # Not at the top: the contracts need numpy, and listing plugins must stay cheap.
-    from lungpatch import protocols
-
     protocol = {
         "segmenter": protocols.Segmenter,
         "sampler": protocols.PatchSampler,

@@ -1,4 +1,4 @@
-"""Settings of components: from plain values to a component, and back."""
+"""Settings of components: from plain values to a component and back."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _PLAIN = (bool, int, float, str, type(None))
 
 
 def setting_names(component: type) -> list[str]:
-    """Return the names of a component class's settings, in order.
+    """Return the names of the settings of a component class, in order.
 
     Examples
     --------
@@ -42,12 +42,12 @@ def create_component(
     path: str = "",
     create: Callable[[Kind, Mapping[str, Any], str], Any] | None = None,
 ) -> Any:
-    """Make a component from settings as TOML or JSON give them.
+    """Create a component from settings as TOML or JSON give them.
 
     Lists become tuples, and integers become floats where a setting is a float. A setting whose
     field has ``metadata={"component": kind}`` is a component itself, given as a table with its
-    ``name`` and settings; with ``metadata={"tables": Table}`` it is a list of tables, each with
-    the settings of the attrs class ``Table``.
+    ``name`` and its settings. A setting with ``metadata={"tables": Table}`` is a list of tables,
+    each with the settings of the attrs class ``Table``.
 
     Parameters
     ----------
@@ -56,12 +56,12 @@ def create_component(
     settings : mapping
         Values by name.
     label : str
-        What messages call it, such as ``"scorer 'sad'"``.
+        Name of the component in messages, such as ``"scorer 'sad'"``.
     path : str
-        Where it is in the whole of a configuration, such as ``"model.members[0].scorer"``;
+        Table of a configuration that it comes from, such as ``"model.members[0].scorer"``;
         messages begin with it. Empty for a component by itself.
     create : callable, optional
-        Called as ``create(kind, table, path)`` to make components that are settings.
+        Called as ``create(kind, table, path)`` to create components that are settings.
 
     Returns
     -------
@@ -98,7 +98,7 @@ def create_component(
 
 @contextmanager
 def placed(path: str) -> Iterator[None]:
-    """Let errors of ours within the block begin with their place in a configuration.
+    """Let errors of lungpatch within the block begin with their table in a configuration.
 
     Examples
     --------
@@ -119,7 +119,7 @@ def placed(path: str) -> Iterator[None]:
 def component_settings(
     component: object, *, name_of: Callable[[Kind, object], str] | None = None
 ) -> dict[str, Any]:
-    """Return a component's settings as JSON holds them: plain values, and lists for tuples.
+    """Return the settings of a component as JSON can hold them, with lists for tuples.
 
     Parameters
     ----------
@@ -155,7 +155,7 @@ def component_settings(
 
 
 def inner_components(component: object) -> Iterator[tuple[str, Kind, Any]]:
-    """Yield the components that are settings of a component, at any depth.
+    """Yield the components among the settings of a component, at any depth.
 
     Yields
     ------
@@ -209,10 +209,10 @@ def _create_inner(
     path: str,
     create: Callable[[Kind, Mapping[str, Any], str], Any] | None,
 ) -> Any:
-    """Make the component, or the tables, that are the value of a setting."""
+    """Create the component, or the objects of the tables, that are the value of a setting."""
     assert create is not None  # the registry's own way in
     if "component" in field.metadata:
-        # JSON's null is a component that is left out, where the field's default is None.
+        # None (null in JSON) is a component that is left out.
         return None if value is None else create(field.metadata["component"], value, path)
     if not isinstance(value, (list, tuple)) or not all(isinstance(t, Mapping) for t in value):
         raise ConfigurationError(f"[{path}] must be a list of tables, got {value!r}")
@@ -232,6 +232,7 @@ def _create(
     inner: Mapping[str, Any],
     label: str,
 ) -> Any:
+    given = {name: value for name, value in settings.items() if name not in inner}
     try:
         values = {
             name: inner[name]
@@ -240,15 +241,16 @@ def _create(
             for name, value in settings.items()
         }
         return component(**values)
-    except (TypeError, ValueError, ArithmeticError) as error:
-        if isinstance(error, LungpatchError) and not isinstance(error, ConfigurationError):
-            raise
-        given = {name: value for name, value in settings.items() if name not in inner}
-        raise ConfigurationError(_refusal(label, error, given)) from error
+    except ConfigurationError as error:
+        # Components name themselves, too.
+        problem = str(error).removeprefix(f"{component.__name__}: ")
+        raise ConfigurationError(_refusal(label, problem, given)) from error
     except LungpatchError:
         raise
+    except (TypeError, ValueError, ArithmeticError) as error:
+        raise ConfigurationError(_refusal(label, error_text(error), given)) from error
     except Exception as error:
-        raise PluginError(f"{label} cannot be made: {type(error).__name__}: {error}") from error
+        raise PluginError(f"{label} cannot be created: {type(error).__name__}: {error}") from error
 
 
 def _fields(component: type) -> list[attrs.Attribute[Any]]:
@@ -266,34 +268,41 @@ def _plain(value: Any, field: attrs.Attribute[Any], component: object) -> Any:
     )
 
 
-def _refusal(label: str, error: Exception, settings: Mapping[str, Any]) -> str:
-    message = error_text(error)
-    words = set(re.findall(r"\w+", message))
+def _refusal(label: str, problem: str, settings: Mapping[str, Any]) -> str:
+    """Return the problem and the settings that it speaks of, or all settings."""
+    words = set(re.findall(r"\w+", problem))
     named = [name for name in settings if name in words]
     given = ", ".join(f"{name} = {settings[name]!r}" for name in named or settings)
-    return f"{label}: {message}; given: {given}" if given else f"{label}: {message}"
+    return f"{label}: {problem}; given: {given}" if given else f"{label}: {problem}"
 
 
 def _type_of(component: type, field: attrs.Attribute[Any]) -> Any:
-    """Resolve a field's annotation; None where that is impossible.
+    """Resolve the annotation of a field; None where that is impossible.
 
-    One by one: annotations of learnt fields may name types that are imported for type checkers
-    only, which `typing.get_type_hints` of the whole class does not survive.
+    Fields are resolved one by one, because `typing.get_type_hints` of the whole class fails if the
+    annotation of any field names a type that is imported for type checkers only.
     """
-    if not isinstance(field.type, str):
-        return field.type
+    hint: Any = field.type
+    if not isinstance(hint, str):
+        return hint
     for base in component.__mro__:
-        holder = types.SimpleNamespace(__annotations__={"it": field.type})
+        holder = types.SimpleNamespace(__annotations__={"it": hint})
         namespace = vars(sys.modules[base.__module__])
         try:
             return typing.get_type_hints(holder, namespace)["it"]
-        except Exception:  # evaluates foreign text
+        except Exception:  # the annotation is code of the plugin
             continue
     return None
 
 
 def _converted(name: str, value: Any, hint: Any) -> Any:
-    """Bring a value of TOML or JSON to the type of its setting, or refuse it."""
+    """Convert a value of TOML or JSON to the type of its setting.
+
+    Raises
+    ------
+    TypeError
+        If it cannot be converted.
+    """
     union = typing.get_origin(hint) in (typing.Union, types.UnionType)
     options = typing.get_args(hint) if union else (hint,)
     if isinstance(value, (list, tuple)):
@@ -306,7 +315,7 @@ def _converted(name: str, value: Any, hint: Any) -> Any:
     if type(value) is int and float in options and int not in options:
         value = float(value)
     if all(option in _PLAIN for option in options):
-        # Here as well as in validators, because for Python True is an integer.
+        # Checked here as well as in validators, because in Python True is an integer.
         fits = bool in options if isinstance(value, bool) else isinstance(value, options)
         if not fits:
             expected = " or ".join(option.__name__ for option in options)

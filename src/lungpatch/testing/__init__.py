@@ -1,11 +1,11 @@
-"""Checks that a component keeps what its contract promises, for the authors of plugins.
+"""Checks that a component keeps its contract, for the authors of plugins.
 
-Each check has a name and is made on pieces of a seeded phantom; what comes of it is data:
+Each check has a name and runs on parts of a seeded phantom. Results are data:
 
->>> from lungpatch.scorers.sad import SADScorer
+>>> from lungpatch.scorers import SADScorer
 >>> from lungpatch.testing import check_scorer
 >>> check_scorer(SADScorer()).raise_on_failure()
-SADScorer(reduction='mean', region='lung'): 16 checks, 16 passed
+SADScorer(reduction='mean', region='lung'): 17 checks, 17 passed
 """
 
 from lungpatch.testing.extractor_checks import check_extractor

@@ -1,4 +1,4 @@
-"""Comparing results, array by array."""
+"""Compares results array by array."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from lungpatch.testing.runner import require
 Arrays = Mapping[str, NDArray[Any]]
 
 _TOLERANCE = 1e-4
-"""Share of the largest value by which sums in another order may differ, in float32."""
+"""Fraction of the largest value by which float32 sums in another order may differ."""
 
 
 def arrays_of(container: Any) -> dict[str, NDArray[Any]]:
-    """Return copies of a container's arrays by field."""
+    """Return copies of the arrays of a container, by field."""
     values = {field.name: getattr(container, field.name) for field in attrs.fields(type(container))}
     return {name: value.copy() for name, value in values.items() if isinstance(value, np.ndarray)}
 
@@ -30,9 +30,9 @@ def joined(parts: Sequence[Arrays]) -> dict[str, NDArray[Any]]:
 
 
 def difference(found: Arrays, wanted: Arrays, *, exact: bool) -> str:
-    """Say where two results differ; an empty string if they do not."""
+    """Return where two results differ; an empty string if they do not."""
     if found.keys() != wanted.keys():
-        return f"{', '.join(sorted(found.keys() ^ wanted.keys()))} is there only once"
+        return f"{', '.join(sorted(found.keys() ^ wanted.keys()))} is in only one of them"
     for name, array in found.items():
         other = wanted[name]
         if array.shape != other.shape or array.dtype != other.dtype:
@@ -49,7 +49,7 @@ def difference(found: Arrays, wanted: Arrays, *, exact: bool) -> str:
 
 
 def require_unchanged(inputs: Mapping[str, Any], call: Callable[[], object]) -> None:
-    """Require that ``call`` leaves the arrays of the containers ``inputs`` as they are."""
+    """Require that ``call`` does not change the arrays of the containers ``inputs``."""
     before = {name: arrays_of(container) for name, container in inputs.items()}
     call()
     for name, container in inputs.items():
@@ -57,23 +57,23 @@ def require_unchanged(inputs: Mapping[str, Any], call: Callable[[], object]) -> 
         require(
             not changed,
             f"It changed {name}: {changed}. Work on a copy (array.copy(), tensor.clone()), not in "
-            "place; a tensor of torch.from_numpy shares the array's memory.",
+            "place; a tensor of torch.from_numpy shares the memory of the array.",
         )
 
 
 def require_deterministic(call: Callable[[], Arrays], advice: str) -> None:
-    """Require that ``call`` returns the same again, whatever the global random states."""
+    """Require that ``call`` returns the same twice, whatever the global random states."""
     with seeded_globally(1):
         first = call()
     with seeded_globally(2):
         second = call()
     differs = difference(second, first, exact=True)
-    require(not differs, f"The second time {differs}. {advice}")
+    require(not differs, f"The second time, {differs}. {advice}")
 
 
 def require_random_states_kept(call: Callable[[], object]) -> None:
-    """Require that ``call`` leaves the global random states alone."""
-    call()  # it may import torch
+    """Require that ``call`` does not change the global random states."""
+    call()  # may import torch
     with seeded_globally(3):
         before = random_states()
         call()

@@ -1,4 +1,4 @@
-"""pytest fixtures for plugins: pieces of the seeded phantom.
+"""pytest fixtures for the tests of plugins: parts of a seeded phantom.
 
 Opt in with ``pytest_plugins = ["lungpatch.testing.fixtures"]`` in the ``conftest.py`` at the root
 of the tests.
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def phantom_image() -> ChestImage:
-    """Give an image of 256 x 256 pixels with a lobar opacity.
+    """Return an image of 256 x 256 pixels with a lobar opacity.
 
     Examples
     --------
@@ -33,7 +33,7 @@ def phantom_image() -> ChestImage:
 
 @pytest.fixture
 def phantom_lungs() -> LungMask:
-    """Give the true lungs of ``phantom_image``.
+    """Return the true lungs of ``phantom_image``.
 
     Examples
     --------
@@ -45,7 +45,7 @@ def phantom_lungs() -> LungMask:
 
 @pytest.fixture
 def phantom_patches() -> PatchBatch:
-    """Give 15 patches of 32 x 32 pixels.
+    """Return 15 patches of 32 x 32 pixels.
 
     Examples
     --------
@@ -57,7 +57,7 @@ def phantom_patches() -> PatchBatch:
 
 @pytest.fixture
 def phantom_reconstruction(phantom_patches: PatchBatch) -> Reconstruction:
-    """Give a noisy reconstruction of ``phantom_patches``.
+    """Return a noisy reconstruction of ``phantom_patches``.
 
     Examples
     --------
@@ -69,7 +69,7 @@ def phantom_reconstruction(phantom_patches: PatchBatch) -> Reconstruction:
 
 @pytest.fixture
 def phantom_source() -> Iterator[PatchStore]:
-    """Give 64 patches of 32 x 32 pixels, as a model's ``fit`` takes them.
+    """Yield 64 patches of 32 x 32 pixels, as the ``fit`` of a model takes them.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""One pytest item a check. pytest is imported at use only."""
+"""One pytest item per check. pytest is imported only when it is used."""
 
 from __future__ import annotations
 
@@ -31,15 +31,15 @@ CHECKS: dict[Kind, tuple[Check, ...]] = {
     "scorer": SCORER_CHECKS,
     "thresholder": THRESHOLDER_CHECKS,
 }
-"""All checks of each kind of component, in the order in which they are made."""
+"""All checks of each kind of component, in the order in which they are run."""
 
 
 @attrs.frozen(eq=False, kw_only=True)
 class PytestCheck:
-    """A check of a component that a test calls.
+    """A check of a component, to be called by a test.
 
-    It raises AssertionError where the check fails or passes against expectation, and tells pytest
-    of expected failures (``xfail``) and of checks that could not be made (``skip``).
+    It raises AssertionError where the check fails or passes unexpectedly, and reports expected
+    failures (``xfail``) and checks that are not run (``skip``) to pytest.
     """
 
     check: Check
@@ -47,7 +47,7 @@ class PytestCheck:
     reason: str | None
 
     def __call__(self) -> None:
-        """Make the check."""
+        """Run the check."""
         import pytest
 
         checks = CHECKS[self.subject.kind]
@@ -63,15 +63,16 @@ class PytestCheck:
 def parametrize_checks(
     kind: Kind, *components: object, expected_failures: Mapping[str, str] | None = None
 ) -> pytest.MarkDecorator:
-    """Make each check of components a test of its own.
+    """Parametrize a test with the checks of components, one test per check and component.
 
     Parameters
     ----------
     kind : {"segmenter", "sampler", "extractor", "model", "scorer", "thresholder"}
     *components : object
-        One or several, such as one class with several settings.
+        One or several, such as one class with several settings. Only copies are used.
     expected_failures : mapping of str to str, optional
-        Checks that none of them passes by intent, and why; pytest reports them as ``xfailed``.
+        Names of checks that none of them is meant to pass, and the reasons; pytest reports them
+        as ``xfailed``.
 
     Returns
     -------
@@ -85,7 +86,7 @@ def parametrize_checks(
 
     Examples
     --------
-    >>> from lungpatch.scorers.sad import SADScorer
+    >>> from lungpatch.scorers import SADScorer
     >>> @parametrize_checks("scorer", SADScorer(), SADScorer(region="patch"))
     ... def test_sad(check):
     ...     check()

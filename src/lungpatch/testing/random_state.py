@@ -1,4 +1,4 @@
-"""The global random states that components must leave alone."""
+"""The global random states, which components must not change."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def random_states() -> dict[str, Any]:
 
 @contextmanager
 def seeded_globally(seed: int) -> Iterator[None]:
-    """Seed all global states within the block; afterwards they are as before."""
+    """Seed all global states within the block, and restore them afterwards."""
     python_state = random.getstate()
     numpy_state = np.random.get_state()  # noqa: NPY002
     torch = sys.modules.get("torch")

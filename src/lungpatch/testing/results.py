@@ -1,4 +1,4 @@
-"""What came of checks, as data."""
+"""Results of checks, as data."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ _WRONG: tuple[CheckStatus, ...] = ("failed", "unexpected pass")
 
 @attrs.frozen(kw_only=True)
 class CheckResult:
-    """What came of one check.
+    """The result of one check.
 
     Parameters
     ----------
     name : str
     status : {"passed", "failed", "expected failure", "unexpected pass", "not run"}
         ``unexpected pass``: declared as an expected failure, but it passes. ``not run``: an
-        earlier check failed without which this one has nothing to look at.
+        earlier check that this one needs has failed.
     message : str
-        What is wrong and what to do; for an expected failure also the reason that was given.
-        Empty where the check passed.
+        What is wrong and what to do; for an expected failure also the declared reason. Empty
+        where the check passed.
 
     Examples
     --------
-    >>> from lungpatch.scorers.sad import SADScorer
+    >>> from lungpatch.scorers import SADScorer
     >>> from lungpatch.testing import check_scorer
     >>> check_scorer(SADScorer()).results[0]
     CheckResult(name='loads_by_name', status='passed', message='')
@@ -43,24 +43,24 @@ class CheckResult:
 
 @attrs.frozen(kw_only=True, repr=False)
 class CheckReport:
-    """What came of all checks of one component; iterating gives the results.
+    """The results of all checks of one component; iterating yields them.
 
     Parameters
     ----------
     component : str
-        Its repr.
+        The repr of the component.
     results : tuple of CheckResult
-        In the order in which the checks were made.
+        In the order in which the checks were run.
 
     Examples
     --------
-    >>> from lungpatch.scorers.sad import SADScorer
+    >>> from lungpatch.scorers import SADScorer
     >>> from lungpatch.testing import check_scorer
     >>> report = check_scorer(SADScorer())
     >>> report.ok, {result.status for result in report}
     (True, {'passed'})
     >>> report
-    SADScorer(reduction='mean', region='lung'): 16 checks, 16 passed
+    SADScorer(reduction='mean', region='lung'): 17 checks, 17 passed
     """
 
     component: str
@@ -74,7 +74,7 @@ class CheckReport:
 
     @property
     def wrong(self) -> tuple[CheckResult, ...]:
-        """The results that ask for a change: failed, or passed against expectation."""
+        """The results that ask for a change: failures and unexpected passes."""
         return tuple(result for result in self.results if result.status in _WRONG)
 
     @property
@@ -83,24 +83,24 @@ class CheckReport:
         return not self.wrong
 
     def raise_on_failure(self) -> Self:
-        """Return the report, or raise what a test shows.
+        """Return the report itself if nothing is wrong; otherwise raise an error for a test.
 
         Raises
         ------
         AssertionError
-            If anything is wrong; names each such check and says what to do.
+            If anything is wrong. Names each failed check and says what to do.
 
         Examples
         --------
-        >>> from lungpatch.scorers.sad import SADScorer
+        >>> from lungpatch.scorers import SADScorer
         >>> from lungpatch.testing import check_scorer
-        >>> check_scorer(SADScorer(), expected_failures={"order_kept": "so I guess"}
+        >>> check_scorer(SADScorer(), expected_failures={"order_kept": "a guess"}
         ...              ).raise_on_failure()
         Traceback (most recent call last):
         ...
-        AssertionError: SADScorer(reduction='mean', region='lung'): 16 checks, 15 passed, 1
+        AssertionError: SADScorer(reduction='mean', region='lung'): 17 checks, 16 passed, 1
         unexpected pass
-          order_kept: unexpected pass: declared to fail (so I guess), but it passes: take it out of
+          order_kept: unexpected pass: declared to fail (a guess), but it passes: take it out of
           expected_failures
         """
         if self.wrong:

@@ -1,4 +1,4 @@
-"""Making checks: one after the other, each on a component of its own."""
+"""Runs checks one after the other, each on a copy of the component."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import attrs
 
 from lungpatch._utils.suggestions import did_you_mean
 from lungpatch.errors import ConfigurationError
-from lungpatch.plugins.manager import error_text
+from lungpatch.plugins.manager import describe_error
 from lungpatch.protocols import Kind
 from lungpatch.testing.results import CheckReport, CheckResult
 
@@ -36,7 +36,7 @@ def explained(advice: str) -> Iterator[None]:
     except CheckFailedError:
         raise
     except Exception as error:
-        raise CheckFailedError(f"It raised {error_text(error)}. {advice}") from error
+        raise CheckFailedError(f"It raised {describe_error(error)}. {advice}") from error
 
 
 @attrs.define(eq=False, kw_only=True)
@@ -47,7 +47,7 @@ class Subject:
     ----------
     kind : str
     component : object
-        Never used itself: checks work on copies, so that none disturbs another.
+        Never used itself: checks work on copies, so that they do not affect each other.
     """
 
     kind: Kind
@@ -59,7 +59,7 @@ class Subject:
         return copy.deepcopy(self.component)
 
     def once(self, make: Callable[[Subject], T]) -> T:
-        """Return ``make(self)``, made once for all checks."""
+        """Return ``make(self)``, which is called only once for all checks."""
         if make not in self._known:
             self._known[make] = make(self)
         result: T = self._known[make]
@@ -73,10 +73,10 @@ class Check:
     Parameters
     ----------
     run : callable
-        Raises where its subject does not keep the promise. Its name is the check's, the first
-        line of its docstring the promise.
+        Raises an exception where its subject does not keep the promise. Its name is the name of
+        the check, and the first line of its docstring is the promise.
     required : bool
-        Whether the checks after it make no sense where it fails.
+        Whether the checks after it are not run where it fails.
     """
 
     run: Callable[[Subject], None]
@@ -84,38 +84,38 @@ class Check:
 
     @property
     def name(self) -> str:
-        """What reports and ``expected_failures`` call it."""
+        """The name in reports and in ``expected_failures``."""
         return self.run.__name__
 
     @property
     def promise(self) -> str:
-        """What it checks, in one line."""
+        """What is checked, in one line."""
         return (self.run.__doc__ or "").strip().partition("\n")[0]
 
     def fault(self, subject: Subject) -> str:
-        """Return what is wrong, or an empty string."""
+        """Return what is wrong, or an empty string if nothing is."""
         try:
             self.run(subject)
         except CheckFailedError as error:
             return f"{self.promise} {error}"
         except Exception as error:
-            return f"{self.promise} Instead it raised {error_text(error)}"
+            return f"{self.promise} Instead it raised {describe_error(error)}"
         return ""
 
 
 def run_check(
     check: Check, checks: Sequence[Check], subject: Subject, reason: str | None
 ) -> CheckResult:
-    """Make one check.
+    """Run one check.
 
     Parameters
     ----------
     check : Check
     checks : sequence of Check
-        All of the kind, in order: it needs the required ones before it.
+        All checks of the kind, in order: the required ones before it must pass.
     subject : Subject
     reason : str or None
-        Why it is expected to fail.
+        Why it is expected to fail; None if it is not.
     """
     for earlier in checks[: checks.index(check)]:
         if earlier.required and subject.once(earlier.fault):
@@ -142,7 +142,7 @@ def run_checks(
     component: object,
     expected_failures: Mapping[str, str] | None,
 ) -> CheckReport:
-    """Make all checks of a kind; see `lungpatch.testing.check_scorer`."""
+    """Run all checks of a kind; see `lungpatch.testing.check_scorer`."""
     check_arguments(kind, checks, component, expected_failures)
     subject = Subject(kind=kind, component=component)
     reasons = expected_failures or {}
@@ -160,7 +160,7 @@ def check_arguments(
     component: object,
     expected_failures: Mapping[str, str] | None,
 ) -> None:
-    """Refuse a class instead of an instance, and unknown names of checks.
+    """Refuse classes in place of instances, and unknown names of checks.
 
     Raises
     ------
@@ -174,6 +174,6 @@ def check_arguments(
     for name in expected_failures or {}:
         if name not in names:
             raise ConfigurationError(
-                f"expected_failures: there is no check {name!r} of a {kind}{did_you_mean(name, names)} There is: "
-                f"{', '.join(names)}"
+                f"expected_failures: there is no check {name!r} of a {kind}"
+                f"{did_you_mean(name, names)} There is: {', '.join(names)}"
             )

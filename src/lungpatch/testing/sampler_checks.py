@@ -11,7 +11,7 @@ from scipy import ndimage
 
 from lungpatch.containers import ChestImage, LungMask, PatchBatch
 from lungpatch.errors import ConfigurationError
-from lungpatch.testing.common_checks import COMMON_CHECKS
+from lungpatch.testing.common_checks import COMMON_CHECKS, patch_size_is_positive
 from lungpatch.testing.comparing import (
     arrays_of,
     difference,
@@ -50,7 +50,7 @@ def check_sampler(
     sampler : PatchSampler
         Only copies of it are used.
     expected_failures : mapping of str to str, optional
-        Checks that it does not pass by intent, and why.
+        Names of checks that it is not meant to pass, and the reasons.
 
     Returns
     -------
@@ -63,19 +63,11 @@ def check_sampler(
 
     Examples
     --------
-    >>> from lungpatch.samplers.grid import GridSampler
+    >>> from lungpatch.samplers import GridSampler
     >>> check_sampler(GridSampler(patch_size=16)).ok
     True
     """
     return run_checks("sampler", SAMPLER_CHECKS, sampler, expected_failures)
-
-
-def patch_size_is_positive(subject: Subject) -> None:
-    """patch_size is a whole number of pixels, at least 1."""
-    size = subject.component.patch_size
-    require(
-        type(size) is int and size >= 1, f"It is {size!r}. Make it a setting, an int from 1 on."
-    )
 
 
 def returns_patch_batch(subject: Subject) -> None:
@@ -109,15 +101,15 @@ def batch_names_its_image(subject: Subject) -> None:
 
 
 def corners_inside_image(subject: Subject) -> None:
-    """Every patch lies within its image; one that was resampled overlaps it at least."""
+    """Every patch lies within its image; a resampled patch overlaps its image at least."""
     image, lungs = _image(subject)
     found = _sample(subject.fresh(), image, lungs)
     wrong = found.corners[~(_inside(found) | _is_resampled(found) & _overlaps(found))].tolist()
     require(
         not wrong,
         f"{len(wrong)} of {len(found)} do not, with the corners {wrong[:3]}. A corner is the "
-        "patch's first pixel (row, column), from 0 to the image's side minus patch_size. What was "
-        "resampled says so in extents.",
+        "patch's first pixel (row, column), from 0 to the image's side minus patch_size. Set "
+        "extents of resampled patches.",
     )
 
 
@@ -134,7 +126,7 @@ def lung_is_cut_at_corners(subject: Subject) -> None:
 
 
 def resampled_pixels_show_their_box(subject: Subject) -> None:
-    """A resampled patch shows corner and extents: it is dark and bright where the image is."""
+    """A resampled patch shows what corner and extents say: dark and bright where the image is."""
     from scipy.stats import spearmanr
 
     image, lungs = _image(subject)
@@ -143,7 +135,7 @@ def resampled_pixels_show_their_box(subject: Subject) -> None:
         inside = np.isfinite(seen)
         if np.ptp(seen[inside]) > 0:
             alike = spearmanr(seen[inside], patch.pixels[0][inside]).statistic
-            # Grey levels may be stretched, also by neighbourhood, but not moved.
+            # Grey levels may be stretched, also differently in each neighbourhood, but not moved.
             require(
                 alike >= _MIN_CORRELATION,
                 f"The rank correlation of their grey levels is {alike:.2f}. {_MAPPING}",
@@ -151,38 +143,39 @@ def resampled_pixels_show_their_box(subject: Subject) -> None:
 
 
 def resampled_lung_shows_its_box(subject: Subject) -> None:
-    """A resampled patch's lung is the mask's of its corner and extents."""
+    """The lung of a resampled patch is what corner and extents say of the mask."""
     image, lungs = _image(subject)
     for patch in _resampled(_sample(subject.fresh(), image, lungs)):
         size = np.ceil(3 * patch.extents[0] / patch.patch_size).astype(int)
-        # Only where all around a pixel is, or is not, lung: borders depend on the resampling.
+        # Only where all pixels nearby are lung, or none is: borders depend on the resampling.
         surely = _resampled_box(ndimage.minimum_filter(lungs.pixels, size), patch, smooth=False)
         maybe = _resampled_box(ndimage.maximum_filter(lungs.pixels, size), patch, smooth=False)
         wrong = (surely == 1) & ~patch.lung[0] | (maybe == 0) & patch.lung[0]
-        share = wrong.sum() / max(1, ((surely == 1) | (maybe == 0)).sum())
+        fraction = wrong.sum() / max(1, ((surely == 1) | (maybe == 0)).sum())
         require(
-            share <= _WRONG_FRACTION,
-            f"{share:.0%} of its pixels say otherwise. {_MAPPING}",
+            fraction <= _WRONG_FRACTION,
+            f"{fraction:.0%} of its pixels say otherwise. {_MAPPING}",
         )
 
 
 def takes_any_shape(subject: Subject) -> None:
     """Images need not be square."""
-    with explained("Take rows and columns from image.shape, each by itself."):
+    with explained("Take rows and columns from image.shape separately."):
         _sample(subject.fresh(), *_image(subject, wider=21))
 
 
-def takes_empty_mask(subject: Subject) -> None:
-    """An image without lungs is no error: a batch of length 0 says that there is no patch."""
+def takes_tiny_lungs(subject: Subject) -> None:
+    """Lungs too small for a patch are no error: a batch of length 0 says that there is none."""
     image, lungs = _image(subject)
-    empty = LungMask(pixels=np.zeros_like(lungs.pixels))
+    one_pixel = np.zeros_like(lungs.pixels)
+    one_pixel[tuple(np.argwhere(lungs.pixels)[0])] = True
     with explained("Return pixels of shape (0, patch_size, patch_size), corners of (0, 2)."):
-        found = _sample(subject.fresh(), image, empty)
+        found = _sample(subject.fresh(), image, LungMask(pixels=one_pixel))
     require(isinstance(found, PatchBatch), f"It returned {type(found).__name__}.")
 
 
 def inputs_unchanged(subject: Subject) -> None:
-    """sample leaves image and mask as they are."""
+    """sample does not change image and mask."""
     image, lungs = _image(subject)
     require_unchanged(
         {"image": image, "lungs": lungs}, lambda: _sample(subject.fresh(), image, lungs)
@@ -199,7 +192,7 @@ def deterministic(subject: Subject) -> None:
 
 
 def rng_moves_on(subject: Subject) -> None:
-    """A sampler that draws at random draws anew at each call with one rng."""
+    """A random sampler draws new patches at each call with one rng."""
     sampler = subject.fresh()
 
     def alike(rngs: Iterator[np.random.Generator]) -> bool:
@@ -209,8 +202,8 @@ def rng_moves_on(subject: Subject) -> None:
     one = np.random.default_rng(0)
     require(
         alike(np.random.default_rng(seed) for seed in range(4)) or not alike(one for _ in range(4)),
-        "It draws the same again. Draw from rng itself; a new generator made from its seed "
-        "starts over at every image.",
+        "It draws the same patches again. Draw from rng itself; a new generator from its seed "
+        "would start over at every image.",
     )
 
 
@@ -228,7 +221,7 @@ def without_rng(subject: Subject) -> None:
 
 
 def global_random_state_kept(subject: Subject) -> None:
-    """sample leaves the global random state alone."""
+    """sample does not change the global random state."""
     sampler = subject.fresh()
     require_random_states_kept(lambda: _sample(sampler, *_image(subject)))
 
@@ -245,7 +238,7 @@ SAMPLER_CHECKS = (
     Check(resampled_pixels_show_their_box),
     Check(resampled_lung_shows_its_box),
     Check(takes_any_shape),
-    Check(takes_empty_mask),
+    Check(takes_tiny_lungs),
     Check(inputs_unchanged),
     Check(deterministic),
     Check(rng_moves_on),
@@ -255,7 +248,7 @@ SAMPLER_CHECKS = (
 
 
 def _image(subject: Subject, wider: int = 0) -> tuple[ChestImage, LungMask]:
-    """Return an image in which many patches fit, and its lungs."""
+    """Return an image into which many patches fit, and its lungs."""
     size = subject.component.patch_size
     side = max(128, size, min(4 * size, _LARGEST_SIDE))
     shape = (side, side + wider)
@@ -282,7 +275,7 @@ def _overlaps(batch: PatchBatch) -> NDArray[np.bool_]:
 
 
 def _resampled(batch: PatchBatch) -> Iterator[PatchBatch]:
-    """Yield the resampled patches that overlap the image; the check of corners reports others."""
+    """Yield the resampled patches that overlap the image; others fail the check of corners."""
     for index in np.flatnonzero(_is_resampled(batch) & _overlaps(batch)):
         yield batch[index : index + 1]
 
@@ -290,23 +283,23 @@ def _resampled(batch: PatchBatch) -> Iterator[PatchBatch]:
 def _resampled_box(
     whole: NDArray[Any], patch: PatchBatch, *, smooth: bool = True
 ) -> NDArray[np.float64]:
-    """Return what one patch's corner and extents show of an image, (P, P); NaN beyond it."""
+    """Return what corner and extents of one patch show of an image, (P, P); NaN beyond it."""
     side = patch.patch_size
     step = patch.extents[0] / side
     values = whole.astype(np.float64)
     if smooth:
         values = ndimage.uniform_filter(values, np.maximum(1, np.rint(step)).astype(int))
     rows, columns = patch.corners[0, :, None] + (np.arange(side) + 0.5) * step[:, None] - 0.5
-    places = np.meshgrid(rows, columns, indexing="ij")
+    positions = np.meshgrid(rows, columns, indexing="ij")
     seen: NDArray[np.float64] = ndimage.map_coordinates(
-        values, places, order=1 if smooth else 0, mode="constant", cval=np.nan
+        values, positions, order=1 if smooth else 0, mode="constant", cval=np.nan
     )
     return seen
 
 
 def _require_cut(batch: PatchBatch, name: str, whole: NDArray[Any]) -> None:
     side = batch.patch_size
-    # Other checks look at the rest.
+    # Patches outside the image and resampled ones have checks of their own.
     for index in np.flatnonzero(_inside(batch)):
         row, column = batch.corners[index].tolist()
         found = getattr(batch, name)[index]

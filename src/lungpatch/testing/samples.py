@@ -1,4 +1,4 @@
-"""What components are tried on: pieces of one seeded phantom, new copies at each call."""
+"""Parts of one seeded phantom that components are checked on; new copies at each call."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def phantom_lungs(shape: tuple[int, int] = (256, 256)) -> LungMask:
 
 
 def segmenter_images() -> list[ChestImage]:
-    """Return phantom images of several shapes, which segmenters are tried on.
+    """Return phantom images of several shapes, on which segmenters are checked.
 
     Examples
     --------
@@ -69,7 +69,7 @@ def segmenter_images() -> list[ChestImage]:
 
 
 def lungless_images() -> list[ChestImage]:
-    """Return images of one grey, which have no lungs.
+    """Return images of one grey level, which have no lungs.
 
     Examples
     --------
@@ -83,7 +83,7 @@ def lungless_images() -> list[ChestImage]:
 
 
 def phantom_patches(patch_size: int = 32, count: int = PATCHES) -> PatchBatch:
-    """Return patches of the phantom whose middle is lung.
+    """Return patches of the phantom whose middle pixel is lung.
 
     Parameters
     ----------
@@ -97,28 +97,29 @@ def phantom_patches(patch_size: int = 32, count: int = PATCHES) -> PatchBatch:
     """
     side = max(128, 2 * patch_size)
     image, lungs = phantom_image((side, side)), phantom_lungs((side, side))
-    half, places = patch_size // 2, side - patch_size + 1
-    corners = np.argwhere(lungs.pixels[half : half + places, half : half + places])
+    half, count_of_rows = patch_size // 2, side - patch_size + 1
+    middle = np.s_[half : half + count_of_rows]
+    corners = np.argwhere(lungs.pixels[middle, middle])
     rng = np.random.default_rng(SEED)
     corners = corners[rng.choice(len(corners), count, replace=len(corners) < count)]
     slices = [np.s_[r : r + patch_size, c : c + patch_size] for r, c in corners]
     return PatchBatch(
-        pixels=np.stack([image.pixels[place] for place in slices]),
+        pixels=np.stack([image.pixels[window] for window in slices]),
         corners=corners,
-        lung=np.stack([lungs.pixels[place] for place in slices]),
+        lung=np.stack([lungs.pixels[window] for window in slices]),
         image_shape=image.shape,
         image_id=image.image_id,
     )
 
 
 def phantom_reconstruction(patches: PatchBatch, strength: float = 0.3) -> Reconstruction:
-    """Return a reconstruction of pixels that is wrong by noise.
+    """Return a reconstruction of pixels to which noise is added.
 
     Parameters
     ----------
     patches : PatchBatch
     strength : float
-        0 for one that equals the patches, 1 for nothing but noise.
+        0 for a reconstruction that equals the patches, 1 for nothing but noise.
 
     Examples
     --------
@@ -132,7 +133,7 @@ def phantom_reconstruction(patches: PatchBatch, strength: float = 0.3) -> Recons
 
 @contextmanager
 def phantom_source(patch_size: int = 32, count: int = 64) -> Iterator[PatchStore]:
-    """Give patches of the phantom as a model's ``fit`` takes them.
+    """Yield patches of the phantom as the ``fit`` of a model takes them.
 
     Examples
     --------

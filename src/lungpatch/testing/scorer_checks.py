@@ -4,16 +4,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from lungpatch.containers import PatchBatch, PatchScores, Reconstruction
+from lungpatch.errors import LungpatchError
+from lungpatch.testing.batch_checks import require_batch_may_be_split, require_order_kept
 from lungpatch.testing.common_checks import COMMON_CHECKS
 from lungpatch.testing.comparing import (
     arrays_of,
-    difference,
-    joined,
     require_deterministic,
     require_random_states_kept,
     require_unchanged,
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from lungpatch.protocols import Scorer
     from lungpatch.testing.results import CheckReport
 
+CHANNELS = 9
+
 
 def check_scorer(
     scorer: Scorer, *, expected_failures: Mapping[str, str] | None = None
@@ -40,7 +42,7 @@ def check_scorer(
     scorer : Scorer
         Only copies of it are used.
     expected_failures : mapping of str to str, optional
-        Checks that it does not pass by intent, and why.
+        Names of checks that it is not meant to pass, and the reasons.
 
     Returns
     -------
@@ -53,32 +55,16 @@ def check_scorer(
 
     Examples
     --------
-    >>> from lungpatch.scorers.sad import SADScorer
+    >>> from lungpatch.scorers import SADScorer
     >>> check_scorer(SADScorer()).raise_on_failure()
-    SADScorer(reduction='mean', region='lung'): 16 checks, 16 passed
+    SADScorer(reduction='mean', region='lung'): 17 checks, 17 passed
     """
     return run_checks("scorer", SCORER_CHECKS, scorer, expected_failures)
 
 
 def returns_patch_scores(subject: Subject) -> None:
-    """score returns PatchScores, one finite value a patch."""
-    found = _score(subject)
-    require(
-        isinstance(found, PatchScores),
-        f"It returned {type(found).__name__}. Write return lungpatch.PatchScores(values=..., "
-        "support=...).",
-    )
-    require(
-        len(found) == PATCHES,
-        f"{PATCHES} patches gave {len(found)} values. Reduce over all axes but the first.",
-    )
-
-
-def takes_no_patches(subject: Subject) -> None:
-    """A batch of length 0 gives scores of length 0."""
-    with explained("Images without lungs give such batches: max and min need initial=..."):
-        found = _score(subject, np.arange(0))
-    require(len(found) == 0, f"It gave {len(found)}. Return values of shape (0,).")
+    """score returns PatchScores, one finite value per patch."""
+    _require_patch_scores(_score(subject))
 
 
 def higher_is_more_anomalous(subject: Subject) -> None:
@@ -89,17 +75,38 @@ def higher_is_more_anomalous(subject: Subject) -> None:
     require(
         equal < near < far,
         f"The median score was {equal:.4g} where both are equal, {near:.4g} with some noise and "
-        f"{far:.4g} with much. Return a distance; of a similarity, 1 minus it.",
+        f"{far:.4g} with much. Return a distance, or 1 minus a similarity.",
     )
 
 
+def every_channel_counts(subject: Subject) -> None:
+    """A difference in any of 9 channels raises the score, unless it refuses 9 channels."""
+    scorer, patches = subject.fresh(), phantom_patches()
+    advice = (
+        "Models of features have many channels: take the mean over axis 1, or raise "
+        "lungpatch.errors.ConfigurationError where reconstruction.target.shape[1] is not 1."
+    )
+    with explained(advice):
+        try:
+            equal = scorer.score(patches, _one_channel_wrong(patches, None))
+        except LungpatchError:
+            return  # it compares pixels only, and says so
+        _require_patch_scores(equal)
+        for channel in range(CHANNELS):
+            wrong = scorer.score(patches, _one_channel_wrong(patches, channel))
+            require(
+                np.median(wrong.values) > np.median(equal.values),
+                f"Noise in channel {channel} alone does not raise the median score. {advice}",
+            )
+
+
 def support_has_shape_of_patches(subject: Subject) -> None:
-    """support says of every pixel of every patch whether it counted."""
+    """support says for every pixel of every patch whether it counted."""
     patches, shape = phantom_patches(), _score(subject).support.shape
     require(
         shape == patches.pixels.shape,
-        f"Its shape is {shape}, that of the patches {patches.pixels.shape}. Pass support=patches."
-        "lung, or np.ones(patches.pixels.shape, bool) where all pixels count.",
+        f"Its shape is {shape}, the shape of the patches {patches.pixels.shape}. Pass "
+        "support=patches.lung, or np.ones(patches.pixels.shape, bool) where all pixels count.",
     )
 
 
@@ -108,8 +115,8 @@ def support_is_not_empty(subject: Subject) -> None:
     empty = np.flatnonzero(~_score(subject).support.any(axis=(1, 2)))
     require(
         not len(empty),
-        f"support is empty for {len(empty)} of {PATCHES} patches: their scores would be on no "
-        "map. Set it where pixels counted.",
+        f"support is empty for {len(empty)} of {PATCHES} patches: no map could show their "
+        "scores. Set it where pixels counted.",
     )
 
 
@@ -143,31 +150,19 @@ def error_maps_are_finite(subject: Subject) -> None:
 
 def order_kept(subject: Subject) -> None:
     """Scores come in the order of the patches."""
-    order = np.random.default_rng(0).permutation(PATCHES)
-    wanted = {name: array[order] for name, array in arrays_of(_score(subject)).items()}
-    differs = difference(arrays_of(_score(subject, order)), wanted, exact=False)
-    require(
-        not differs,
-        f"Of the patches in another order {differs}. Do not sort, and let no score depend on the "
-        "patch's place in the batch.",
-    )
+    require_order_kept(lambda chosen: arrays_of(_score(subject, chosen)))
 
 
 def batch_may_be_split(subject: Subject) -> None:
-    """A patch's score does not depend on the other patches of the batch."""
-    # One patch alone, too: what squeeze() takes away.
-    parts = [
-        arrays_of(_score(subject, part)) for part in np.split(np.arange(PATCHES), [PATCHES - 1])
-    ]
-    differs = difference(joined(parts), arrays_of(_score(subject)), exact=False)
-    require(
-        not differs,
-        f"In two batches {differs}. Normalise by no mean, maximum or deviation of the batch.",
+    """The score of a patch does not depend on the other patches of the batch."""
+    require_batch_may_be_split(
+        lambda chosen: arrays_of(_score(subject, chosen)),
+        "Normalise by no mean, maximum or deviation of the batch.",
     )
 
 
 def inputs_unchanged(subject: Subject) -> None:
-    """score leaves patches and reconstruction as they are."""
+    """score does not change patches and reconstruction."""
     patches, reconstruction = _inputs()
     require_unchanged(
         {"patches": patches, "reconstruction": reconstruction},
@@ -185,15 +180,15 @@ def deterministic(subject: Subject) -> None:
 
 
 def global_random_state_kept(subject: Subject) -> None:
-    """score leaves the global random state alone."""
+    """score does not change the global random state."""
     require_random_states_kept(lambda: _score(subject))
 
 
 SCORER_CHECKS = (
     *COMMON_CHECKS,
     Check(returns_patch_scores, required=True),
-    Check(takes_no_patches),
     Check(higher_is_more_anomalous),
+    Check(every_channel_counts),
     Check(support_has_shape_of_patches),
     Check(support_is_not_empty),
     Check(region_lung_means_lung),
@@ -209,7 +204,7 @@ SCORER_CHECKS = (
 def _inputs(
     chosen: NDArray[np.int64] | None = None, strength: float = 0.3
 ) -> tuple[PatchBatch, Reconstruction]:
-    """Return new copies of the chosen patches, all by default, and of their reconstruction."""
+    """Return new copies of all patches or of the chosen ones, and of their reconstruction."""
     patches = phantom_patches()
     whole = phantom_reconstruction(patches, strength)
     if chosen is None:
@@ -223,3 +218,25 @@ def _score(
 ) -> PatchScores:
     scores: PatchScores = subject.fresh().score(*_inputs(chosen, strength))
     return scores
+
+
+def _one_channel_wrong(patches: PatchBatch, channel: int | None) -> Reconstruction:
+    """Return features that equal what was expected, but for noise in one channel, if any."""
+    noisy = phantom_reconstruction(patches, strength=1.0)
+    target = np.repeat(noisy.target, CHANNELS, axis=1)
+    expected = target.copy()
+    if channel is not None:
+        expected[:, channel] = noisy.expected[:, 0]
+    return Reconstruction(target=target, expected=expected)
+
+
+def _require_patch_scores(found: Any) -> None:
+    require(
+        isinstance(found, PatchScores),
+        f"It returned {type(found).__name__}. Write return lungpatch.PatchScores(values=..., "
+        "support=...).",
+    )
+    require(
+        len(found) == PATCHES,
+        f"{PATCHES} patches gave {len(found)} values. Reduce over all axes but the first.",
+    )

@@ -36,7 +36,7 @@ def check_segmenter(
     segmenter : Segmenter
         Only copies of it are used.
     expected_failures : mapping of str to str, optional
-        Checks that it does not pass by intent, and why.
+        Names of checks that it is not meant to pass, and the reasons.
 
     Returns
     -------
@@ -49,9 +49,9 @@ def check_segmenter(
 
     Examples
     --------
-    >>> from lungpatch.segmenters.threshold import ThresholdSegmenter
+    >>> from lungpatch.segmenters import ThresholdSegmenter
     >>> check_segmenter(ThresholdSegmenter()).raise_on_failure()
-    ThresholdSegmenter(): 11 checks, 11 passed
+    ThresholdSegmenter(): 12 checks, 12 passed
     """
     return run_checks("segmenter", SEGMENTER_CHECKS, segmenter, expected_failures)
 
@@ -66,7 +66,7 @@ def returns_lung_mask(subject: Subject) -> None:
 
 
 def mask_has_image_shape(subject: Subject) -> None:
-    """The mask has its image's shape, whatever that is."""
+    """The mask has the shape of its image, whatever that is."""
     segmenter = subject.fresh()
     for image in segmenter_images():
         shape = segmenter.segment(image).pixels.shape
@@ -86,7 +86,7 @@ def lungless_image_is_no_error(subject: Subject) -> None:
 
 
 def lungless_image_gives_empty_mask(subject: Subject) -> None:
-    """An image of one grey gives an empty mask."""
+    """An image of one grey level gives an empty mask."""
     segmenter = subject.fresh()
     for image in lungless_images():
         try:
@@ -95,13 +95,13 @@ def lungless_image_gives_empty_mask(subject: Subject) -> None:
             continue  # lungless_image_is_no_error reports it
         require(
             fraction == 0.0,
-            f"Of a {image.image_id} one {fraction:.1%} are called lung. Return a mask of False "
+            f"{fraction:.1%} of a {image.image_id} image are called lung. Return a mask of False "
             "where nothing looks like a lung.",
         )
 
 
 def inputs_unchanged(subject: Subject) -> None:
-    """segment leaves the image as it is."""
+    """segment does not change the image."""
     image = phantom_image()
     require_unchanged({"image": image}, lambda: subject.fresh().segment(image))
 
@@ -118,7 +118,7 @@ def deterministic(subject: Subject) -> None:
 
 
 def global_random_state_kept(subject: Subject) -> None:
-    """segment leaves the global random state alone."""
+    """segment does not change the global random state."""
     segmenter = subject.fresh()
     require_random_states_kept(lambda: segmenter.segment(phantom_image()))
 

@@ -1,4 +1,4 @@
-"""Checks of learnt states, for all kinds that have one."""
+"""Checks of fitted states, for all kinds that have one."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 State = dict[str, NDArray[Any]]
 
 _REFUSALS = (LungpatchError, AttributeError, LookupError, TypeError, ValueError)
-"""What lungpatch.load_pipeline takes for a state that does not fit."""
+"""Exceptions that `lungpatch.load_pipeline` reports as a state that does not fit."""
 
 
 class _HasState(Protocol):
@@ -27,13 +27,13 @@ class _HasState(Protocol):
 
 
 def saved_state(component: _HasState) -> State:
-    """Return a component's state as saving writes it."""
-    # safetensors writes the memory of a strided array in the wrong order.
+    """Return the state of a component as it is written when a pipeline is saved."""
+    # safetensors would write the memory of a strided array in the wrong order.
     return {name: np.array(array, order="C") for name, array in component.state().items()}
 
 
 def wrong_states(state: State) -> dict[str, State]:
-    """Return states that do not fit, by what is wrong; none where nothing is learnt."""
+    """Return states that do not fit, by what is wrong; none where the state is empty."""
     if not state:
         return {}
     last = list(state)[-1]
@@ -45,7 +45,7 @@ def wrong_states(state: State) -> dict[str, State]:
 
 
 def require_wrong_states_refused(subject: Subject, state: State) -> None:
-    """Require that a new component takes none of the `wrong_states`."""
+    """Require that a new component refuses all `wrong_states`."""
     for fault, wrong in wrong_states(state).items():
         component = subject.fresh()
         try:
@@ -54,21 +54,21 @@ def require_wrong_states_refused(subject: Subject, state: State) -> None:
             continue
         except Exception as error:
             raise CheckFailedError(
-                f"It raised {type(error).__name__} for one where {fault}, which ends "
+                f"It raised {type(error).__name__} for a state where {fault}, which ends "
                 "lungpatch.load_pipeline in a traceback. Compare names, shapes and dtypes first, "
                 "and raise lungpatch.errors.ConfigurationError."
             ) from error
         raise CheckFailedError(
-            f"It took one where {fault}. Compare names, shapes and dtypes first, and raise "
+            f"It took a state where {fault}. Compare names, shapes and dtypes first, and raise "
             "lungpatch.errors.ConfigurationError."
         )
 
 
 def require_refused_state_changes_nothing(component: _HasState, call: Callable[[], State]) -> None:
-    """Require that ``call`` gives the same after ``component`` refused the `wrong_states`."""
+    """Require that ``call`` returns the same after ``component`` refused the `wrong_states`."""
     wanted = call()
     for fault, state in wrong_states(saved_state(component)).items():
-        # Other values than its own, or a half-taken state would not show.
+        # Other values than its own: otherwise a half-taken state would not show.
         other = {name: np.asarray(array + 1, array.dtype) for name, array in state.items()}
         try:
             component.load_state(other)
@@ -76,7 +76,7 @@ def require_refused_state_changes_nothing(component: _HasState, call: Callable[[
             differs = difference(call(), wanted, exact=False)
             require(
                 not differs,
-                f"After one where {fault}, {differs}. Check the whole state before taking over "
+                f"After a state where {fault}, {differs}. Check the whole state before taking over "
                 "any of it.",
             )
         else:

@@ -1,4 +1,4 @@
-"""A plugin that is as good as installed, for a while."""
+"""Makes a plugin available for a while, as if it were installed."""
 
 from __future__ import annotations
 
@@ -24,31 +24,31 @@ _MODULE = "lungpatch_temporary_plugin"
 
 @contextmanager
 def temporary_plugin(plugin: ModuleType | Callable[[Register], None]) -> Iterator[Registry]:
-    """Make a plugin as good as installed within a ``with`` block.
+    """Make a plugin available within a ``with`` block, as if it were installed.
 
-    Within the block it is found by name wherever an installed one is: in configurations, saved
-    pipelines and the command line. Other plugins that are installed are not. The environment and
-    the module search path change meanwhile, so do not use it in several threads at once.
+    Within the block its components are found by name in configurations, saved pipelines and on the
+    command line. Other plugins are not found meanwhile. The environment and the module search path
+    are changed within the block, so do not use it in several threads at once.
 
     Parameters
     ----------
     plugin : module or callable
-        A module with a ``lungpatch_register`` hook, or such a function by itself.
+        A module with a ``lungpatch_register`` hook, or such a function alone.
 
     Yields
     ------
     Registry
-        The built-in components and the plugin's; `lungpatch.plugins.registry.default_registry`
-        returns it too.
+        The built-in components and those of the plugin. Within the block,
+        `lungpatch.plugins.registry.default_registry` returns it too.
 
     Raises
     ------
     PluginError
-        If the plugin cannot be loaded or registers something that cannot work.
+        If the plugin cannot be loaded or registers something invalid.
 
     Examples
     --------
-    >>> from lungpatch.scorers.sad import SADScorer
+    >>> from lungpatch.scorers import SADScorer
     >>> def register(register):
     ...     register.scorer("mine", SADScorer, summary="Mean absolute difference.")
     >>> with temporary_plugin(register) as registry:

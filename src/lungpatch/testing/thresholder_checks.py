@@ -48,7 +48,7 @@ def check_thresholder(
     thresholder : Thresholder
         Not fitted. Only copies of it are used.
     expected_failures : mapping of str to str, optional
-        Checks that it does not pass by intent, and why.
+        Names of checks that it is not meant to pass, and the reasons.
 
     Returns
     -------
@@ -61,9 +61,9 @@ def check_thresholder(
 
     Examples
     --------
-    >>> from lungpatch.thresholders.quantile import QuantileThresholder
+    >>> from lungpatch.thresholders import QuantileThresholder
     >>> check_thresholder(QuantileThresholder(q=0.9)).raise_on_failure()
-    QuantileThresholder(q=0.9): 18 checks, 18 passed
+    QuantileThresholder(q=0.9): 20 checks, 20 passed
     """
     return run_checks("thresholder", THRESHOLDER_CHECKS, thresholder, expected_failures)
 
@@ -75,6 +75,16 @@ def says_whether_it_uses_labels(subject: Subject) -> None:
         isinstance(value, bool),
         f"It is {value!r}. Write uses_labels: ClassVar[bool] = False (or True) in the class; "
         "reports and fit rely on it.",
+    )
+
+
+def min_scores_is_positive(subject: Subject) -> None:
+    """min_scores is a whole number, at least 1, and known before fit."""
+    with explained("Make it a property that returns an int."):
+        value = subject.fresh().min_scores
+    require(
+        type(value) is int and value >= 1,
+        f"It is {value!r}. Return the smallest number of scores that fit accepts.",
     )
 
 
@@ -112,20 +122,20 @@ def threshold_is_finite_float(subject: Subject) -> None:
 
 
 def scores_above_are_anomalous(subject: Subject) -> None:
-    """An image is anomalous if its score is above the threshold, not at it or below."""
+    """An image is anomalous if its score is above the threshold, not equal to it or below."""
     scores, labels = _scores(subject)
     above = scores > subject.fresh().fit(scores, labels).threshold_
     if labels is None:
         require(
             not above.all(),
-            "All scores that it was fitted on are above it, though some at least are normal. Of "
-            "the classes that it finds the lowest is normal.",
+            "All scores that it was fitted on are above it, though some of them are normal. The "
+            "lowest of the classes that it finds is normal.",
         )
         return
     agree = float((above == labels).mean())
     require(
         agree > 0.5,
-        f"Of the labels that it was fitted on it agrees with {agree:.0%} only. Label True is "
+        f"It agrees with only {agree:.0%} of the labels that it was fitted on. Label True is "
         "anomalous, and higher scores are more anomalous.",
     )
 
@@ -140,20 +150,20 @@ def nan_is_refused(subject: Subject) -> None:
 
 
 def min_scores_suffice(subject: Subject) -> None:
-    """fit works on as few scores as min_scores says (1 if there is no such property)."""
+    """fit works on as few scores as min_scores says."""
     # Both labels must occur.
-    count = max(_least(subject), 2 if subject.component.uses_labels else 1)
+    count = max(subject.component.min_scores, 2 if subject.component.uses_labels else 1)
     scores, labels = _few_scores(subject, count)
     with explained(
-        f"{len(scores)} different scores were too few. Give it a property min_scores: pipelines "
-        "then keep enough normal patients."
+        f"{len(scores)} different scores were too few. Raise min_scores: pipelines then keep "
+        "enough normal patients."
     ):
         subject.fresh().fit(scores, labels)
 
 
 def too_few_scores_refused(subject: Subject) -> None:
     """Fewer scores than min_scores are refused with a ValueError."""
-    scores, labels = _few_scores(subject, _least(subject) - 1)
+    scores, labels = _few_scores(subject, subject.component.min_scores - 1)
     _require_refused(
         subject,
         scores,
@@ -164,19 +174,19 @@ def too_few_scores_refused(subject: Subject) -> None:
 
 
 def refit_forgets(subject: Subject) -> None:
-    """fit forgets what was learnt before; pipelines fit a copy again on other scores."""
+    """fit forgets earlier scores; pipelines fit a copy again on other scores."""
     wanted = subject.fresh().fit(*_scores(subject, scale=3.0)).threshold_
     fitted = subject.fresh().fit(*_scores(subject))
     found = copy.deepcopy(fitted).fit(*_scores(subject, scale=3.0)).threshold_
     require(
         math.isclose(found, wanted, rel_tol=_TOLERANCE),
-        f"After other scores the threshold is {found}, else {wanted}. Learn from the scores of "
+        f"After other scores the threshold is {found}, otherwise {wanted}. Use the scores of "
         "this call only.",
     )
 
 
 def inputs_unchanged(subject: Subject) -> None:
-    """fit leaves scores and labels as they are."""
+    """fit does not change scores and labels."""
     scores, labels = _scores(subject)
     kept = scores.copy(), None if labels is None else labels.copy()
     subject.fresh().fit(scores, labels)
@@ -206,7 +216,7 @@ def deterministic(subject: Subject) -> None:
 
 
 def global_random_state_kept(subject: Subject) -> None:
-    """fit leaves the global random state alone."""
+    """fit does not change the global random state."""
     require_random_states_kept(lambda: subject.fresh().fit(*_scores(subject)))
 
 
@@ -218,6 +228,7 @@ def readable_repr_after_fit(subject: Subject) -> None:
 THRESHOLDER_CHECKS = (
     *COMMON_CHECKS,
     Check(says_whether_it_uses_labels, required=True),
+    Check(min_scores_is_positive, required=True),
     Check(not_fitted_before_fit),
     Check(fit_returns_itself, required=True),
     Check(threshold_is_finite_float, required=True),
@@ -234,14 +245,10 @@ THRESHOLDER_CHECKS = (
 )
 
 
-def _least(subject: Subject) -> int:
-    return int(getattr(subject.component, "min_scores", 1))
-
-
 def _scores(subject: Subject, scale: float = 1.0) -> tuple[Scores, Labels | None]:
-    """Return scores such as the paper's (table 1): normal, opaque, outside the lung."""
+    """Return scores like those of the paper (table 1): normal, opaque, outside the lung."""
     rng = np.random.default_rng(0)
-    count = max(100, _least(subject))
+    count = max(100, subject.component.min_scores)
     groups = [rng.normal(mean, mean / 8, count) for mean in (1.0, 5.0, 12.0)]
     scores: Scores = np.concatenate(groups)
     order = rng.permutation(scores.size)
