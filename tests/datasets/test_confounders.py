@@ -1,8 +1,6 @@
-import copy
 import os
 from pathlib import Path
 
-import attrs
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -17,9 +15,11 @@ from lungpatch.datasets.confounders import (
     PaintedConfounder,
     paint_confounder,
 )
-from lungpatch.datasets.phantom import phantom_chest
+from lungpatch.datasets.phantom import phantom_chest, phantom_cohort
 from lungpatch.errors import ConfigurationError, InvalidMaskError
 from lungpatch.io.folders import find_images
+from lungpatch.pipeline import pipeline_settings
+from lungpatch.pipeline.configuration import build_pipeline
 from lungpatch.segmenters.unet import UNetSegmenter
 
 DATA = Path(
@@ -79,16 +79,16 @@ def test_one_seed_paints_one_object(kind):
 
 @pytest.mark.parametrize("kind", CONFOUNDER_KINDS)
 def test_an_object_is_as_large_on_a_finer_image(kind):
-    shares = []
+    fractions = []
     for times in (2, 4):  # letters have at least 8 pixels, too many for the smallest images
         lungs = np.kron(CHEST.lungs, np.ones((times, times))) > 0
         image = ChestImage(pixels=np.full(lungs.shape, 0.5, np.float32), image_id="grey")
         masks = [paint(kind, seed, image=image, lungs=lungs).mask for seed in range(4)]
-        shares.append(np.mean(masks))
-    assert shares[1] == pytest.approx(shares[0], rel=0.2)
+        fractions.append(np.mean(masks))
+    assert fractions[1] == pytest.approx(fractions[0], rel=0.2)
 
 
-def test_a_shutter_is_black_and_reaches_the_border():
+def test_a_collimator_edge_is_black_and_reaches_the_border():
     painted = paint("collimation")
     assert painted.image.pixels[painted.mask].max() < CHEST.image.pixels.max()
     assert np.median(painted.image.pixels[painted.mask]) < 0.03
@@ -114,7 +114,7 @@ def test_a_pacemaker_is_mostly_on_the_patients_left():
 
 @pytest.mark.parametrize("kind", CONFOUNDER_KINDS)
 @pytest.mark.parametrize("side", [slice(None, 80), slice(80, None)])
-def test_one_lung_and_per_image_that_is_not_square(kind, side):
+def test_one_lung_and_an_image_that_is_not_square(kind, side):
     lungs = np.zeros((160, 220), bool)
     lungs[:, 20:180][:, side] = CHEST.lungs[:, side]
     image = ChestImage(pixels=np.pad(CHEST.image.pixels, ((0, 0), (20, 40))), image_id="wide")
@@ -142,25 +142,33 @@ def test_lungs_that_fill_the_image_leave_no_room(kind):
 # ----------------------------------------------------------------------------- what detectors do
 
 
-@attrs.define(kw_only=True, eq=False)
 class KnownLungs:
     """A segmenter that knows the lungs, so that only what comes after it is tested."""
 
-    lungs: np.ndarray
+    def __init__(self):
+        self.lungs = {}
 
     def segment(self, image: ChestImage) -> LungMask:
-        return LungMask(pixels=self.lungs)
+        return LungMask(pixels=self.lungs[image.image_id])
+
+
+@pytest.fixture(scope="module")
+def knowing(fitted):
+    """The fast pipeline, fitted with known lungs, on images of the size of its grid."""
+    pipeline = build_pipeline(pipeline_settings(fitted), origin="test")
+    pipeline.segmenter = KnownLungs()
+    chests = list(phantom_cohort(12, 0, seed=3, size=pipeline.grid_size))
+    pipeline.segmenter.lungs |= {chest.patient: chest.lungs for chest in chests}
+    return pipeline.fit([chest.image for chest in chests])
 
 
 @pytest.mark.parametrize("kind", CONFOUNDER_KINDS)
 @pytest.mark.parametrize("seed", range(3))
-def test_heat_changes_near_the_object_only_and_never_leaves_the_lungs(fitted, kind, seed):
-    # Of the pipeline's working size, so that a pixel is a pixel.
-    chest = phantom_chest(seed, size=128)
-    pipeline = copy.copy(fitted)
-    pipeline.segmenter = KnownLungs(lungs=chest.lungs)
+def test_scores_change_near_the_object_only_and_never_outside_the_lungs(knowing, kind, seed):
+    chest = phantom_chest(seed, size=knowing.grid_size)
+    knowing.segmenter.lungs["phantom"] = chest.lungs
     painted = paint(kind, seed, image=chest.image, lungs=chest.lungs)
-    before, after = pipeline.detect(chest.image), pipeline.detect(painted.image)
+    before, after = knowing.detect(chest.image), knowing.detect(painted.image)
     assert np.isnan(after.native_heatmap[~chest.lungs]).all()
     for row0, col0, row1, col1 in after.native_boxes:
         assert chest.lungs[row0:row1, col0:col1].any()
@@ -196,7 +204,7 @@ def test_the_lungs_of_a_phantom_are_found_beside_an_object(kind):
 @pytest.mark.skipif(not (DATA / "cxr").is_dir(), reason=f"no real images in {DATA}")
 @pytest.mark.parametrize("kind", OUTSIDE)
 def test_the_lungs_of_real_images_are_found_beside_an_object(kind):
-    # Every 60th image; figures over more of them come from benchmarks/confounders.py.
+    # Every 60th image; values for more of them come from benchmarks/confounders.py.
     results = [
         lungs_before_and_after(lungpatch.read_image(path), kind, seed)
         for seed, path in enumerate(find_images(DATA / "cxr" / "normal")[::60])
@@ -206,7 +214,7 @@ def test_the_lungs_of_real_images_are_found_beside_an_object(kind):
     assert np.mean([(after & mask).sum() / mask.sum() for _, after, mask in results]) < 0.01
 
 
-def test_a_painted_image_says_what_it_is():
+def test_representation_of_a_painted_image():
     painted = paint("text")
-    share = f"{painted.mask.mean():.1%}"
-    assert repr(painted) == f"PaintedConfounder('phantom', text, {share} of the image)"
+    size = f"{painted.mask.mean():.1%}"
+    assert repr(painted) == f"PaintedConfounder('phantom', text, {size} of the image)"

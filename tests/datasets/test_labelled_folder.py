@@ -45,11 +45,11 @@ def test_table_decides_order_labels_and_columns(folder, tmp_path):
     metadata = table(
         tmp_path,
         "\ufefffile, label,patient,view,split,age\n"
-        "Pneumonia/c.png,sick,2,AP,test,60\n\nb.png,well,1,PA,training,\na.png,well,1,,training\n",
+        "Pneumonia/c.png,abnormal,2,AP,test,60\n\nb.png,normal,1,PA,training,\na.png,normal,1,,training\n",
     )
     images = load_folder(folder, metadata=metadata)
     assert [path.name for path in images] == ["c.png", "b.png", "a.png"]
-    assert images.labels.tolist() == ["sick", "well", "well"]
+    assert images.labels.tolist() == ["abnormal", "normal", "normal"]
     assert images.patients.tolist() == ["2", "1", "1"]
     assert images.views.tolist() == ["AP", "PA", ""]
     assert images.splits.tolist() == ["test", "training", "training"]

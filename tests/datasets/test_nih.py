@@ -35,22 +35,22 @@ def folder(tmp_path):
 
 
 def test_table_and_boxes(folder):
-    films = load_nih(folder)
-    assert films.image_ids.tolist() == ["00000001_000", "00000001_001", "00000002_000"]
-    assert films.labels.tolist() == ["other", "pneumonia", "normal"]
-    assert films.patients.tolist() == ["1", "1", "2"]
-    assert films.views.tolist() == ["PA", "AP", "PA"]
-    assert films.columns["findings"].tolist()[1] == "Infiltration|Pneumonia"
-    assert films.columns["age"].tolist() == ["058Y", "58", "81"]
-    assert films.columns["sex"].tolist() == ["M", "M", "F"]
-    assert films.splits.tolist() == ["", "", ""]
-    assert films.box_labels == ((), ("Pneumonia", "Infiltrate"), ())
+    dataset = load_nih(folder)
+    assert dataset.image_ids.tolist() == ["00000001_000", "00000001_001", "00000002_000"]
+    assert dataset.labels.tolist() == ["other", "pneumonia", "normal"]
+    assert dataset.patients.tolist() == ["1", "1", "2"]
+    assert dataset.views.tolist() == ["PA", "AP", "PA"]
+    assert dataset.columns["findings"].tolist()[1] == "Infiltration|Pneumonia"
+    assert dataset.columns["age"].tolist() == ["058Y", "58", "81"]
+    assert dataset.columns["sex"].tolist() == ["M", "M", "F"]
+    assert dataset.splits.tolist() == ["", "", ""]
+    assert dataset.box_labels == ((), ("Pneumonia", "Infiltrate"), ())
     # The second box is cut at the border.
-    assert films.boxes(1, (1024, 1024)).tolist() == [
+    assert dataset.boxes(1, (1024, 1024)).tolist() == [
         [547, 225, 626, 312],
         [1000, 1000, 1024, 1024],
     ]
-    assert films.read(1).shape == (64, 64)
+    assert dataset.read(1).shape == (64, 64)
 
 
 def test_one_folder_of_images_and_no_boxes(folder):
@@ -58,9 +58,9 @@ def test_one_folder_of_images_and_no_boxes(folder):
     (folder / "images").mkdir()
     for file in list(folder.glob("images_*/images/*.png")):
         file.rename(folder / "images" / file.name)
-    films = load_nih(str(folder))
-    assert all(path.parent.name == "images" for path in films)
-    assert films.box_labels == ((), (), ())
+    dataset = load_nih(str(folder))
+    assert all(path.parent.name == "images" for path in dataset)
+    assert dataset.box_labels == ((), (), ())
 
 
 def test_the_corrected_table_and_the_lists_are_used(folder):
@@ -68,24 +68,24 @@ def test_the_corrected_table_and_the_lists_are_used(folder):
     (folder / "Data_Entry_2017_v2020.csv").write_text(corrected)
     (folder / "train_val_list.txt").write_text("00000001_000.png\n00000001_001.png\n")
     (folder / "test_list.txt").write_text("00000002_000.png\n00000009_000.png\n")
-    films = load_nih(folder)
-    assert films.labels.tolist() == ["other", "pneumonia", "other"]
-    assert films.columns["sex"].tolist() == ["M", "M", "F"]
-    assert films.splits.tolist() == ["training", "training", "test"]
+    dataset = load_nih(folder)
+    assert dataset.labels.tolist() == ["other", "pneumonia", "other"]
+    assert dataset.columns["sex"].tolist() == ["M", "M", "F"]
+    assert dataset.splits.tolist() == ["training", "training", "test"]
 
 
 def test_missing_and_broken_images_fail_when_read(folder, caplog):
     next(folder.glob("*/*/00000001_000.png")).unlink()
     next(folder.glob("*/*/00000001_001.png")).write_bytes(b"\x89PNG\r\n\x1a\n")
     with caplog.at_level(logging.WARNING, logger="lungpatch"):
-        films = load_nih(folder)
+        dataset = load_nih(folder)
     assert "1 of 3 images" in caplog.text
-    assert len(films) == 3
+    assert len(dataset) == 3
     with pytest.raises(MissingInputError, match="00000001_000"):
-        films.read(0)
+        dataset.read(0)
     with pytest.raises(InvalidImageError, match="00000001_001"):
-        films.read(1)
-    there = films.select([path.exists() for path in films])
+        dataset.read(1)
+    there = dataset.select([path.exists() for path in dataset])
     assert there.image_ids.tolist() == ["00000001_001", "00000002_000"]
 
 

@@ -21,7 +21,7 @@ def test_normal_chest_is_a_plausible_image(seed):
     assert case.kind == "normal"
     assert not case.opacity.any()
 
-    # Two lungs, one a side, of about one size, that take a chest image's usual share.
+    # Two lungs, one a side, of about one size, that take a chest image's usual fraction.
     _, count = ndimage.label(lungs)
     assert count == 2
     assert 0.12 < lungs.mean() < 0.45
@@ -34,7 +34,7 @@ def test_normal_chest_is_a_plausible_image(seed):
     rows = np.nonzero(lungs)[0]
     row = int(np.quantile(rows, 0.5))
     inner = [np.flatnonzero(labels[row] == side) for side in (1, 2)]
-    first, second = sorted(inner, key=lambda places: places.mean())
+    first, second = sorted(inner, key=lambda columns: columns.mean())
     mediastinum = pixels[row - 5 : row + 5, first.max() + 4 : second.min() - 3]
     assert np.median(pixels[lungs]) + 0.1 < np.median(mediastinum)
 
@@ -43,17 +43,17 @@ def test_normal_chest_is_a_plausible_image(seed):
 @pytest.mark.parametrize("seed", range(4))
 def test_opacity_lies_in_the_lungs_and_is_brighter_than_the_same_normal_lung(kind, seed):
     normal = phantom_chest(seed, size=SIZE)
-    ill = phantom_chest(seed, size=SIZE, opacity=kind)
+    abnormal = phantom_chest(seed, size=SIZE, opacity=kind)
 
-    np.testing.assert_array_equal(ill.lungs, normal.lungs)
-    assert ill.kind == kind
-    assert ill.opacity.any()
-    assert not (ill.opacity & ~ill.lungs).any()
-    risen = ill.image.pixels - normal.image.pixels
-    assert risen[ill.opacity].mean() > 0.02
+    np.testing.assert_array_equal(abnormal.lungs, normal.lungs)
+    assert abnormal.kind == kind
+    assert abnormal.opacity.any()
+    assert not (abnormal.opacity & ~abnormal.lungs).any()
+    risen = abnormal.image.pixels - normal.image.pixels
+    assert risen[abnormal.opacity].mean() > 0.02
     # Elsewhere only scattered rays change, and less of them.
-    far = ~ndimage.binary_dilation(ill.opacity, iterations=20) & ~ill.lungs
-    assert np.abs(risen[far]).mean() < 0.25 * risen[ill.opacity].mean()
+    far = ~ndimage.binary_dilation(abnormal.opacity, iterations=20) & ~abnormal.lungs
+    assert np.abs(risen[far]).mean() < 0.25 * risen[abnormal.opacity].mean()
 
 
 def test_same_seed_same_image_and_other_seed_other_patient():
@@ -129,9 +129,9 @@ def test_saved_cohort_reads_back(tmp_path):
     assert len(list((tmp_path / "opacity").iterdir())) == 2
     for case in cases:
         group = "normal" if case.kind == "normal" else "opacity"
-        film = np.asarray(Image.open(tmp_path / group / f"{case.patient}.png"))
-        assert film.dtype == np.uint8
-        assert np.abs(film / 255 - case.image.pixels).max() <= 0.5 / 255 + 1e-6
+        saved_image = np.asarray(Image.open(tmp_path / group / f"{case.patient}.png"))
+        assert saved_image.dtype == np.uint8
+        assert np.abs(saved_image / 255 - case.image.pixels).max() <= 0.5 / 255 + 1e-6
         for name, mask in (("lungs", case.lungs), ("opacity", case.opacity)):
             saved = np.asarray(Image.open(tmp_path / "masks" / name / f"{case.patient}.png"))
             np.testing.assert_array_equal(saved, mask * np.uint8(255))

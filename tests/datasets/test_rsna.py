@@ -51,18 +51,18 @@ def folder(tmp_path):
 
 
 def test_labels_views_and_boxes(folder):
-    films = load_rsna(folder)
-    assert films.image_ids.tolist() == films.patients.tolist() == ["0a", "0b", "0c"]
-    assert films.labels.tolist() == ["normal", "pneumonia", "other"]
-    assert films.columns["rsna_class"].tolist() == [
+    dataset = load_rsna(folder)
+    assert dataset.image_ids.tolist() == dataset.patients.tolist() == ["0a", "0b", "0c"]
+    assert dataset.labels.tolist() == ["normal", "pneumonia", "other"]
+    assert dataset.columns["rsna_class"].tolist() == [
         "Normal",
         "Lung Opacity",
         "No Lung Opacity / Not Normal",
     ]
-    assert films.views.tolist() == ["PA", "AP", ""]
-    assert films.boxes(1, (1024, 1024)).tolist() == [[152, 264, 531, 477], [152, 562, 605, 818]]
-    assert films.box_labels == ((), ("Lung Opacity", "Lung Opacity"), ())
-    assert films.read(1).shape == (64, 64)
+    assert dataset.views.tolist() == ["PA", "AP", ""]
+    assert dataset.boxes(1, (1024, 1024)).tolist() == [[152, 264, 531, 477], [152, 562, 605, 818]]
+    assert dataset.box_labels == ((), ("Lung Opacity", "Lung Opacity"), ())
+    assert dataset.read(1).shape == (64, 64)
 
 
 def test_persons_come_from_the_mapping(folder):
@@ -96,14 +96,14 @@ def test_missing_and_broken_files_fail_when_read(folder, caplog):
     (folder / "stage_2_train_images" / "0a.dcm").unlink()
     (folder / "stage_2_train_images" / "0b.dcm").write_bytes(b"broken")
     with caplog.at_level(logging.WARNING, logger="lungpatch"):
-        films = load_rsna(folder)
+        dataset = load_rsna(folder)
     assert "1 of 3 training images" in caplog.text
-    assert films.views.tolist() == ["", "", ""]
+    assert dataset.views.tolist() == ["", "", ""]
     with pytest.raises(MissingInputError, match=r"0a\.dcm"):
-        films.read(0)
+        dataset.read(0)
     with pytest.raises(InvalidImageError, match=r"0b\.dcm"):
-        films.read(1)
-    assert films.read(2).image_id == "0c"
+        dataset.read(1)
+    assert dataset.read(2).image_id == "0c"
 
 
 @pytest.mark.parametrize(
@@ -113,7 +113,7 @@ def test_missing_and_broken_files_fail_when_read(folder, caplog):
         ("stage_2_train_labels.csv", "0c,,,,,0", "0c,,,,,", "line 5: column 'Target' must be"),
         ("stage_2_train_labels.csv", "264,152,213", "264,152,0", "column 'width' must be above"),
         ("stage_2_train_labels.csv", "0c", "0d", "do not list the same patientId, 0c"),
-        ("stage_2_detailed_class_info.csv", "Normal\n0b", "Normal\n0b", "got 'Normal'"),
+        ("stage_2_detailed_class_info.csv", "Normal\n0b", "Healthy\n0b", "got 'Healthy'"),
         ("stage_2_detailed_class_info.csv", "0c", "0a", "line 5: column 'class' disagrees"),
     ],
 )

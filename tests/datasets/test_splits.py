@@ -58,6 +58,26 @@ def test_a_patient_cannot_be_on_both_sides():
         Split(name="s", training={"a.png": "1"}, held={"b.png": "1"}, pixels_sha256="")
 
 
+def test_a_patient_is_the_same_in_every_spelling():
+    with pytest.raises(ConfigurationError, match="patient 1 is in both parts"):
+        Split(name="s", training={"a.png": "0001"}, held={"b.png": "1.0"}, pixels_sha256="")
+    split = Split(
+        name="s", training={"a.png": "0001"}, held={"b.dcm": "2", "1.2.3": 4}, pixels_sha256=""
+    )
+    assert split.patients("training") == {"1"}
+    assert split.patients("held") == {"2", "4"}
+    assert split.patient_by_image == {"a": "1", "b": "2", "1.2.3": "4"}
+
+
+def test_every_second_patient_starts_with_the_first_in_sorted_order():
+    images = [Path(f"{name}.png") for name in "abcde"]
+    owners = dict(zip("abcde", ["2", "10", "3", "02", "1"], strict=True))
+    patients = {f"{name}.png": owner for name, owner in owners.items()}
+    # Sorted as text: 1, 10, 2, 3.
+    chosen = every_second_patient(images, patients)
+    assert [image.stem for image in chosen] == ["a", "d", "e"]
+
+
 def test_every_second_patient_needs_all_patients():
     with pytest.raises(ConfigurationError, match=r"b\.png: patient unknown"):
         every_second_patient([Path("a.png"), Path("b.png")], {"a.png": "1"})

@@ -97,7 +97,7 @@ def test_patients(tmp_path):
     table.write_text("label,file,patient\nx,a.png,7\ny,sub/b.png, 8 \nz,a.png,7\n")
     assert read_patients(table) == {"a.png": "7", "b.png": "8"}
     table.write_bytes(b'\xef\xbb\xbffile,patient\r\n"a,b.png",007\r\n')
-    assert read_patients(str(table)) == {"a,b.png": "007"}
+    assert read_patients(str(table)) == {"a,b.png": "7"}
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Folders and public sets in, images and their table out; and a synthetic cohort."""
+"""Load folders and public data sets, split them by patient, and make synthetic chest images."""
 
 import lazy_loader as lazy
 

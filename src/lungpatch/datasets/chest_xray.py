@@ -25,11 +25,11 @@ _NAMES = (
 def load_chest_xray(path: str | os.PathLike[str]) -> Dataset:
     """Load the folder ``chest_xray``: ``{train,val,test}/{NORMAL,PNEUMONIA}``.
 
-    Upper and lower case, ``val`` and ``validation``, a folder ``chest_xray`` within
-    ``chest_xray`` (or above), a missing ``val`` (Mendeley's archive), and ``NORMAL`` and
-    ``PNEUMONIA`` without splits are all read; ``__MACOSX`` and hidden files are not.
+    Names may be in upper or lower case, ``val`` may be ``validation`` or missing (as in Mendeley's
+    archive), ``chest_xray`` may lie within ``chest_xray``, and ``NORMAL`` and ``PNEUMONIA`` may
+    lie in no split. ``__MACOSX`` and hidden files are ignored.
 
-    Licence: CC BY 4.0.
+    Licence: CC BY 4.0. Described in [1]_; the data are [2]_.
 
     Parameters
     ----------
@@ -41,21 +41,28 @@ def load_chest_xray(path: str | os.PathLike[str]) -> Dataset:
         Labels ``normal`` and ``pneumonia``; splits ``training``, ``validation`` and ``test``; the
         column ``cause`` is ``bacteria``, ``virus`` or empty. Patients are taken
         from file names (``person123_bacteria_4``, ``IM-0115-0001``, ``NORMAL2-IM-0115-0001``,
-        ``BACTERIA-1008087-0001``). Where the names leave open whether two images are of one
-        person (the same number in two splits, or with and without ``NORMAL2``) they count as one.
+        ``BACTERIA-1008087-0001``). Where the names leave open whether two images show the same
+        patient (the same number in two splits, or with and without ``NORMAL2``), they count as
+        one patient.
 
     Raises
     ------
     MissingInputError
-        If there is no such folder, or not this layout in it.
+        If there is no such folder, or its layout is another one.
     ConfigurationError
-        If a folder of another class is within a split.
+        If a split holds a folder of another class.
+
+    See Also
+    --------
+    load_pneumoniamnist : the same images as small squares.
+    load_folder : a folder of your own.
 
     References
     ----------
-    Kermany, Goldbaum, Cai et al., "Identifying Medical Diagnoses and Treatable Diseases by
-    Image-Based Deep Learning", Cell 172(5), 2018, doi:10.1016/j.cell.2018.02.010. Data: Kermany,
-    Zhang, Goldbaum, doi:10.17632/rscbjbr9sj.
+    .. [1] D. S. Kermany, M. Goldbaum, W. Cai et al., "Identifying Medical Diagnoses and Treatable
+       Diseases by Image-Based Deep Learning", Cell 172(5), 2018,
+       doi:10.1016/j.cell.2018.02.010.
+    .. [2] D. Kermany, K. Zhang, M. Goldbaum, doi:10.17632/rscbjbr9sj.
 
     Examples
     --------
@@ -80,7 +87,7 @@ def load_chest_xray(path: str | os.PathLike[str]) -> Dataset:
             if label is None:
                 raise ConfigurationError(
                     f"{class_folder}: is neither NORMAL nor PNEUMONIA; move it away, or use "
-                    "load_folder for classes of your own"
+                    "load_folder, which takes any classes"
                 )
             for file in find_images(class_folder):
                 patient, cause = _parse_name(file.stem)
@@ -102,7 +109,7 @@ def load_chest_xray(path: str | os.PathLike[str]) -> Dataset:
 
 
 def _split_folders(path: Path) -> list[tuple[Path, str]]:
-    """Folders that hold NORMAL and PNEUMONIA, and the split that each is."""
+    """Return the folders that hold NORMAL and PNEUMONIA, and the split of each."""
     for root in (path, path / "chest_xray", path / "chest_xray" / "chest_xray"):
         folders = {folder.name.lower(): folder for folder in _visible_folders(root)}
         found = [(folders[name], _SPLITS[name]) for name in sorted(folders.keys() & _SPLITS)]
@@ -124,7 +131,7 @@ def _visible_folders(path: Path) -> list[Path]:
 
 
 def _parse_name(stem: str) -> tuple[str, str]:
-    """Patient and cause, empty where the name does not tell."""
+    """Return patient and cause, each empty where the name does not say it."""
     for pattern in _NAMES:
         if match := pattern.match(stem):
             groups = match.groupdict()

@@ -1,8 +1,8 @@
-"""Things on a chest image that are no disease: labels, devices, shutters, arms.
+"""Objects on a chest radiograph that are not disease: labels, devices, collimator edges, arms.
 
-A detector of lung disease must not light up because of them. Painted on an image whose heat is
-known, they show whether it does: what changes is the object's doing. Sizes are relative to the
-height of the lungs, so that they suit an image of any size and framing.
+A detector of lung disease should not respond to them. Painted on an image whose anomaly map is
+known, they show whether it does: every change of the map is caused by the object. Sizes are
+relative to the height of the lungs, so that they suit an image of any size and framing.
 """
 
 from __future__ import annotations
@@ -25,27 +25,27 @@ if TYPE_CHECKING:
 ConfounderKind = Literal["marker", "text", "pacemaker", "ecg-wires", "collimation", "arms"]
 CONFOUNDER_KINDS: tuple[ConfounderKind, ...] = get_args(ConfounderKind)
 """A side marker (L or R), a burnt-in text box, a pacemaker with its lead, electrodes with their
-wires, the black border of a shutter, and arms at the sides of the image."""
+wires, the black border of a collimator, and arms at the sides of the image."""
 
 OVER_LUNGS: frozenset[ConfounderKind] = frozenset({"pacemaker", "ecg-wires"})
-"""The kinds that can lie over the lungs; the others never do."""
+"""The kinds that lie partly over the lungs; the others never do."""
 
 _FINER = 2
-"""Objects are drawn so many times finer than the image, then averaged: their edges are soft."""
+"""Oversampling of the canvas that objects are drawn on; averaging it makes their edges soft."""
 
 _TEXTS = ("PORTABLE\nSUPINE", "ERECT  PA", "AP SEMI-ERECT\n07:45", "BED 12\n110 kV  2 mAs")
 
 
 @attrs.frozen(eq=False, kw_only=True, repr=False)
 class PaintedConfounder:
-    """An image with an object on it that is no disease.
+    """An image with an object painted on it that is not disease.
 
     Parameters
     ----------
     image : ChestImage
-        With the object; equal to the image it was painted on outside ``mask``.
+        With the object; outside ``mask`` it equals the image that was painted on.
     mask : ndarray of bool, shape (H, W)
-        Where the object is.
+        Pixels of the object.
     kind : str
         One of `CONFOUNDER_KINDS`.
 
@@ -62,14 +62,14 @@ class PaintedConfounder:
     kind: ConfounderKind
 
     def __repr__(self) -> str:
-        share = f"{self.mask.mean():.1%} of the image"
-        return f"PaintedConfounder({self.image.image_id!r}, {self.kind}, {share})"
+        size = f"{self.mask.mean():.1%} of the image"
+        return f"PaintedConfounder({self.image.image_id!r}, {self.kind}, {size})"
 
 
 def paint_confounder(
     image: ChestImage, lungs: LungMask, kind: ConfounderKind, rng: np.random.Generator
 ) -> PaintedConfounder:
-    """Paint an object that is no disease on an image.
+    """Paint an object that is not disease on an image.
 
     Parameters
     ----------
@@ -80,7 +80,7 @@ def paint_confounder(
     kind : str
         One of `CONFOUNDER_KINDS`.
     rng : numpy.random.Generator
-        Draws place, size and shape; the same generator state paints the same object.
+        Draws position, size and shape; the same generator state paints the same object.
 
     Returns
     -------
@@ -96,7 +96,7 @@ def paint_confounder(
     Examples
     --------
     >>> import numpy as np
-    >>> from lungpatch.datasets.phantom import phantom_chest
+    >>> from lungpatch.datasets import phantom_chest
     >>> chest = phantom_chest(0, size=128)
     >>> lungs = LungMask(pixels=chest.lungs)
     >>> painted = paint_confounder(chest.image, lungs, "marker", np.random.default_rng(0))
@@ -112,10 +112,9 @@ def paint_confounder(
             f"{image.image_id}: the lung mask {lungs.pixels.shape} is not of the image's shape "
             f"{image.shape}"
         )
-    box = lungs.bounding_box
-    if box is None:
+    if lungs.bounding_box is None:
         raise InvalidMaskError(f"{image.image_id}: the lung mask is empty; skip this image")
-    cover, grey = _PAINTERS[kind](lungs, box[2] - box[0], rng)
+    cover, grey = _PAINTERS[kind](lungs, rng)
     mask = cover > 0
     if not mask.any():
         raise InvalidMaskError(
@@ -128,31 +127,32 @@ def paint_confounder(
 # ----------------------------------------------------------------------------------- painters
 
 _Painting = tuple[FloatImage, FloatImage | np.float32]
-"""How much of the image's grey an object replaces, in [0, 1], and the grey that replaces it."""
+"""Opacity of the object at each pixel, in [0, 1], and its grey level."""
 
 
-def _paint_marker(lungs: LungMask, unit: int, rng: np.random.Generator) -> _Painting:
+def _paint_marker(lungs: LungMask, rng: np.random.Generator) -> _Painting:
     side: Side = SIDES[rng.integers(2)]
-    letter = _letters(side[0].upper(), unit * rng.uniform(0.07, 0.11))
+    letter = _letters(side[0].upper(), _height(lungs) * rng.uniform(0.07, 0.11))
     row, column = rng.uniform(0.02, 0.2), rng.uniform(0.03, 0.12)
     cover = _set_down(letter, lungs, (row, column if side == "right" else 1 - column))
     return cover * np.float32(rng.uniform(0.8, 1.0)), np.float32(1.0)
 
 
-def _paint_text(lungs: LungMask, unit: int, rng: np.random.Generator) -> _Painting:
-    text = _letters(_TEXTS[rng.integers(len(_TEXTS))], unit * rng.uniform(0.035, 0.05))
-    place = (float(rng.choice([0.05, 0.95])), float(rng.choice([0.05, 0.95])))
-    letters = _set_down(text, lungs, place)
-    plate = _set_down(np.ones_like(text), lungs, place)
+def _paint_text(lungs: LungMask, rng: np.random.Generator) -> _Painting:
+    text = _letters(_TEXTS[rng.integers(len(_TEXTS))], _height(lungs) * rng.uniform(0.035, 0.05))
+    position = (float(rng.choice([0.05, 0.95])), float(rng.choice([0.05, 0.95])))
+    letters = _set_down(text, lungs, position)
+    plate = _set_down(np.ones_like(text), lungs, position)
     return plate, np.float32(0.03) + np.float32(0.94) * letters
 
 
-def _paint_pacemaker(lungs: LungMask, unit: int, rng: np.random.Generator) -> _Painting:
-    side = _a_side(lungs, rng, left_share=0.9)
+def _paint_pacemaker(lungs: LungMask, rng: np.random.Generator) -> _Painting:
+    unit = _height(lungs)
+    side = _a_side(lungs, rng, left_fraction=0.9)
     row, column = lungs.frame.locate(side, rng.uniform(0.1, 0.3), rng.uniform(0.55, 0.9))
     centre = np.array([float(row), float(column)])
     angle, turn = rng.uniform(0, np.pi), np.linspace(0, 2 * np.pi, 80)
-    # A superellipse: a box with round corners.
+    # A superellipse: a rectangle with round corners.
     across = 0.1 * unit * np.sign(np.cos(turn)) * np.abs(np.cos(turn)) ** 0.6
     along = 0.08 * unit * np.sign(np.sin(turn)) * np.abs(np.sin(turn)) ** 0.6
     can = centre + np.stack(
@@ -175,11 +175,12 @@ def _paint_pacemaker(lungs: LungMask, unit: int, rng: np.random.Generator) -> _P
     return _drawn(lungs, draw), np.float32(0.98)
 
 
-def _paint_ecg_wires(lungs: LungMask, unit: int, rng: np.random.Generator) -> _Painting:
+def _paint_ecg_wires(lungs: LungMask, rng: np.random.Generator) -> _Painting:
+    unit = _height(lungs)
     height, width = lungs.pixels.shape
     wires = []
     for _ in range(int(rng.integers(2, 5))):
-        side = _a_side(lungs, rng, left_share=0.5)
+        side = _a_side(lungs, rng, left_fraction=0.5)
         row, column = lungs.frame.locate(side, rng.uniform(0.1, 0.9), rng.uniform(0.2, 0.9))
         start = np.array([float(row), float(column)])
         end = np.array([1.02 * height, rng.uniform(0.1, 0.9) * width])
@@ -191,14 +192,14 @@ def _paint_ecg_wires(lungs: LungMask, unit: int, rng: np.random.Generator) -> _P
         for wire in wires:
             _line(canvas, wire, 0.01 * unit, 150)
             (x, y), radius = _xy(wire[:1])[0], 0.025 * unit * _FINER
-            for share, cover in ((1.0, 90), (0.45, 220)):  # a pad and its metal snap
-                reach = max(share * radius, 1.0)
+            for scale, cover in ((1.0, 90), (0.45, 220)):  # a pad and its metal snap
+                reach = max(scale * radius, 1.0)
                 canvas.ellipse((x - reach, y - reach, x + reach, y + reach), fill=cover)
 
     return _drawn(lungs, draw), np.float32(0.95)
 
 
-def _paint_collimation(lungs: LungMask, unit: int, rng: np.random.Generator) -> _Painting:
+def _paint_collimation(lungs: LungMask, rng: np.random.Generator) -> _Painting:
     angle = np.radians(rng.uniform(-3, 3))
     cover = np.zeros(lungs.pixels.shape, np.float32)
     for direction in (0.0, 0.5, 1.0, 1.5):
@@ -209,7 +210,7 @@ def _paint_collimation(lungs: LungMask, unit: int, rng: np.random.Generator) -> 
     return cover, np.float32(0.02)
 
 
-def _paint_arms(lungs: LungMask, unit: int, rng: np.random.Generator) -> _Painting:
+def _paint_arms(lungs: LungMask, rng: np.random.Generator) -> _Painting:
     cover = np.zeros(lungs.pixels.shape, np.float32)
     for direction in (0.5, 1.5):
         distance = _along(lungs, direction * np.pi + rng.uniform(-0.15, 0.15))
@@ -226,7 +227,7 @@ def _paint_arms(lungs: LungMask, unit: int, rng: np.random.Generator) -> _Painti
     return cover, np.float32(1.0)
 
 
-_PAINTERS: dict[ConfounderKind, Callable[[LungMask, int, np.random.Generator], _Painting]] = {
+_PAINTERS: dict[ConfounderKind, Callable[[LungMask, np.random.Generator], _Painting]] = {
     "marker": _paint_marker,
     "text": _paint_text,
     "pacemaker": _paint_pacemaker,
@@ -245,16 +246,21 @@ def _box(lungs: LungMask) -> tuple[int, int, int, int]:
     return box
 
 
-def _a_side(lungs: LungMask, rng: np.random.Generator, *, left_share: float) -> Side:
+def _height(lungs: LungMask) -> int:
+    row0, _, row1, _ = _box(lungs)
+    return row1 - row0
+
+
+def _a_side(lungs: LungMask, rng: np.random.Generator, *, left_fraction: float) -> Side:
     """Draw a side that has a lung."""
-    side: Side = "left" if rng.random() < left_share else "right"
+    side: Side = "left" if rng.random() < left_fraction else "right"
     if side == "left" and lungs.frame.left is None:
         return "right"
     return "left" if side == "right" and lungs.frame.right is None else side
 
 
 def _along(lungs: LungMask, angle: float) -> FloatImage:
-    """Position of every pixel along a direction; 0 is down, a quarter turn is to the right."""
+    """Coordinate of every pixel along a direction; 0 is down, a quarter turn is to the right."""
     rows, columns = np.indices(lungs.pixels.shape, dtype=np.float32)
     return np.asarray(np.cos(angle) * rows + np.sin(angle) * columns, np.float32)
 
@@ -272,8 +278,8 @@ def _letters(text: str, size: float) -> FloatImage:
     return np.asarray(canvas, np.float32) / np.float32(255)
 
 
-def _set_down(stamp: FloatImage, lungs: LungMask, place: tuple[float, float]) -> FloatImage:
-    """Lay a stamp outside the lungs, as near as can be to a place in shares of the image.
+def _set_down(stamp: FloatImage, lungs: LungMask, position: tuple[float, float]) -> FloatImage:
+    """Lay a stamp outside the lungs, as near as possible to a position in fractions of the image.
 
     Returns
     -------
@@ -284,7 +290,7 @@ def _set_down(stamp: FloatImage, lungs: LungMask, place: tuple[float, float]) ->
     room = np.subtract(cover.shape, stamp.shape)
     if (room < 0).any():
         return cover
-    # Lung pixels under the stamp, for each place of its corner.
+    # Lung pixels under the stamp, for each position of its corner.
     sums = np.pad(lungs.pixels.astype(np.int64), ((1, 0), (1, 0))).cumsum(0).cumsum(1)
     height, width = stamp.shape
     under = sums[height:, width:] - sums[:-height, width:] - sums[height:, :-width]
@@ -292,7 +298,7 @@ def _set_down(stamp: FloatImage, lungs: LungMask, place: tuple[float, float]) ->
     corners = np.argwhere(under == 0)
     if not len(corners):
         return cover
-    row, column = corners[np.argmin(((corners - room * place) ** 2).sum(axis=1))]
+    row, column = corners[np.argmin(((corners - room * position) ** 2).sum(axis=1))]
     cover[row : row + height, column : column + width] = stamp
     return cover
 

@@ -1,7 +1,7 @@
-"""What every loader of a data set returns: images read when asked for, and what is known of them.
+"""The value that every loader returns: images that are read on demand, and a table about them.
 
-Loading reads tables and lists folders, but no pixels: a broken image costs only itself, when it is
-read.
+Loading reads tables and lists folders, but no pixels. A broken file is noticed when it is read, and
+does not affect the others.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import attrs
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from lungpatch._utils.patients import normalise_patient
 from lungpatch.containers import ChestImage
 from lungpatch.errors import ConfigurationError, InsufficientDataError
 from lungpatch.io import image_id_of, read_image
@@ -32,6 +33,10 @@ def _text_column(values: ArrayLike) -> NDArray[np.str_]:
     column = np.array(values, dtype=np.str_)
     column.flags.writeable = False
     return column
+
+
+def _patient_column(values: ArrayLike) -> NDArray[np.str_]:
+    return _text_column([normalise_patient(value) for value in np.asarray(values, dtype=object)])
 
 
 def _text_columns(columns: Mapping[str, ArrayLike]) -> Mapping[str, NDArray[np.str_]]:
@@ -59,14 +64,14 @@ def _unknown(dataset: Dataset) -> list[str]:
 
 @attrs.frozen(eq=False, kw_only=True, repr=False)
 class Dataset:
-    r"""Radiographs, read when asked for, and a table of what is known of them.
+    r"""Radiographs that are read on demand, and a table of what is known about them.
 
-    Every column is a read-only array of str with one value an image, ``""`` where it is not known,
+    Every column is a read-only array of str with one value per image, ``""`` where it is not known,
     so that masks are plain comparisons: ``dataset.labels == "normal"``.
 
     Iterating yields what `lungpatch.Pipeline` takes: the path of an image in a file, the
     `ChestImage` of one in memory. So ``fit(dataset, patients=dataset.patient_by_image)`` and
-    ``detect_many(dataset)`` work as they are, and a broken file costs only itself.
+    ``detect_many(dataset)`` work as they are, and a broken file does not affect the others.
 
     Parameters
     ----------
@@ -79,30 +84,34 @@ class Dataset:
     labels : array of str, shape (N,)
         Such as ``normal`` and ``pneumonia``.
     patients : array of str, shape (N,)
+        However they are written: ``00001280``, ``1280`` and ``1280.0`` are one patient, ``1280``.
     views : array of str, shape (N,)
         Such as ``AP`` and ``PA``.
     splits : array of str, shape (N,)
-        The publisher's own: ``training``, ``validation`` or ``test``.
+        The split that the publisher gives: ``training``, ``validation`` or ``test``.
     columns : mapping of str to array of str, shape (N,)
-        Whatever else the source's tables hold.
+        Further columns of the source's tables.
     relative_boxes : tuple of ndarray of float64, shape (K, 4), values in [0, 1]
         Per image, (row0, col0, row1, col1) in units of its height and width.
     box_labels : tuple of tuple of str
-        Per image, what each box holds.
+        Per image, the finding in each box.
 
     Raises
     ------
     ConfigurationError
-        If lengths disagree, or a box is empty or leaves its image.
+        If lengths disagree, or a box is empty or reaches beyond its image.
+
+    See Also
+    --------
+    load_folder, load_chest_xray, load_nih, load_rsna, load_pneumoniamnist : make one.
 
     Examples
     --------
-    Fit to the normal images of a folder, then judge the others:
+    Fit to the normal images of a folder, then score the others:
 
     >>> import pathlib, tempfile
     >>> import lungpatch
-    >>> from lungpatch.datasets.labelled_folder import load_folder
-    >>> from lungpatch.datasets.phantom import phantom_cohort, save_cohort
+    >>> from lungpatch.datasets import load_folder, phantom_cohort, save_cohort
     >>> folder = pathlib.Path(tempfile.mkdtemp())
     >>> save_cohort(phantom_cohort(8, 2, seed=0, size=256), folder)
     >>> lines = [f"{kind}/{file.name},{kind},{file.stem}\n"
@@ -128,7 +137,7 @@ class Dataset:
         default=attrs.Factory(_unknown, takes_self=True), converter=_text_column
     )
     patients: NDArray[np.str_] = attrs.field(
-        default=attrs.Factory(_unknown, takes_self=True), converter=_text_column
+        default=attrs.Factory(_unknown, takes_self=True), converter=_patient_column
     )
     views: NDArray[np.str_] = attrs.field(
         default=attrs.Factory(_unknown, takes_self=True), converter=_text_column
@@ -162,7 +171,7 @@ class Dataset:
         if wrong:
             raise ConfigurationError(
                 f"{self.name}: {len(self)} images, but columns of other lengths: {wrong}; give "
-                "one value an image"
+                "one value per image"
             )
         for image_id, boxes, labels in zip(
             self.image_ids, self.relative_boxes, self.box_labels, strict=True
@@ -172,13 +181,13 @@ class Dataset:
             if boxes.shape != (len(labels), 4):
                 raise ConfigurationError(
                     f"{self.name}: {image_id}: boxes of shape {boxes.shape} for {len(labels)} box "
-                    "labels; give four numbers and one label a box"
+                    "labels; give four numbers and one label per box"
                 )
             inside = (boxes >= 0) & (boxes <= 1)  # NaN is not
             if not (inside.all() and (boxes[:, :2] < boxes[:, 2:]).all()):
                 raise ConfigurationError(
                     f"{self.name}: {image_id}: relative_boxes must be (row0, col0, row1, col1) "
-                    "in [0, 1], of some height and width"
+                    "in [0, 1], with row0 < row1 and col0 < col1"
                 )
 
     def __len__(self) -> int:
@@ -203,6 +212,11 @@ class Dataset:
         ------
         MissingInputError, InvalidImageError
             If its file is missing or cannot be used; see `lungpatch.read_image`.
+
+        Examples
+        --------
+        >>> dataset.read(0)                                            # doctest: +SKIP
+        ChestImage('00001280_004', 512x512, range [0, 1])
         """
         image = self.images[index]
         if isinstance(image, Path):
@@ -213,19 +227,18 @@ class Dataset:
         )
 
     def boxes(self, index: int, shape: tuple[int, int]) -> NDArray[np.int64]:
-        """Boxes of one image, in pixels.
+        """Return the boxes of one image in pixels of a grid.
 
         Parameters
         ----------
         index : int
         shape : tuple of int
-            (H, W) of the frame that the boxes are wanted in: ``image.shape`` for the image's own
-            pixels, or that of the working frame.
+            (H, W) of the grid: ``image.shape`` for the native grid, or the shape of the model grid.
 
         Returns
         -------
         ndarray of int64, shape (K, 4)
-            Half-open (row0, col0, row1, col1), edges at the nearest pixel edge; a box that would
+            Half-open (row0, col0, row1, col1), edges at the nearest pixel edge. A box that would
             hold no row or column holds the one at its centre.
 
         Examples
@@ -248,13 +261,13 @@ class Dataset:
 
     @property
     def patient_by_image(self) -> dict[str, str] | None:
-        """Patient by image id, as `Pipeline.fit` takes it; None where no patient is known.
+        """Patient of each image id, as `Pipeline.fit` takes it; None if no patient is known.
 
         Raises
         ------
         ConfigurationError
-            If the patients of some images only are known, or two images of one name have
-            different patients.
+            If only some of the patients are known, or two images with the same id have different
+            patients.
         """
         if not len(self) or not (self.patients != "").any():
             return None
@@ -270,7 +283,7 @@ class Dataset:
         return by_image
 
     def select(self, which: ArrayLike) -> Dataset:
-        """Take some of the images.
+        """Select some of the images.
 
         Parameters
         ----------
@@ -321,13 +334,13 @@ class Dataset:
     def split_by_patient(self, fractions: Mapping[str, float], *, seed: int) -> dict[str, Dataset]:
         """Split at random, so that no patient is in two parts.
 
-        Stratified: in every part the share of patients with each label is as even as whole
-        patients allow.
+        The split is stratified: in every part the fraction of patients with each label is as even
+        as whole patients allow.
 
         Parameters
         ----------
         fractions : mapping of str to float
-            Share of the patients by name of the part, above 0, in sum 1.
+            Fraction of the patients by name of the part, above 0; their sum is 1.
         seed : int
             The same seed gives the same split, whatever the order of the images.
 
@@ -339,9 +352,9 @@ class Dataset:
         Raises
         ------
         ConfigurationError
-            If the fractions make no sense or a patient is unknown.
+            If a fraction is not above 0, their sum is not 1, or a patient is unknown.
         InsufficientDataError
-            If a part would be left without patients.
+            If there are too few patients for one in every part.
 
         Examples
         --------
@@ -352,10 +365,10 @@ class Dataset:
         >>> sorted(len(set(part.patients)) for part in parts.values())
         [2, 2]
         """
-        shares = np.array(list(fractions.values()), dtype=np.float64)
-        if not (shares.size and (shares > 0).all() and abs(shares.sum() - 1) < 1e-6):
+        wanted = np.array(list(fractions.values()), dtype=np.float64)
+        if not (wanted.size and (wanted > 0).all() and abs(wanted.sum() - 1) < 1e-6):
             raise ConfigurationError(
-                f"fractions must be above 0 and in sum 1, got {dict(fractions)}"
+                f"fractions must be above 0 and their sum 1, got {dict(fractions)}"
             )
         self._check_patients()
         labels_of: dict[str, set[str]] = {}
@@ -366,11 +379,11 @@ class Dataset:
         strata = sorted(
             range(len(patients)), key=lambda i: (sorted(labels_of[patients[i]]), rank[i])
         )
-        counts = np.zeros(len(shares), dtype=np.int64)
+        counts = np.zeros(len(wanted), dtype=np.int64)
         part_of: dict[str, int] = {}
         for done, index in enumerate(strata, start=1):
-            # To the part that is furthest behind its share.
-            part = int(np.argmax(shares * done - counts))
+            # To the part that is furthest behind its fraction.
+            part = int(np.argmax(wanted * done - counts))
             counts[part] += 1
             part_of[patients[index]] = part
         if not counts.all():

@@ -1,4 +1,4 @@
-"""Images in a folder of one's own, with tables of labels and boxes where there are any."""
+"""Images in a folder of your own, with tables of labels and boxes where there are any."""
 
 from __future__ import annotations
 
@@ -32,18 +32,18 @@ def load_folder(
     path : path of a folder
     metadata : path of a CSV file, optional
         With a column ``file`` (a name, or a path below the folder) and any of ``label``,
-        ``patient``, ``view``, ``split``; further columns become ``Dataset.columns``. It decides
-        which images there are: one that is not in it is left out with a warning, one that only it
-        lists fails when it is read.
+        ``patient``, ``view``, ``split``; further columns become ``Dataset.columns``. The table
+        decides which images are loaded: a file that it does not list is left out with a warning,
+        and a file that it lists but that is missing fails when it is read.
     boxes : path of a CSV file, optional
-        One line a box: ``file``, ``x``, ``y``, ``w``, ``h`` (left, top, width, height) relative to
-        the image's width and height, and if you like ``label``.
+        One line per box: ``file``, ``x``, ``y``, ``w``, ``h`` (left, top, width, height) relative
+        to the image's width and height, and optionally ``label``.
 
     Returns
     -------
     Dataset
-        Labels are the table's, or without a column ``label`` the name of the subfolder below
-        ``path`` in lower case.
+        The labels come from the table's column ``label``; without it, the label is the name of the
+        subfolder below ``path`` in lower case.
 
     Raises
     ------
@@ -51,6 +51,11 @@ def load_folder(
         If there is no such folder or table, or the folder holds no images.
     ConfigurationError
         If a table lacks a column or a value, or names a file twice or ambiguously.
+
+    See Also
+    --------
+    read_folder : the same, and the names of missing files.
+    load_chest_xray, load_nih, load_rsna, load_pneumoniamnist : public data sets.
 
     Examples
     --------
@@ -65,10 +70,10 @@ def load_folder(
     >>> images.labels, images.columns["age"]
     (array(['normal', 'pneumonia'], dtype='<U9'), array(['40', '61'], dtype='<U2'))
     """
-    films, absent = read_folder(path, metadata=metadata, boxes=boxes)
+    dataset, absent = read_folder(path, metadata=metadata, boxes=boxes)
     if absent:
         logger.warning("%d images of %s are not in %s", len(absent), metadata, path)
-    return films
+    return dataset
 
 
 def read_folder(
@@ -77,9 +82,9 @@ def read_folder(
     metadata: str | os.PathLike[str] | None = None,
     boxes: str | os.PathLike[str] | None = None,
 ) -> tuple[Dataset, set[str]]:
-    r"""Load as `load_folder` does, and name what is absent instead of warning of it.
+    r"""Load as `load_folder` does, but return the names of missing files instead of warning.
 
-    For a table of several folders, which lists images of the others.
+    Use it for a table of several folders, which also lists the images of the others.
 
     Parameters
     ----------
@@ -89,12 +94,16 @@ def read_folder(
     Returns
     -------
     tuple of (Dataset, set of str)
-        The second are the table's files that are not in the folder.
+        The data set, and the files of the table that are not in the folder.
 
     Raises
     ------
     MissingInputError, ConfigurationError
         As `load_folder`.
+
+    See Also
+    --------
+    load_folder : the same, with a warning about missing files.
 
     Examples
     --------
@@ -119,7 +128,7 @@ def read_folder(
     }
     named.setdefault("labels", [_subfolder(path, file) for file in files])
     relative_boxes, box_labels = _read_boxes(path, files, None if boxes is None else Path(boxes))
-    films = Dataset(
+    dataset = Dataset(
         name=path.name or str(path.resolve()),
         images=files,
         columns=columns,
@@ -127,7 +136,7 @@ def read_folder(
         box_labels=box_labels,
         **named,
     )
-    return films, absent
+    return dataset, absent
 
 
 class _FilesByName:
@@ -140,7 +149,7 @@ class _FilesByName:
             self._by_name.setdefault(file.name, []).append(file)
 
     def find(self, name: str) -> Path | None:
-        """Return the file, None where there is none; ValueError where there are several."""
+        """Return the file, or None if there is none; ValueError if there are several."""
         if name in self._by_path:
             return self._by_path[name]
         found = self._by_name.get(name, [])
@@ -152,7 +161,7 @@ class _FilesByName:
 def _described(
     folder: Path, files: list[Path], table: Path
 ) -> tuple[list[Path], dict[str, list[str]], set[str]]:
-    """Files that the table lists, in its order; its columns; which of its files are absent."""
+    """Return the files that the table lists, its columns, and which of its files are absent."""
     rows = read_table(table, ["file"])
     index = _FilesByName(folder, files)
     present = set(files)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-_SIDE = 1024  # pixels of the frame that the boxes refer to
+_SIDE = 1024  # pixels per side of the images that the boxes refer to
 # The header says "Bbox [x,y,w,h]", whose commas make four columns.
 _BOX_COLUMNS = ("Bbox [x", "y", "w", "h]")
 
@@ -25,11 +25,11 @@ def load_nih(path: str | os.PathLike[str]) -> Dataset:
     r"""Load a folder of ChestX-ray8 or ChestX-ray14.
 
     It holds ``Data_Entry_2017.csv`` (or ``Data_Entry_2017_v2020.csv``, which is preferred), the
-    images anywhere below (``images/``, ``images_001/images/`` and so on), and if you have them
+    images anywhere below (``images/``, ``images_001/images/`` and so on), and optionally
     ``BBox_List_2017.csv``, ``train_val_list.txt`` and ``test_list.txt``.
 
     Terms: free to use; name the NIH Clinical Center as the source, link to the download site
-    (https://nihcc.app.box.com/v/ChestXray-NIHCC) and cite the paper.
+    (https://nihcc.app.box.com/v/ChestXray-NIHCC) and cite the paper [1]_.
 
     Parameters
     ----------
@@ -38,24 +38,29 @@ def load_nih(path: str | os.PathLike[str]) -> Dataset:
     Returns
     -------
     Dataset
-        One row a line of the table, whether or not its image is there. Labels: ``normal`` for
+        One image per line of the table, whether or not its file is there. Labels: ``normal`` for
         "No Finding", ``pneumonia`` where the findings name it, else ``other``; they were mined
         from reports, and "No Finding" does not say that a reader found the image normal. Columns
         ``findings`` (joined by ``|``), ``age`` and ``sex``. Splits (``training`` and ``test``)
-        where the lists are there. Boxes, labelled with their finding, on some 880 images.
+        if the lists are there. Boxes, labelled with their finding, on some 880 images.
 
     Raises
     ------
     MissingInputError
-        If there is no such folder or table, or not one image.
+        If there is no such folder or table, or it holds no image.
     ConfigurationError
         If a table lacks a column or a value, or names an image twice or an unknown one.
 
+    See Also
+    --------
+    load_rsna : some of these images, with boxes around opacities.
+    load_folder : a folder of your own.
+
     References
     ----------
-    Wang, Peng, Lu et al., "ChestX-ray8: Hospital-Scale Chest X-ray Database and Benchmarks on
-    Weakly-Supervised Classification and Localization of Common Thorax Diseases", CVPR 2017,
-    doi:10.1109/CVPR.2017.369, arXiv:1705.02315.
+    .. [1] X. Wang, Y. Peng, L. Lu et al., "ChestX-ray8: Hospital-Scale Chest X-ray Database and
+       Benchmarks on Weakly-Supervised Classification and Localization of Common Thorax Diseases",
+       CVPR 2017, doi:10.1109/CVPR.2017.369, arXiv:1705.02315.
 
     Examples
     --------

@@ -1,14 +1,14 @@
 """A seeded synthetic chest image: lungs, ribs, heart, vessels, opacities, and their true masks.
 
-The picture is computed as a radiograph is: each tissue has a thickness along the beam, the sum of
-thickness times attenuation is the image's density, and an image curve turns it into grey. Lungs are
-missing tissue, ribs and vessels are tubes, and an opacity replaces the air of the lung; so bones
-stay visible through opacities, edges of heart and diaphragm vanish where they meet them, and
-nothing is a drawn line. Patients differ in anatomy, position and exposure. The image curve
-is that of Hurter and Driffield (logistic in density).
+The image is computed as a radiograph is made: each tissue has a thickness along the beam, the sum
+of thickness times attenuation is the density, and a characteristic curve turns density into grey
+levels. Lungs are missing tissue, ribs and vessels are tubes, and an opacity replaces the air of the
+lung. So bones stay visible through opacities, the edges of heart and diaphragm vanish where an
+opacity touches them, and nothing is a drawn line. Patients differ in anatomy, position and
+exposure. The characteristic curve is that of Hurter and Driffield (logistic in density).
 
-Lengths are in units of the image side; ``x`` points right from the patient's midline, so the
-patient's right lung has negative ``x``; ``y`` points down from the top of the body frame.
+Lengths are in units of the image side. ``x`` points to the right of the image from the patient's
+midline, so the patient's right lung has negative ``x``; ``y`` points down.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-_VISIBLE_FRACTION = 0.25  # an opacity's mask: where it has this share of its greatest density
-_ATTENUATION = 4.2  # of soft tissue, a unit of thickness
-# What bone and vessels add, as thickness of soft tissue.
+_VISIBLE_FRACTION = 0.25  # an opacity's mask: where it has this fraction of its greatest density
+_ATTENUATION = 4.2  # of soft tissue, per unit of thickness
+# Attenuation of bone and vessels in addition to that of soft tissue, as a thickness of soft tissue.
 _BONE, _SPINE, _VESSELS = 0.14, 0.1, 6.5
-_FLUID = 0.85  # share of the air that the densest opacity replaces
+_FLUID = 0.85  # fraction of the air that the densest opacity replaces
 
 
 @attrs.frozen(kw_only=True)
@@ -77,7 +77,7 @@ class _Anatomy:
     # Exposure
     lung_grey: float
     heart_grey: float
-    scatter: float  # share of the rays
+    scatter: float  # fraction of the rays
     noise: float
     collimation: tuple[float, float, float, float]  # margins: top, bottom, left, right
     marker: bool
@@ -136,7 +136,7 @@ def _draw_anatomy(rng: np.random.Generator) -> _Anatomy:
 
 @attrs.frozen(eq=False)
 class _Frame:
-    """Where the patient's coordinates lie in the image."""
+    """The patient's coordinates at every pixel of the image."""
 
     anatomy: _Anatomy
     size: int
@@ -151,7 +151,7 @@ class _Frame:
         return cls(anatomy, size, x.astype(np.float32), y.astype(np.float32))
 
     def thickness(self, points: list[_Points]) -> FloatImage:
-        """Spread points over the four nearest pixels; their mass an area is thickness."""
+        """Spread points over the four nearest pixels; their mass per area is thickness."""
         x, y, mass = (np.concatenate(parts) for parts in zip(*points, strict=True))
         a, side = self.anatomy, self.size
         column = ((x + _midline(a, y)) * a.scale + a.centre[1]) * side - 0.5
@@ -159,13 +159,13 @@ class _Frame:
         inside = (column >= 0) & (column < side - 1) & (row >= 0) & (row < side - 1)
         column, row, mass = column[inside], row[inside], mass[inside] * (a.scale * side) ** 2
         left, top = column.astype(np.int64), row.astype(np.int64)
-        right_share, low_share = column - left, row - top
-        place = top * side + left
-        low, high = mass * low_share, mass * (1 - low_share)
-        total = np.bincount(place, high * (1 - right_share), side * side)
-        total += np.bincount(place + 1, high * right_share, side * side)
-        total += np.bincount(place + side, low * (1 - right_share), side * side)
-        total += np.bincount(place + side + 1, low * right_share, side * side)
+        to_right, down = column - left, row - top
+        pixel = top * side + left
+        low, high = mass * down, mass * (1 - down)
+        total = np.bincount(pixel, high * (1 - to_right), side * side)
+        total += np.bincount(pixel + 1, high * to_right, side * side)
+        total += np.bincount(pixel + side, low * (1 - to_right), side * side)
+        total += np.bincount(pixel + side + 1, low * to_right, side * side)
         return total.reshape(side, side).astype(np.float32)
 
 
@@ -185,7 +185,7 @@ def _dome(squared: NDArray[Any]) -> NDArray[Any]:
 
 
 def _body(frame: _Frame) -> FloatImage:
-    """Thickness of trunk, neck, arms and breasts, were the lungs solid."""
+    """Thickness of trunk, neck, arms and breasts, as if the lungs were solid."""
     a, x, y = frame.anatomy, frame.x, frame.y
     beside = np.abs(x)
     # The shoulders' outline falls steeply from the neck, then runs out level.
@@ -507,29 +507,29 @@ def _density(frame: _Frame, lungs: _Lungs, rng: np.random.Generator) -> FloatIma
 
 
 def _anchors(frame: _Frame, lungs: _Lungs, density: FloatImage) -> tuple[float, float]:
-    """Density of a normal patient's lung and mediastinum: what the exposure is set by."""
+    """Density of lung and mediastinum of the normal chest, which the exposure is set by."""
     middle = (np.abs(frame.x) < 0.03) & (frame.y > 0.4) & (frame.y < 0.8)
     return float(np.median(density[lungs.mask])), float(np.median(density[middle]))
 
 
-def _scattered(density: FloatImage, share: float) -> FloatImage:
-    """Add scattered rays: a share of the intensity, spread far, which flattens contrast."""
+def _scattered(density: FloatImage, fraction: float) -> FloatImage:
+    """Add scattered rays: a fraction of the intensity, widely spread, which reduces contrast."""
     size = density.shape[0]
     step = max(size // 64, 1)
     intensity = np.exp(-density)
     knots = np.arange(0, size, step, dtype=np.float32) / np.float32(size)
-    places = np.arange(size, dtype=np.float32)[:, None] / np.float32(size)
-    spread = np.exp(-0.5 * ((places - knots) / np.float32(0.09)) ** 2)
+    positions = np.arange(size, dtype=np.float32)[:, None] / np.float32(size)
+    spread = np.exp(-0.5 * ((positions - knots) / np.float32(0.09)) ** 2)
     spread /= spread.sum(axis=1, keepdims=True)
     scattered = spread @ intensity[::step, ::step] @ spread.T
-    total: FloatImage = -np.log((1 - share) * intensity + share * scattered)
+    total: FloatImage = -np.log((1 - fraction) * intensity + fraction * scattered)
     return total
 
 
 def _expose(
     anatomy: _Anatomy, density: FloatImage, anchors: tuple[float, float], rng: np.random.Generator
 ) -> FloatImage:
-    """Image curve through the anchors: lung and mediastinum get their grey levels; grain."""
+    """Characteristic curve through the anchors, which get their grey levels; noise."""
     a = anatomy
     lung, heart = (np.log(grey / (1 - grey)) for grey in (a.lung_grey, a.heart_grey))
     span = anchors[1] - anchors[0]
@@ -539,28 +539,28 @@ def _expose(
     above_lung += np.float32(a.noise) * np.exp(0.7 * above_lung) * white
     # The display's toe: what is far thinner than lung is nearly black.
     above_lung += 2.5 * np.minimum(above_lung + np.float32(0.6 * anchors[0] / span), 0)
-    film: FloatImage = 1 / (1 + np.exp(-(np.float32(lung) + np.float32(heart - lung) * above_lung)))
-    return film
+    grey: FloatImage = 1 / (1 + np.exp(-(np.float32(lung) + np.float32(heart - lung) * above_lung)))
+    return grey
 
 
-def _finish(frame: _Frame, film: FloatImage) -> FloatImage:
+def _finish(frame: _Frame, grey: FloatImage) -> FloatImage:
     """Side marker and collimator."""
     a, side = frame.anatomy, frame.size
     if a.marker:
         unit = side / 512
         top, left = int(26 * unit), int(452 * unit)
         bar, long, wide = (max(int(n * unit), 1) for n in (5, 26, 16))
-        film[top : top + long, left : left + bar] = 0.96
-        film[top + long - bar : top + long, left : left + wide] = 0.96
+        grey[top : top + long, left : left + bar] = 0.96
+        grey[top + long - bar : top + long, left : left + wide] = 0.96
     top, bottom, left, right = (int(margin * side) for margin in a.collimation)
-    film[:top], film[side - bottom :] = 0.02, 0.02
-    film[:, :left], film[:, side - right :] = 0.02, 0.02
-    return film
+    grey[:top], grey[side - bottom :] = 0.02, 0.02
+    grey[:, :left], grey[:, side - right :] = 0.02, 0.02
+    return grey
 
 
 @attrs.frozen(eq=False, kw_only=True, repr=False)
 class PhantomCase:
-    """A synthetic chest image and the truth about it.
+    """A synthetic chest image with its true masks.
 
     Parameters
     ----------
@@ -602,13 +602,13 @@ def phantom_chest(
 ) -> PhantomCase:
     """Make one synthetic frontal chest image with its true masks.
 
-    With one seed, images with and without an opacity show the same patient under the same
-    exposure, and equal pixels away from the opacity up to scattered rays.
+    For the same seed, images with and without an opacity show the same patient with the same
+    exposure. Away from the opacity they differ by scattered rays only.
 
     Parameters
     ----------
     seed : int, numpy.random.SeedSequence or numpy.random.Generator
-        A generator is spawned from, so each call gives another patient.
+        A generator is spawned from, so that each call gives another patient.
     size : int
         Side of the image in pixels, at least 64.
     opacity : {"lobar", "patchy", "effusion", "nodular", "veil"}, optional
@@ -624,6 +624,11 @@ def phantom_chest(
     ------
     ValueError
         If ``size`` is too small or ``opacity`` unknown.
+
+    See Also
+    --------
+    phantom_cohort : many patients.
+    lungpatch.synthesis.opacity_alpha : draws the opacity.
 
     Examples
     --------
@@ -648,9 +653,9 @@ def phantom_chest(
         density += _ATTENUATION * _FLUID * alpha * lungs.air
         seen = _scattered(density, frame.anatomy.scatter)
         visible = lungs.mask & (alpha > _VISIBLE_FRACTION * alpha.max())
-    film = _finish(frame, _expose(frame.anatomy, seen, anchors, image_rng))
+    grey = _finish(frame, _expose(frame.anatomy, seen, anchors, image_rng))
     return PhantomCase(
-        image=ChestImage(pixels=film, image_id=patient, source="phantom"),
+        image=ChestImage(pixels=grey, image_id=patient, source="phantom"),
         lungs=lungs.mask,
         opacity=visible,
         kind=opacity or "normal",
@@ -663,8 +668,8 @@ def phantom_cohort(
 ) -> Iterator[PhantomCase]:
     """Make a cohort: ``n_normal`` normal chests, then ``n_opaque`` with an opacity.
 
-    Every case has its own seed: the first of a larger cohort are those of a smaller one. The kinds
-    of opacity take turns.
+    Every case has its own seed, so that a larger cohort begins with the cases of a smaller one. The
+    kinds of opacity take turns.
 
     Parameters
     ----------
@@ -678,13 +683,17 @@ def phantom_cohort(
     PhantomCase
         One at a time, so memory does not grow with the cohort.
 
+    See Also
+    --------
+    save_cohort : writes images and masks to a folder.
+
     Examples
     --------
     >>> [case.kind for case in phantom_cohort(1, 2, seed=0, size=64)]
     ['normal', 'lobar', 'patchy']
     """
-    healthy, opaque = np.random.SeedSequence(seed).spawn(2)
-    for number, child in enumerate(healthy.spawn(n_normal)):
+    normal, opaque = np.random.SeedSequence(seed).spawn(2)
+    for number, child in enumerate(normal.spawn(n_normal)):
         yield phantom_chest(child, size=size, patient=f"normal-{number:03d}")
     for number, child in enumerate(opaque.spawn(n_opaque)):
         kind = OPACITY_KINDS[number % len(OPACITY_KINDS)]
@@ -696,7 +705,7 @@ def save_cohort(cases: Iterable[PhantomCase], folder: str | Path) -> None:
 
     An image goes to ``normal/<patient>.png`` or ``opacity/<patient>.png``, its masks (0 and 255) to
     ``masks/lungs/<patient>.png`` and ``masks/opacity/<patient>.png``. Each file appears complete
-    or not at all; one of that name is replaced.
+    or not at all; a file of that name is replaced.
 
     Parameters
     ----------
@@ -710,26 +719,25 @@ def save_cohort(cases: Iterable[PhantomCase], folder: str | Path) -> None:
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     save_cohort(phantom_cohort(1, 1, seed=0, size=64), folder)
     ...     sorted(path.relative_to(folder).as_posix() for path in Path(folder).rglob("*.png"))
-    ['normal/normal-000.png',
-     'masks/lungs/normal-000.png', 'masks/lungs/opacity-000.png',
+    ['masks/lungs/normal-000.png', 'masks/lungs/opacity-000.png',
      'masks/opacity/normal-000.png', 'masks/opacity/opacity-000.png',
-     'opacity/opacity-000.png']
+     'normal/normal-000.png', 'opacity/opacity-000.png']
     """
     folder = Path(folder)
     for case in cases:
         group = "normal" if case.kind == "normal" else "opacity"
-        pictures = {
+        files = {
             group: case.image.pixels,
             "masks/lungs": case.lungs,
             "masks/opacity": case.opacity,
         }
-        for place, picture in pictures.items():
-            _write_png(folder / place / f"{case.patient}.png", picture)
+        for subfolder, pixels in files.items():
+            _write_png(folder / subfolder / f"{case.patient}.png", pixels)
 
 
-def _write_png(path: Path, picture: NDArray[Any]) -> None:
+def _write_png(path: Path, pixels: NDArray[Any]) -> None:
     from PIL import Image
 
-    grey = np.rint(picture.astype(np.float32) * 255).astype(np.uint8)
+    grey = np.rint(pixels.astype(np.float32) * 255).astype(np.uint8)
     with atomic_write(path) as temporary:
         Image.fromarray(grey).save(temporary, format="PNG")

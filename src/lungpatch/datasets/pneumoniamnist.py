@@ -33,12 +33,12 @@ _LABELS = np.array(["normal", "pneumonia"])
 def fetch_pneumoniamnist(size: Literal[28, 64, 128, 224] = 28) -> Dataset:
     """Download PneumoniaMNIST once, check it, and load it.
 
-    Kept in the user's cache folder, as pooch chooses it for lungpatch. Licence: CC BY 4.0.
+    The file [1]_ [2]_ is kept in the user's cache folder, which pooch chooses. Licence: CC BY 4.0.
 
     Parameters
     ----------
     size : {28, 64, 128, 224}
-        Side of the images in pixels. The file for 224 has some 200 MB.
+        Side of the images in pixels. The file for 224 has about 200 MB.
 
     Returns
     -------
@@ -50,15 +50,20 @@ def fetch_pneumoniamnist(size: Literal[28, 64, 128, 224] = 28) -> Dataset:
     ConfigurationError
         If there is no such size.
     MissingExtraError
-        Without pooch.
+        If pooch is not installed.
     MissingInputError
-        If it cannot be downloaded, or is not what the publisher's MD5 says.
+        If it cannot be downloaded, or differs from the publisher's MD5.
+
+    See Also
+    --------
+    load_chest_xray : the same images in full size.
 
     References
     ----------
-    Yang, Shi, Wei et al., "MedMNIST v2 - A large-scale lightweight benchmark for 2D and 3D
-    biomedical image classification", Scientific Data 10, 41, 2023,
-    doi:10.1038/s41597-022-01721-8. Data: doi:10.5281/zenodo.10519652.
+    .. [1] J. Yang, R. Shi, D. Wei et al., "MedMNIST v2 - A large-scale lightweight benchmark for
+       2D and 3D biomedical image classification", Scientific Data 10, 41, 2023,
+       doi:10.1038/s41597-022-01721-8.
+    .. [2] The data: doi:10.5281/zenodo.10519652.
 
     Examples
     --------
@@ -83,7 +88,7 @@ def fetch_pneumoniamnist(size: Literal[28, 64, 128, 224] = 28) -> Dataset:
 
 
 def load_pneumoniamnist(path: str | os.PathLike[str]) -> Dataset:
-    """Load a PneumoniaMNIST file at hand.
+    """Load a PneumoniaMNIST file that is on this machine.
 
     Licence and citation as in `fetch_pneumoniamnist`.
 
@@ -96,7 +101,7 @@ def load_pneumoniamnist(path: str | os.PathLike[str]) -> Dataset:
     Returns
     -------
     Dataset
-        Images in memory, named after their place in the file (``test-00012``); labels ``normal``
+        Images in memory, named by their position in the file (``test-00012``); labels ``normal``
         and ``pneumonia``; the publisher's splits. Patients are not published, and the validation
         images were drawn from the training images by image: a patient can be in both.
 
@@ -105,7 +110,11 @@ def load_pneumoniamnist(path: str | os.PathLike[str]) -> Dataset:
     MissingInputError
         If there is no such file.
     ConfigurationError
-        If it is no such file.
+        If it is not a PneumoniaMNIST file.
+
+    See Also
+    --------
+    fetch_pneumoniamnist : downloads the file first.
 
     Examples
     --------
@@ -176,5 +185,5 @@ def _pooch() -> Any:
         "pooch",
         needed_by="fetch_pneumoniamnist",
         extra="datasets",
-        otherwise=", or load a file at hand with load_pneumoniamnist",
+        otherwise=", or load a file on this machine with load_pneumoniamnist",
     )

@@ -1,4 +1,4 @@
-"""The RSNA Pneumonia Detection Challenge of 2018: NIH radiographs read again, with boxes."""
+"""The RSNA Pneumonia Detection Challenge of 2018: NIH radiographs with boxes by radiologists."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ def load_rsna(path: str | os.PathLike[str]) -> Dataset:
     r"""Load the challenge's folder: the training images of stage 2 (the others have no labels).
 
     It holds ``stage_2_train_labels.csv``, ``stage_2_detailed_class_info.csv`` and
-    ``stage_2_train_images/``. Of the DICOM files only the head is read, for the view; that takes
-    about half a millisecond a file.
+    ``stage_2_train_images/``. Only the header of each DICOM file is read, for the view; that takes
+    about half a millisecond per file.
 
-    Terms: any use, commercial or not, with attribution as the RSNA's terms of use ask; the images
-    are the NIH's, see `lungpatch.datasets.nih.load_nih`.
+    Terms: any use, commercial or not, with attribution as the RSNA's terms of use ask [1]_; the
+    images are the NIH's, see `load_nih`.
 
     Parameters
     ----------
@@ -46,23 +46,28 @@ def load_rsna(path: str | os.PathLike[str]) -> Dataset:
     Dataset
         Labels: ``normal``, ``pneumonia`` ("Lung Opacity": an opacity suspicious for pneumonia)
         and ``other`` ("No Lung Opacity / Not Normal"); the column ``rsna_class`` has the
-        challenge's own words. Boxes are in the pneumonia images. **The challenge's patientId is
-        one an image**, though many images are of one person: splits keep persons together only
-        where RSNA's table ``pneumonia-challenge-dataset-mappings_2018.json`` is in the folder;
-        patients are then those of the NIH.
+        challenge's words. Boxes are in the pneumonia images. **The challenge's patientId is
+        another for each image**, though many images show the same patient: splits keep patients
+        together only if RSNA's table ``pneumonia-challenge-dataset-mappings_2018.json`` is in the
+        folder; patients are then those of the NIH.
 
     Raises
     ------
     MissingInputError
-        If there is no such folder or table, or not one image.
+        If there is no such folder or table, or it holds no image.
     ConfigurationError
         If a table lacks a column or a value, or two tables disagree.
 
+    See Also
+    --------
+    load_nih : all images of the NIH.
+    load_folder : a folder of your own.
+
     References
     ----------
-    Shih, Wu, Halabi et al., "Augmenting the National Institutes of Health Chest Radiograph Dataset
-    with Expert Annotations of Possible Pneumonia", Radiology: Artificial Intelligence 1(1), 2019,
-    doi:10.1148/ryai.2019180041.
+    .. [1] G. Shih, C. C. Wu, S. S. Halabi et al., "Augmenting the National Institutes of Health
+       Chest Radiograph Dataset with Expert Annotations of Possible Pneumonia", Radiology:
+       Artificial Intelligence 1(1), 2019, doi:10.1148/ryai.2019180041.
 
     Examples
     --------
@@ -123,14 +128,14 @@ def _read_boxes(table: Path) -> dict[str, list[tuple[float, float, float, float]
     columns = ("x", "y", "width", "height")
     boxes: dict[str, list[tuple[float, float, float, float]]] = {}
     for row in read_table(table, ["patientId", *columns, "Target"]):
-        own = boxes.setdefault(row.required("patientId"), [])
+        found = boxes.setdefault(row.required("patientId"), [])
         if row.number("Target"):
-            own.append(row.relative_box(columns, side=_SIDE))
+            found.append(row.relative_box(columns, side=_SIDE))
     return boxes
 
 
 def _read_patients(mapping: Path, names: list[str]) -> list[str]:
-    """Patients of the NIH where RSNA's mapping is at hand, else the challenge's own ids."""
+    """Return the NIH's patients if RSNA's mapping is there, else the challenge's ids."""
     if not mapping.exists():
         return names
     try:
@@ -153,7 +158,7 @@ def _read_patients(mapping: Path, names: list[str]) -> list[str]:
 
 
 def _view(file: Path) -> str:
-    """View position, empty where the file does not tell; what else is wrong with it shows later."""
+    """Return the view position, empty if the file does not say it or cannot be read."""
     if file.suffix.lower() not in DICOM_SUFFIXES:
         return ""
     import pydicom

@@ -1,7 +1,7 @@
-"""Which patients a detector may learn from, and which are held for the judgement of it.
+"""Which patients a detector may be trained on, and which are held out to evaluate it.
 
-A split is a manifest: names of files and patients, with a digest, so that two people can tell
-whether they speak of the same one. ``cxr-half`` ships with lungpatch; its images do not.
+A split is a manifest: names of files and patients, with a digest that shows whether two people use
+the same one. ``cxr-half`` comes with lungpatch; its images do not.
 """
 
 from __future__ import annotations
@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, Any
 import attrs
 
 from lungpatch._utils.files import write_json
+from lungpatch._utils.patients import normalise_patient
 from lungpatch.errors import ConfigurationError, MissingInputError
-from lungpatch.io import read_image
+from lungpatch.io import image_id_of, read_image
 
 if TYPE_CHECKING:
     import os
@@ -26,9 +27,9 @@ PARTS = ("training", "held")
 
 
 def every_second_patient(images: Iterable[Path], patients: Mapping[str, str]) -> list[Path]:
-    """Keep the images of every second patient, the first of the sorted patients included.
+    """Return the images of every second patient, starting with the first in sorted order.
 
-    The rule behind the split ``cxr-half``: no chance, no seed.
+    The rule behind the split ``cxr-half``; it needs no random numbers.
 
     Parameters
     ----------
@@ -39,12 +40,12 @@ def every_second_patient(images: Iterable[Path], patients: Mapping[str, str]) ->
     Returns
     -------
     list of pathlib.Path
-        In their order.
+        In the order given.
 
     Raises
     ------
     ConfigurationError
-        If the patient of a image is not known.
+        If the patient of an image is not known.
 
     Examples
     --------
@@ -54,16 +55,20 @@ def every_second_patient(images: Iterable[Path], patients: Mapping[str, str]) ->
     ['a.png', 'd.png']
     """
     images = list(images)
-    unknown = [image for image in images if image.name not in patients]
-    if unknown:
-        raise ConfigurationError(f"{unknown[0]}: patient unknown; add it to the table of patients")
-    kept = set(sorted({patients[image.name] for image in images})[::2])
-    return [image for image in images if patients[image.name] in kept]
+    owners = [normalise_patient(patients.get(image.name)) for image in images]
+    if "" in owners:
+        raise ConfigurationError(
+            f"{images[owners.index('')]}: patient unknown; add it to the table of patients"
+        )
+    kept = set(sorted(set(owners))[::2])
+    return [image for image, owner in zip(images, owners, strict=True) if owner in kept]
 
 
 @attrs.frozen(kw_only=True)
 class Split:
-    """Two lists of images, no patient in both.
+    """Two lists of images; no patient is in both.
+
+    Patients are compared without leading zeros and without a trailing ``.0``.
 
     Parameters
     ----------
@@ -71,12 +76,17 @@ class Split:
     training, held : mapping of str to str
         Patient by file name.
     pixels_sha256 : str
-        `pixels_digest` of all images, which tells whether a folder holds the images meant.
+        `pixels_digest` of all images. It shows whether a folder holds the same images.
 
     Raises
     ------
     ConfigurationError
         If a patient is in both parts.
+
+    See Also
+    --------
+    load_split : reads a manifest that `save` wrote.
+    Dataset.split_by_patient : a random split.
 
     Examples
     --------
@@ -91,16 +101,47 @@ class Split:
     pixels_sha256: str
 
     def __attrs_post_init__(self) -> None:
-        both = set(self.training.values()) & set(self.held.values())
+        both = self.patients("training") & self.patients("held")
         if both:
             raise ConfigurationError(
                 f"split {self.name!r}: patient {min(both)} is in both parts; move all images of a "
                 "patient into one"
             )
 
+    def patients(self, part: str) -> set[str]:
+        """Return the patients of one part, each written in one way.
+
+        Parameters
+        ----------
+        part : {"training", "held"}
+
+        Returns
+        -------
+        set of str
+
+        Examples
+        --------
+        >>> split = Split(name="s", training={"a.png": "007"}, held={}, pixels_sha256="")
+        >>> split.patients("training")
+        {'7'}
+        """
+        return {normalise_patient(patient) for patient in getattr(self, part).values()}
+
+    @property
+    def patient_by_image(self) -> dict[str, str]:
+        """Patient of each image id, of both parts.
+
+        The id is the file name without its suffix, so that a converted copy is recognised too.
+        """
+        return {
+            image_id_of(Path(name)): normalise_patient(patient)
+            for part in PARTS
+            for name, patient in getattr(self, part).items()
+        }
+
     @property
     def sha256(self) -> str:
-        """Digest of part, file and patient of every image, one a line, sorted."""
+        """Digest of part, file and patient of every image, one per line, sorted."""
         lines = [
             f"{part},{file},{patient}\n"
             for part in PARTS
@@ -109,17 +150,21 @@ class Split:
         return hashlib.sha256("".join(lines).encode()).hexdigest()
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the manifest, JSON.
+        """Write the manifest as JSON.
 
         Parameters
         ----------
         path : path
+
+        Examples
+        --------
+        >>> split.save("mine.json")                                     # doctest: +SKIP
         """
         write_json(path, attrs.asdict(self) | {"sha256": self.sha256})
 
 
 def load_split(name_or_path: str | os.PathLike[str]) -> Split:
-    """Read a manifest.
+    """Read the manifest of a split.
 
     Parameters
     ----------
@@ -161,18 +206,19 @@ def load_split(name_or_path: str | os.PathLike[str]) -> Split:
         ) from error
     if split.sha256 != digest:
         raise ConfigurationError(
-            f"{name_or_path}: its digest does not fit its lists; get the manifest again"
+            f"{name_or_path}: its digest does not fit its lists, so it was changed after it was "
+            "written; get the manifest again"
         )
     return split
 
 
 def pixels_digest(images: Iterable[Path]) -> str:
-    """Digest of the grey levels of images, whatever file format holds them.
+    """Return a digest of the grey levels of images; it does not depend on the file format.
 
     Parameters
     ----------
     images : iterable of pathlib.Path
-        Their order does not matter, their names do.
+        Their order does not matter; their file names do.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""The CSV tables that come with data sets, read with errors that name file, line and column."""
+"""Reading the CSV tables of data sets; errors name file, line and column."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import attrs
 
+from lungpatch._utils.patients import normalise_patient
 from lungpatch.errors import ConfigurationError, MissingInputError
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 @attrs.frozen(kw_only=True)
 class Row:
-    """One line of a table, values stripped of surrounding space.
+    """One line of a table; surrounding space is removed from its values.
 
     Parameters
     ----------
@@ -40,7 +41,7 @@ class Row:
     values: Mapping[str, str]
 
     def required(self, column: str) -> str:
-        """Value of a column that may not be empty.
+        """Return the value of a column that may not be empty.
 
         Raises
         ------
@@ -53,7 +54,7 @@ class Row:
         return value
 
     def number(self, column: str) -> float:
-        """Value of a column of numbers.
+        """Return the value of a column of numbers.
 
         Raises
         ------
@@ -71,13 +72,13 @@ class Row:
     def relative_box(
         self, columns: tuple[str, str, str, str], *, side: float
     ) -> tuple[float, float, float, float]:
-        """Box of the columns (x, y, width, height), in units of the image's sides.
+        """Return the box in the columns (x, y, width, height), in units of the image's sides.
 
         Parameters
         ----------
         columns : tuple of str
         side : float
-            Side of the square frame that the table's numbers refer to.
+            Side of the square image that the table's numbers refer to, in the same unit.
 
         Returns
         -------
@@ -87,8 +88,8 @@ class Row:
         Raises
         ------
         ConfigurationError
-            If a value is no number, width or height is not above 0, the box misses the image, or
-            it is far larger than the frame, its numbers then being of another unit.
+            If a value is not a number, width or height is not above 0, the box lies outside the
+            image, or it is far larger than the image, since its unit is then another one.
         """
         x, y, width, height = (self.number(column) / side for column in columns)
         for column, length in ((columns[2], width), (columns[3], height)):
@@ -177,6 +178,9 @@ def read_table(path: Path, columns: Sequence[str]) -> list[Row]:
 def read_patients(path: str | os.PathLike[str]) -> dict[str, str]:
     r"""Read which patient each image file belongs to, so that splits keep patients together.
 
+    Patients are the same if their ids differ in leading zeros or a trailing ``.0`` only, as
+    spreadsheets produce them.
+
     Parameters
     ----------
     path : str or path-like
@@ -185,7 +189,7 @@ def read_patients(path: str | os.PathLike[str]) -> dict[str, str]:
     Returns
     -------
     dict of str to str
-        Patient by file name (the last part of ``file``).
+        Patient by file name (the last part of ``file``). Whole numbers are without leading zeros.
 
     Raises
     ------
@@ -199,13 +203,14 @@ def read_patients(path: str | os.PathLike[str]) -> dict[str, str]:
     >>> import tempfile, pathlib
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     table = pathlib.Path(folder, "metadata.csv")
-    ...     _ = table.write_text("file,patient,age\na.png,7,40\nb.png,7,41\n")
+    ...     _ = table.write_text("file,patient,age\na.png,007,40\nb.png,7.0,41\n")
     ...     read_patients(table)
     {'a.png': '7', 'b.png': '7'}
     """
     patients: dict[str, str] = {}
     for row in read_table(Path(path), ("file", "patient")):
-        file, patient = Path(row.required("file")).name, row.required("patient")
+        file = Path(row.required("file")).name
+        patient = normalise_patient(row.required("patient"))
         if patients.setdefault(file, patient) != patient:
             raise ConfigurationError(
                 f"{path}: line {row.line} gives {file} the patient {patient}, an earlier line "
