@@ -14,6 +14,7 @@ import attrs
 import numpy as np
 from attrs import validators
 
+from lungpatch._utils.patients import normalise_patient
 from lungpatch._utils.progress import ProgressCallback, silent
 from lungpatch.containers import ChestImage, TrainingHistory
 from lungpatch.errors import ConfigurationError, InsufficientDataError
@@ -189,13 +190,15 @@ def _patients_of(inputs: list[ImageInput], patients: Mapping[str, str] | None) -
     if patients is None:
         # Numbered, since two folders may hold files of one name.
         return [f"{index}: {name}" for index, name in enumerate(names)]
-    missing = [n for n in names if n not in patients and Path(n).stem not in patients]
+    known = {name: normalise_patient(patient) for name, patient in patients.items()}
+    owners = [known.get(name) or known.get(Path(name).stem, "") for name in names]
+    missing = [name for name, owner in zip(names, owners, strict=True) if not owner]
     if missing:
         raise ConfigurationError(
             f"the table of patients lacks {len(missing)} of {len(names)} images, {missing[0]!r} "
             "first: add them, or fit without a table, each image then being its own patient"
         )
-    return [patients.get(name) or patients[Path(name).stem] for name in names]
+    return owners
 
 
 def _read(
