@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from lungpatch._utils.notebook import ShownAsPicture, grey_picture, heat_picture
-from lungpatch._utils.renderings import patch_sheet
+from lungpatch._utils.notebook import NotebookDisplay
+from lungpatch._utils.renderings import patch_sheet, render_grey
 from lungpatch.containers import AnomalyMap, ChestImage, LungMask, PatchBatch
 from lungpatch.containers.colours import ColourScale
 from lungpatch.pipeline import Detection
@@ -34,7 +34,7 @@ def test_every_container_with_a_picture_shows_it(detection):
         detection.patches,
         detection.anomaly_map,
     ):
-        assert isinstance(shown, ShownAsPicture)
+        assert isinstance(shown, NotebookDisplay)
         html = shown._repr_html_()
         (embedded,) = re.findall(r'src="data:image/png;base64,([^"]+)"', html)
         assert base64.b64decode(embedded) == shown._repr_png_()
@@ -49,7 +49,7 @@ def test_an_image_shows_its_pixels():
 
 
 def test_a_large_image_is_reduced_and_keeps_its_shape():
-    picture = grey_picture(np.zeros((3000, 1500), np.float32))
+    picture = render_grey(np.zeros((3000, 1500), np.float32))
     assert picture.shape == (768, 384)
 
 
@@ -78,8 +78,10 @@ def test_many_patches_are_thinned_out():
 
 def test_one_score_has_one_colour_whatever_the_map():
     scale = ColourScale(low=0.0, high=10.0)
-    one = heat_picture(np.array([[5.0, 1.0]], np.float32), scale)
-    other = heat_picture(np.array([[5.0, 10.0]], np.float32), scale)
+    one, other = (
+        _decoded(AnomalyMap(heatmap=np.array([row], np.float32), colour_scale=scale)._repr_png_())
+        for row in ([5.0, 1.0], [5.0, 10.0])
+    )
     np.testing.assert_array_equal(one[0, 0], other[0, 0])
     assert (one[0, 1] != other[0, 1]).any()
 

@@ -7,7 +7,7 @@ import pytest
 from rich.console import Console
 
 import lungpatch
-from lungpatch import progress as progress_module
+from lungpatch._utils import progress as progress_module
 from lungpatch._utils.progress import silent
 
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import functools
 import re
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, Self
 
 import attrs
@@ -17,11 +17,11 @@ EXECUTION = "execution"
 
 
 class Component:
-    """Gives an attrs class scikit-learn's ``get_params`` and ``set_params``.
+    """Base class that gives an attrs class scikit-learn's ``get_params`` and ``set_params``.
 
-    Parameters are the settings, by the names that the constructor takes. A setting that is a
-    component itself has its own settings after two underscores: ``scorer__reduction``; an item of
-    a tuple of attrs objects is named by its place: ``members__0__weight``.
+    The parameters are the settings, by the names that the constructor takes. The settings of a
+    component that is a setting itself follow after two underscores: ``scorer__reduction``. An item
+    of a tuple of attrs objects is named by its index: ``members__0__weight``.
 
     Examples
     --------
@@ -50,7 +50,7 @@ class Component:
         return get_params(self, deep=deep)
 
     def set_params(self, **params: Any) -> Self:
-        """Change settings by name; all of them or, where one is refused, none.
+        """Change settings by name: all of them or, if one is refused, none.
 
         Parameters
         ----------
@@ -85,8 +85,7 @@ def get_params(component: Any, *, deep: bool = True) -> dict[str, Any]:
         params[name] = value
         if deep:
             for prefix, inner in _inner(name, value):
-                if prefix != name:
-                    params[prefix] = inner
+                params[prefix] = inner
                 params |= {f"{prefix}__{key}": item for key, item in get_params(inner).items()}
     return params
 
@@ -109,21 +108,27 @@ def set_params(component: Any, params: Mapping[str, Any]) -> None:
         for name in sorted(params, key=lambda name: name.count("__")):
             owner, field = _owner(component, name)
             changed.append((owner, field, getattr(owner, field)))
-            setattr(owner, field, params[name])
-        for owner in {
-            id(owner): owner for owner, _, _ in [(component, "", None), *changed]
-        }.values():
-            # Attrs checks one setting at a time; how they go together is checked here.
+            try:
+                setattr(owner, field, params[name])
+            except attrs.exceptions.FrozenInstanceError as error:
+                raise ConfigurationError(
+                    f"{type(owner).__name__} is frozen: make a new one to change {field!r}"
+                ) from error
+        # Validators check one setting at a time; how they fit each other is checked here.
+        owners = {id(owner): owner for owner, _, _ in changed} | {id(component): component}
+        for owner in owners.values():
             if check := getattr(owner, "__attrs_post_init__", None):
                 check()
     except BaseException:
         for owner, field, old in reversed(changed):
-            setattr(owner, field, old)
+            object.__setattr__(owner, field, old)  # the very same object: no converter runs
         raise
 
 
 def find_components(component: Any, prefix: str = "") -> dict[str, Any]:
-    """Return the attrs objects among the settings of one, at any depth, by parameter name.
+    """Return the attrs objects among the settings of an attrs object, by parameter name.
+
+    Those among their settings are there too, at any depth.
 
     Examples
     --------
@@ -144,8 +149,8 @@ def find_components(component: Any, prefix: str = "") -> dict[str, Any]:
 def result_settings(component: Any) -> dict[str, Any]:
     """Return the plain settings of an attrs object that its results depend on, by name.
 
-    A setting whose field has ``metadata={"execution": True}`` says where something runs, not what
-    it computes, and is left out; so are components.
+    Left out are components, and settings whose field has ``metadata={"execution": True}``: these
+    say where something runs, not what it computes.
 
     Examples
     --------
@@ -162,11 +167,11 @@ def result_settings(component: Any) -> dict[str, Any]:
     }
 
 
-def plain_errors(cls: type, fields: list[attrs.Attribute[Any]]) -> list[attrs.Attribute[Any]]:
-    """Let what validators and converters raise reach the user as one clean sentence.
+def plain_errors(_cls: type, fields: list[attrs.Attribute[Any]]) -> list[attrs.Attribute[Any]]:
+    """Make validators and converters raise a `ConfigurationError` in one clean sentence.
 
-    A ``field_transformer`` for `attrs.define`: attrs' own validators raise tuples of a message
-    and of objects, in constructors and at assignments alike.
+    This is a ``field_transformer`` for `attrs.define`. It holds for constructors and for
+    assignments; attrs' own validators raise tuples of a message and of objects.
 
     Examples
     --------
@@ -179,15 +184,14 @@ def plain_errors(cls: type, fields: list[attrs.Attribute[Any]]) -> list[attrs.At
     """
     return [
         field.evolve(
-            validator=_plain_validator(cls, field.validator),
-            converter=_plain_converter(cls, field.converter, field.alias or field.name),
+            validator=_plain_validator(field.validator), converter=_plain_converter(field.converter)
         )
         for field in fields
     ]
 
 
 def error_text(error: BaseException) -> str:
-    """Return the first line of what attrs or Python say is wrong with a setting.
+    """Return what attrs or Python say is wrong with a setting, on one line.
 
     Examples
     --------
@@ -195,50 +199,80 @@ def error_text(error: BaseException) -> str:
     "'q' must be float (got 1)"
     """
     # attrs puts the message first, then the attribute, what was expected and the value.
-    message = str(error.args[0]) if error.args else type(error).__name__
-    return re.sub(r"<class '(?:\w+\.)*(\w+)'>", r"\1", message).rstrip(".")
+    message = _one_line(str(error.args[0]) if error.args else type(error).__name__)
+    message = _CLASS.sub(r"\1", message)
+    return _CLASSES.sub(lambda found: found[1].replace(", ", " or "), message).rstrip(".")
 
 
-def _plain_validator(cls: type, validator: Any) -> Any:
+_CLASS = re.compile(r"<class '(?:[\w<>]+\.)*(\w+)'>")
+_CLASSES = re.compile(r"(?<=must be )\((\w+(?:, \w+)+)\)")
+_LONGEST_VALUE = 80
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())
+
+
+def _short(value: Any) -> str:
+    text = _one_line(repr(value))
+    return text if len(text) <= _LONGEST_VALUE else f"{text[:_LONGEST_VALUE]}..."
+
+
+def _plain_validator(validator: Any) -> Any:
+    # The fields of a base class have been transformed already.
     if validator is None or isinstance(validator, _PlainValidator):
         return validator
-    return _PlainValidator(cls.__name__, validator)
+    return _PlainValidator(validator)
 
 
 @attrs.frozen
 class _PlainValidator:
-    owner: str
-    inner: Callable[[Any, attrs.Attribute[Any], Any], None]
+    check: Callable[[Any, attrs.Attribute[Any], Any], None]
 
-    def __call__(self, instance: Any, attribute: attrs.Attribute[Any], value: Any) -> None:
-        try:
-            self.inner(instance, attribute, value)
-        except LungpatchError:
-            raise
-        except (TypeError, ValueError, ArithmeticError) as error:
-            owner = type(instance).__name__ if instance is not None else self.owner
-            raise ConfigurationError(f"{owner}: {error_text(error)}") from error
+    def __call__(self, instance: Any, field: attrs.Attribute[Any], value: Any) -> None:
+        with _plain(instance, field, value):
+            self.check(instance, field, value)
 
 
-def _plain_converter(cls: type, converter: Any, name: str) -> Any:
-    if converter is None or isinstance(converter, attrs.Converter):
+def _plain_converter(converter: Any) -> Any:
+    if converter is None:
+        return None
+    if not isinstance(converter, attrs.Converter):
+        converter = attrs.Converter(converter)
+    if isinstance(converter.converter, _PlainConverter):
         return converter
-    if getattr(converter, "__lungpatch_plain__", False):
-        return converter
+    return attrs.Converter(_PlainConverter(converter), takes_self=True, takes_field=True)
 
-    @functools.wraps(converter, updated=())
-    def convert(value: Any) -> Any:
-        try:
-            return converter(value)
-        except LungpatchError:
-            raise
-        except (TypeError, ValueError) as error:
-            raise ConfigurationError(
-                f"{cls.__name__}: {name!r} cannot be {value!r}: {error_text(error)}"
-            ) from error
 
-    convert.__lungpatch_plain__ = True  # type: ignore[attr-defined]
-    return convert
+@attrs.frozen
+class _PlainConverter:
+    convert: Any  # an attrs.Converter
+
+    def __call__(self, value: Any, instance: Any, field: attrs.Attribute[Any]) -> Any:
+        with _plain(instance, field, value):
+            return self.convert(value, instance, field)
+
+
+@contextmanager
+def _plain(instance: Any, field: attrs.Attribute[Any], value: Any) -> Iterator[None]:
+    """Turn what the block raises about a setting into a `ConfigurationError` that names it."""
+    try:
+        yield
+    except ConfigurationError as error:
+        raise _refusal(instance, field, value, error) from error
+    except LungpatchError:
+        raise
+    except (TypeError, ValueError, ArithmeticError) as error:
+        raise _refusal(instance, field, value, error) from error
+
+
+def _refusal(
+    instance: Any, field: attrs.Attribute[Any], value: Any, error: Exception
+) -> ConfigurationError:
+    name, problem = field.alias or field.name, error_text(error)
+    if name not in re.findall(r"\w+", problem):
+        problem = f"{name!r} cannot be {_short(value)}: {problem}"
+    return ConfigurationError(f"{type(instance).__name__}: {problem}")
 
 
 def _settings(component: Any) -> Iterator[tuple[str, Any]]:

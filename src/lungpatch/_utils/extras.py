@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lungpatch.errors import MissingExtraError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 
 def import_extra(module: str, *, needed_by: str, extra: str, otherwise: str = "") -> Any:
@@ -78,4 +81,36 @@ def require_package(module: str, *, needed_by: str, install: str) -> None:
     if importlib.util.find_spec(module) is None:
         raise MissingExtraError(
             f"{needed_by} needs {module}, which is not installed: pip install {install}"
+        )
+
+
+def require_extra(extra: str, modules: Iterable[str], *, needed_by: str) -> None:
+    """Check that the packages of an extra are installed, without importing them.
+
+    Long work calls it first, so that nothing is computed in vain.
+
+    Parameters
+    ----------
+    extra : str
+        The extra of lungpatch that installs them.
+    modules : iterable of str
+        The names of their modules.
+    needed_by : str
+        The subject of the error's sentence.
+
+    Raises
+    ------
+    MissingExtraError
+        If one is not installed.
+
+    Examples
+    --------
+    >>> require_extra("plot", ["json"], needed_by="this example")
+    """
+    missing = [module for module in modules if importlib.util.find_spec(module) is None]
+    if missing:
+        verb = "is" if len(missing) == 1 else "are"
+        raise MissingExtraError(
+            f"{needed_by} needs {', '.join(missing)}, which {verb} not installed: "
+            f'pip install "lungpatch[{extra}]"'
         )

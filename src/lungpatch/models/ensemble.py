@@ -91,7 +91,7 @@ class EnsembleModel(Component):
         sizes = [member.model.patch_size for member in self.members]
         if len(set(sizes)) > 1:
             raise ConfigurationError(
-                f"EnsembleModel: all 'members' must have one patch_size (got {sizes})"
+                f"EnsembleModel: the 'members' must all have one patch_size (got {sizes})"
             )
 
     @property

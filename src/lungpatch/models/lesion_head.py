@@ -18,7 +18,7 @@ from lungpatch.containers.cells import mean_over_cells
 from lungpatch.models.feature_model import MIN_LUNG, FeatureModel, no_lung
 from lungpatch.networks.lesion_painting import paint_varied
 from lungpatch.synthesis import RECIPES, LesionSynthesiser, Recipe
-from lungpatch.synthesis.lesions import as_recipes
+from lungpatch.synthesis.lesions import are_recipes, as_recipes, is_fraction
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -82,12 +82,13 @@ class LesionHeadModel(FeatureModel):
     ridge: float = attrs.field(
         default=0.1, validator=[validators.instance_of((int, float)), validators.gt(0)]
     )
-    recipes: tuple[Recipe, ...] = attrs.field(default=RECIPES, converter=as_recipes)
-    normal_fraction: float = 0.25
-    max_lesions: int = 2
-
-    def __attrs_post_init__(self) -> None:
-        self._synthesiser()  # refuses wrong settings
+    recipes: tuple[Recipe, ...] = attrs.field(
+        default=RECIPES, converter=as_recipes, validator=are_recipes
+    )
+    normal_fraction: float = attrs.field(default=0.25, validator=is_fraction)
+    max_lesions: int = attrs.field(
+        default=2, validator=[validators.instance_of(int), validators.ge(1)]
+    )
 
     def reconstruct(self, patches: PatchBatch) -> Reconstruction:
         """Return the evidence of a lesion, against none.

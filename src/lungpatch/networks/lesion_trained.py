@@ -14,13 +14,14 @@ from torch.nn import functional as F  # noqa: N812 - torch's own convention
 from lungpatch._utils.component import plain_errors
 from lungpatch._utils.devices import choose_device
 from lungpatch.containers.cells import mean_over_cells
+from lungpatch.errors import ConfigurationError
 from lungpatch.networks.compact_unet import CHANNELS, CompactUNet, resize, standardise
 from lungpatch.networks.lesion_painting import PaintedBatch, lesion_painter
 from lungpatch.networks.network_model import NetworkModel, at_least_1
 from lungpatch.networks.torch_adapter import mixed_precision, patches_to_tensor
 from lungpatch.networks.training import train
 from lungpatch.synthesis import RECIPES, LesionSynthesiser, Recipe
-from lungpatch.synthesis.lesions import as_recipes
+from lungpatch.synthesis.lesions import are_recipes, as_recipes, is_fraction
 
 if TYPE_CHECKING:
     from lungpatch.containers import FloatImage, PatchBatch, TrainingHistory
@@ -46,9 +47,11 @@ class LesionTrainedNetwork(NetworkModel):
             validators.deep_iterable(validators.and_(*at_least_1())),
         ],
     )
-    recipes: tuple[Recipe, ...] = attrs.field(default=RECIPES, converter=as_recipes)
-    normal_fraction: float = 0.25
-    max_lesions: int = 2
+    recipes: tuple[Recipe, ...] = attrs.field(
+        default=RECIPES, converter=as_recipes, validator=are_recipes
+    )
+    normal_fraction: float = attrs.field(default=0.25, validator=is_fraction)
+    max_lesions: int = attrs.field(default=2, validator=at_least_1())
     epochs: int = attrs.field(default=60, validator=at_least_1())
     patience: int = attrs.field(default=60, validator=at_least_1())
     batch_size: int = attrs.field(default=8, validator=at_least_1())
@@ -57,11 +60,10 @@ class LesionTrainedNetwork(NetworkModel):
     )
 
     def __attrs_post_init__(self) -> None:
-        self._synthesiser()  # refuses wrong settings
         if self.patch_size % (32 * self.shrink):
-            raise ValueError(
-                f"patch_size must be a multiple of {32 * self.shrink}, that is of 32 times shrink "
-                f"(five levels halve it), got {self.patch_size}"
+            raise ConfigurationError(
+                f"{type(self).__name__}: 'patch_size' must be a multiple of {32 * self.shrink}, "
+                f"that is of 32 times 'shrink' (five levels halve it) (got {self.patch_size})"
             )
 
     def fit(

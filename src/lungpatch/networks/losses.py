@@ -239,11 +239,11 @@ def check_loss_name(_: Any, attribute: attrs.Attribute[Any], value: object) -> N
     >>> Autoencoder(loss="mse")
     Traceback (most recent call last):
     ...
-    lungpatch.errors.ConfigurationError: loss: unknown loss 'mse'...
+    lungpatch.errors.ConfigurationError: Autoencoder: there is no loss 'mse'...
     """
     if value in LOSSES:
         return
     raise ConfigurationError(
-        f"{attribute.name}: unknown loss {value!r}{did_you_mean(value, LOSSES)} "
+        f"there is no {attribute.name} {value!r}{did_you_mean(value, LOSSES)} "
         f"Known: {', '.join(LOSSES)}"
     )

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import attrs
 import numpy as np
 from attrs import validators
 from scipy import ndimage
 
+from lungpatch._utils.component import plain_errors
 from lungpatch.synthesis.foreign import MIN_CHANGE, paste_foreign
 from lungpatch.synthesis.opacities import (
     BoolImage,
@@ -19,7 +20,9 @@ from lungpatch.synthesis.opacities import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
+
+    _Validator = Callable[[Any, attrs.Attribute[Any], Any], Any]
 
 Recipe = Literal[
     "ground-glass",
@@ -37,6 +40,17 @@ RECIPES: tuple[Recipe, ...] = get_args(Recipe)
 
 SOFT_TISSUE_PERCENTILE = 80.0
 """Of the grey levels outside the lungs: how bright soft tissue is on this image."""
+
+
+are_recipes: _Validator = validators.and_(
+    validators.min_len(1), validators.deep_iterable(validators.in_(RECIPES))
+)
+"""Validator of a setting that lists recipes."""
+
+is_fraction: _Validator = validators.and_(
+    validators.instance_of((int, float)), validators.ge(0), validators.le(1)
+)
+"""Validator of a setting in [0, 1]."""
 
 
 def as_recipes(names: Iterable[Recipe]) -> tuple[Recipe, ...]:
@@ -80,7 +94,7 @@ class SyntheticLesion:
         return f"SyntheticLesion({'x'.join(map(str, self.pixels.shape))}, {what})"
 
 
-@attrs.frozen(eq=False, kw_only=True)
+@attrs.frozen(eq=False, kw_only=True, field_transformer=plain_errors)
 class LesionSynthesiser:
     """Paints random lesions into normal lungs, by several recipes.
 
@@ -115,16 +129,9 @@ class LesionSynthesiser:
     """
 
     recipes: tuple[Recipe, ...] = attrs.field(
-        default=RECIPES,
-        converter=as_recipes,
-        validator=[
-            validators.min_len(1),
-            validators.deep_iterable(validators.in_(RECIPES)),
-        ],
+        default=RECIPES, converter=as_recipes, validator=are_recipes
     )
-    normal_fraction: float = attrs.field(
-        default=0.25, validator=[validators.ge(0.0), validators.le(1.0)]
-    )
+    normal_fraction: float = attrs.field(default=0.25, validator=is_fraction)
     max_lesions: int = attrs.field(
         default=2, validator=[validators.instance_of(int), validators.ge(1)]
     )

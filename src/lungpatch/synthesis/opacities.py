@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Literal, get_args
 
+import attrs
 import numpy as np
 from numpy.typing import NDArray
 
@@ -103,9 +104,8 @@ def opacity_alpha(
     centre = float(np.flatnonzero(lung.any(axis=0)).mean())
     alpha = np.zeros(lung.shape, np.float32)
     for rows, columns, region in _choose_regions(lung, rng, _BILATERAL[kind]):
-        # Which way the chest wall lies: +1 if at the region's last column.
         outwards = 1 if (columns.start + columns.stop - 1) / 2 >= centre else -1
-        field = _PAINTERS[kind](region, outwards, rng)
+        field = _PAINTERS[kind](_Region(region, outwards), rng)
         np.maximum(alpha[rows, columns], field * region, out=alpha[rows, columns])
     alpha *= np.float32(rng.uniform(*_PEAK[kind])) / alpha.max()
     return np.minimum(alpha, np.float32(1))
@@ -224,10 +224,10 @@ def _check_mask(lung: BoolImage) -> None:
         )
 
 
-_Region = tuple[slice, slice, BoolImage]
+_Cut = tuple[slice, slice, BoolImage]
 
 
-def _choose_regions(lung: BoolImage, rng: np.random.Generator, bilateral: float) -> list[_Region]:
+def _choose_regions(lung: BoolImage, rng: np.random.Generator, bilateral: float) -> list[_Cut]:
     """Return one connected region of the lung, or at chance ``bilateral`` all, cut out."""
     from scipy import ndimage
 
@@ -242,9 +242,29 @@ def _choose_regions(lung: BoolImage, rng: np.random.Generator, bilateral: float)
     return [(*boxes[index], labels[boxes[index]] == index + 1) for index in large]
 
 
-def _scale(region: BoolImage) -> float:
-    """Side of the square of the region's area, in pixels."""
-    return float(np.sqrt(np.count_nonzero(region)))
+@attrs.frozen(eq=False)
+class _Region:
+    """A connected region of the lungs, cut out.
+
+    Parameters
+    ----------
+    mask : ndarray of bool, shape (H, W)
+    outwards : int
+        +1 if the chest wall lies towards the last column, else -1.
+    """
+
+    mask: BoolImage
+    outwards: int
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Shape (H, W)."""
+        return self.mask.shape[0], self.mask.shape[1]
+
+    @property
+    def size(self) -> float:
+        """Side of the square that has the region's area, in pixels."""
+        return float(np.sqrt(np.count_nonzero(self.mask)))
 
 
 def _limited_noise(shape: tuple[int, ...], rng: np.random.Generator, scale: float) -> FloatImage:
@@ -286,17 +306,17 @@ def _ellipses(
     return field
 
 
-def _paint_lobar(region: BoolImage, outwards: int, rng: np.random.Generator) -> FloatImage:
+def _paint_lobar(region: _Region, rng: np.random.Generator) -> FloatImage:
     height, width = region.shape
-    size = _scale(region)
-    tilt = rng.uniform(0.1, 0.5) * outwards
+    size = region.size
+    tilt = rng.uniform(0.1, 0.5) * region.outwards
     lower = rng.random() < 0.6
     along = np.arange(height, dtype=np.float32)[:, None] + np.float32(tilt) * np.arange(
         width, dtype=np.float32
     )
     if not lower:
         along = -along
-    fissure = np.quantile(along[region], rng.uniform(0.4, 0.75))
+    fissure = np.quantile(along[region.mask], rng.uniform(0.4, 0.75))
     wobble = 0.45 * _limited_noise(region.shape, rng, 0.15 * size)
     lobe = smoothstep(0.5 + (along - fissure) / np.float32(rng.uniform(0.08, 0.2) * size) + wobble)
     mottle = 0.88 + 0.12 * _limited_noise(region.shape, rng, 0.12 * size)
@@ -307,10 +327,10 @@ def _paint_lobar(region: BoolImage, outwards: int, rng: np.random.Generator) -> 
     return painted
 
 
-def _paint_patchy(region: BoolImage, outwards: int, rng: np.random.Generator) -> FloatImage:
-    size = _scale(region)
+def _paint_patchy(region: _Region, rng: np.random.Generator) -> FloatImage:
+    size = region.size
     return _ellipses(
-        region,
+        region.mask,
         rng,
         count=int(rng.integers(6, 15)),
         radii=(0.07 * size, 0.24 * size),
@@ -319,12 +339,12 @@ def _paint_patchy(region: BoolImage, outwards: int, rng: np.random.Generator) ->
     )
 
 
-def _paint_effusion(region: BoolImage, outwards: int, rng: np.random.Generator) -> FloatImage:
+def _paint_effusion(region: _Region, rng: np.random.Generator) -> FloatImage:
     height, width = region.shape
-    size = _scale(region)
+    size = region.size
     rows = np.arange(height, dtype=np.float32)[:, None]
-    outer = np.linspace(0, 1, width, dtype=np.float32)[::outwards]
-    level = np.quantile(np.nonzero(region)[0], rng.uniform(0.5, 0.85))
+    outer = np.linspace(0, 1, width, dtype=np.float32)[:: region.outwards]
+    level = np.quantile(np.nonzero(region.mask)[0], rng.uniform(0.5, 0.85))
     surface = np.float32(level) - np.float32(rng.uniform(0.15, 0.5) * size) * outer**2
     wobble = 0.2 * _limited_noise(region.shape, rng, 0.3 * size)
     softness = np.float32(rng.uniform(0.2, 0.45) * size)
@@ -332,10 +352,10 @@ def _paint_effusion(region: BoolImage, outwards: int, rng: np.random.Generator) 
     return painted
 
 
-def _paint_nodular(region: BoolImage, outwards: int, rng: np.random.Generator) -> FloatImage:
-    size = _scale(region)
+def _paint_nodular(region: _Region, rng: np.random.Generator) -> FloatImage:
+    size = region.size
     return _ellipses(
-        region,
+        region.mask,
         rng,
         count=int(rng.integers(1, 4)),
         radii=(0.12 * size, 0.28 * size),
@@ -344,18 +364,18 @@ def _paint_nodular(region: BoolImage, outwards: int, rng: np.random.Generator) -
     )
 
 
-def _paint_veil(region: BoolImage, outwards: int, rng: np.random.Generator) -> FloatImage:
-    size = _scale(region)
+def _paint_veil(region: _Region, rng: np.random.Generator) -> FloatImage:
+    size = region.size
     clouds = _limited_noise(region.shape, rng, 0.3 * size)
     grain = _limited_noise(region.shape, rng, 0.05 * size)
     painted: FloatImage = 0.65 + 0.25 * clouds + 0.1 * grain
     return painted
 
 
-def _paint_ground_glass(region: BoolImage, outwards: int, rng: np.random.Generator) -> FloatImage:
-    size = _scale(region)
+def _paint_ground_glass(region: _Region, rng: np.random.Generator) -> FloatImage:
+    size = region.size
     return _ellipses(
-        region,
+        region.mask,
         rng,
         count=int(rng.integers(1, 5)),
         radii=(0.2 * size, 0.6 * size),
@@ -364,8 +384,8 @@ def _paint_ground_glass(region: BoolImage, outwards: int, rng: np.random.Generat
     )
 
 
-def _paint_interstitial(region: BoolImage, outwards: int, rng: np.random.Generator) -> FloatImage:
-    size = _scale(region)
+def _paint_interstitial(region: _Region, rng: np.random.Generator) -> FloatImage:
+    size = region.size
     # Zero lines of two smooth fields cross and fork as thickened septa do.
     lines = np.zeros(region.shape, np.float32)
     for scale in (0.012, 0.025):
@@ -377,7 +397,7 @@ def _paint_interstitial(region: BoolImage, outwards: int, rng: np.random.Generat
     return painted
 
 
-_Painter = Callable[[BoolImage, int, np.random.Generator], FloatImage]
+_Painter = Callable[[_Region, np.random.Generator], FloatImage]
 _PAINTERS: dict[OpacityKind, _Painter] = {
     "lobar": _paint_lobar,
     "patchy": _paint_patchy,
