@@ -19,11 +19,12 @@ import attrs
 import pytest
 
 import lungpatch
-from lungpatch import cli, config, persistence
-from lungpatch.cli.commands import demo
-from lungpatch.pipeline.configuration import build_pipeline
+from lungpatch import cli
+from lungpatch.cli import demo
+from lungpatch.datasets.phantom import phantom_cohort, save_cohort
+from lungpatch.pipeline import build_pipeline, configuration, loading, storage, tables
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
 PAGES = sorted(
     path.relative_to(DOCS).as_posix()
@@ -61,8 +62,11 @@ def prepared(cohort, saved, tmp_path_factory):
     """A folder with what the pages speak of. Copied for each page."""
     folder = tmp_path_factory.mktemp("pages")
     shutil.copytree(cohort / "normal", folder / "normal")
-    for path in sorted((cohort / "normal").iterdir())[:6]:  # what a conformal threshold needs
-        shutil.copy(path, folder / "normal" / f"again-{path.name}")
+    further = folder / "further"  # as many as a conformal threshold needs
+    save_cohort(phantom_cohort(6, 0, seed=31, size=256), further)
+    for path in (further / "normal").iterdir():
+        path.rename(folder / "normal" / f"further-{path.name}")
+    shutil.rmtree(further)
     shutil.copytree(cohort / "opacity", folder / "others")
     shutil.copytree(cohort / "opacity", folder / "more")
     shutil.copytree(cohort / "normal", folder / "more-normal")
@@ -75,7 +79,7 @@ def prepared(cohort, saved, tmp_path_factory):
             rows.append(f"{path.name},{label},{path.stem},PA,{read}")
     (images / "metadata.csv").write_text("\n".join(rows), encoding="utf-8")
     (images / "boxes.csv").write_text("file,x,y,w,h\nopacity-000.png,0.2,0.3,0.2,0.2\n")
-    rows += [f"{path.name},normal,{path.stem},PA," for path in (folder / "normal").glob("again-*")]
+    rows += [f"{path.name},normal,{path.stem},PA," for path in (folder / "normal").glob("further-*")]
     (folder / "table.csv").write_text("\n".join(rows), encoding="utf-8")
     shutil.copy(cohort / "opacity" / "opacity-000.png", folder / "patient.png")
     _write_dicom(folder / "image.dcm", lungpatch.read_image(folder / "patient.png"))
@@ -103,7 +107,7 @@ def _write_dicom(path, image):
 @pytest.fixture
 def quick(monkeypatch):
     """Small networks, one epoch, and a demo of a few images; all else is as it is printed."""
-    tables_of = config._preset_tables
+    tables_of = configuration._preset_tables
 
     def one_epoch(name):
         tables = tables_of(name)
@@ -117,7 +121,7 @@ def quick(monkeypatch):
                 network |= {"epochs": 1, "channels": [2, 2, 2, 2, 2]}
         return tables
 
-    monkeypatch.setattr(config, "_preset_tables", one_epoch)
+    monkeypatch.setattr(configuration, "_preset_tables", one_epoch)
     small = {"N_LEARNT": 20, "N_NORMAL": 3, "N_OPAQUE": 5, "IMAGE_SIZE": 128, "EPOCHS": 1}
     for name, value in small.items():
         monkeypatch.setattr(demo, name, value)
@@ -177,7 +181,7 @@ def _run_python(text, names, monkeypatch):
     spec.loader.exec_module(module)
     if hasattr(module, "lungpatch_register"):
         registry = lungpatch.Registry(plugins=[module])
-        for user in (config, persistence):
+        for user in (configuration, loading, storage, tables):
             monkeypatch.setattr(user, "default_registry", lambda: registry)
 
 
