@@ -48,6 +48,23 @@ class MissingInputError(LungpatchError, FileNotFoundError):
         return str(self.args[0]) if self.args else ""
 
 
+class DestinationError(LungpatchError, OSError):
+    """Results cannot be written to the place that was given.
+
+    Examples
+    --------
+    >>> import lungpatch
+    >>> lungpatch.detect_folder("images/", "README.md/results")         # doctest: +SKIP
+    Traceback (most recent call last):
+    ...
+    lungpatch.errors.DestinationError: README.md/results: cannot be a folder, ...
+    """
+
+    def __str__(self) -> str:
+        # OSError prints (errno, text) tuples; the message alone is what a user reads.
+        return str(self.args[0]) if self.args else ""
+
+
 class InvalidMaskError(LungpatchError, ValueError):
     """A lung mask is missing, unreadable, or of another shape than its image.
 

@@ -1,4 +1,4 @@
-"""Optional packages: one error, which says what to install."""
+"""Optional packages, and the error that says how to install one."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ def import_extra(module: str, *, needed_by: str, extra: str, otherwise: str = ""
     Parameters
     ----------
     module : str
-        Its full name, such as ``"matplotlib.pyplot"``.
+        The full name of the module, such as ``"matplotlib.pyplot"``.
     needed_by : str
-        The subject of the error's sentence, such as ``"plotting"``.
+        The subject of the error message, such as ``"plotting"``.
     extra : str
-        The extra of lungpatch that installs it.
+        The extra of lungpatch that installs the package.
     otherwise : str
         What else the user can do; added to the message.
 
@@ -33,7 +33,7 @@ def import_extra(module: str, *, needed_by: str, extra: str, otherwise: str = ""
     Raises
     ------
     MissingExtraError
-        If it is not installed.
+        If the package is not installed.
 
     Examples
     --------
@@ -58,21 +58,22 @@ def import_extra(module: str, *, needed_by: str, extra: str, otherwise: str = ""
 def require_package(module: str, *, needed_by: str, install: str) -> None:
     """Check that an optional package is installed, without importing it.
 
-    Components call it when they are made, so that nothing is read in vain before.
+    Components call it when they are created, so that a missing package is reported before any
+    work is done.
 
     Parameters
     ----------
     module : str
-        The name of its module.
+        The name of the module that the package installs.
     needed_by : str
-        The subject of the error's sentence.
+        The subject of the error message.
     install : str
-        What to give to ``pip install``.
+        The argument of ``pip install``.
 
     Raises
     ------
     MissingExtraError
-        If it is not installed.
+        If the package is not installed.
 
     Examples
     --------

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import attrs
 
+from lungpatch._utils.destinations import check_folder
 from lungpatch._utils.files import JsonLines, unique_stems
 from lungpatch._utils.progress import ProgressCallback, silent
 from lungpatch.archive.inputs import Inputs, expand
@@ -98,8 +99,8 @@ def detect_folder(
         If there is no image at all.
     NotFittedError, SavedPipelineError
         If the pipeline is not fitted, or cannot be read.
-    OSError
-        If the results cannot be written.
+    DestinationError
+        If the results cannot be written to ``out``; checked before any work.
 
     See Also
     --------
@@ -114,6 +115,7 @@ def detect_folder(
     """
     notify = progress or silent
     out = Path(out)
+    check_folder(out)
     paths, failures = expand(images)
     fitted = pipeline if isinstance(pipeline, Pipeline) else load_pipeline(pipeline)
     scale = fitted.calibration.colour_scale

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import attrs
 
+from lungpatch._utils.destinations import check_folder
 from lungpatch._utils.files import JsonLines, unique_stems
 from lungpatch._utils.progress import ProgressCallback, silent
 from lungpatch.archive.inputs import Inputs, expand
@@ -86,8 +87,8 @@ def segment_folder(
         If there is no image at all.
     UnknownComponentError
         If there is no segmenter of that name.
-    OSError
-        If the results cannot be written.
+    DestinationError
+        If the results cannot be written to ``out``; checked before any work.
 
     See Also
     --------
@@ -101,6 +102,7 @@ def segment_folder(
     """
     notify = progress or silent
     out = Path(out)
+    check_folder(out)
     finder: Segmenter = (
         default_registry().create("segmenter", segmenter, {})
         if isinstance(segmenter, str)

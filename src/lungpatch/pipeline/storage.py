@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import attrs
 import numpy as np
 
+from lungpatch._utils.destinations import check_folder
 from lungpatch._utils.files import atomic_folder, write_json
 from lungpatch._version import __version__
 from lungpatch.containers import ColourScale, TrainingHistory
@@ -66,12 +67,14 @@ class SavedPipeline:
 
 
 def check_destination(path: Path) -> None:
-    """Refuse a path where something else than a saved pipeline is; see `Pipeline.save`.
+    """Check that a pipeline can be saved to a path; see `Pipeline.save`.
 
     Raises
     ------
     SavedPipelineError
-        If so.
+        If something else than a saved pipeline is there.
+    DestinationError
+        If nothing can be written there.
 
     Examples
     --------
@@ -87,6 +90,7 @@ def check_destination(path: Path) -> None:
         raise SavedPipelineError(
             f"{path}: something else is there already; give another path or remove it"
         )
+    check_folder(path.resolve().parent)  # it is written beside the path, then renamed
 
 
 def save_pipeline(
