@@ -20,12 +20,15 @@ from lungpatch.containers import ChestImage, TrainingHistory
 from lungpatch.errors import ConfigurationError, InsufficientDataError
 from lungpatch.models.diagnostics import identity_shortcut
 from lungpatch.pipeline.calibration import Calibration, calibrate
-from lungpatch.pipeline.patch_store import PatchStore
+from lungpatch.pipeline.patch_store import PatchSelection, PatchStore
 from lungpatch.pipeline.results import Failure, PreparedImage
-from lungpatch.pipeline.splitting import ROLES, Role, split_by_patient
+from lungpatch.pipeline.splitting import ROLES, Role, check_counts, split_by_patient
 from lungpatch.pipeline.steps import ImageInput, Steps
 
 logger = logging.getLogger(__name__)
+
+PATCH_ROLES: tuple[Role, Role] = ("training", "validation")
+"""What patches are cut for; calibration images are scored instead."""
 
 MIN_CERTAIN_CALIBRATION = 20
 """Fewer calibration patients than this are warned of."""
@@ -64,7 +67,7 @@ class FitReport:
     patches : dict of str to int
         How many patches the model was trained and validated on.
     unused : tuple of UnusedImage
-        Images that could not be read or hold no lung.
+        Images that could not be read, hold no lung, or are the same as another.
     history : TrainingHistory
     identity_shortcut : dict or None
         `lungpatch.models.diagnostics.IdentityShortcut` as a dict; None for feature models.
@@ -90,23 +93,28 @@ class FitReport:
     seconds: float = attrs.field(validator=validators.instance_of((float, int)))
 
 
+@attrs.frozen(kw_only=True)
+class _Usable:
+    """An image that can be used: whose it is, and its place in the store of patches."""
+
+    item: ImageInput
+    source: str
+    patient: str
+    digest: bytes
+    stored: int
+    n_patches: int
+
+
 @attrs.define(kw_only=True)
 class _Cohort:
-    """The images given to ``fit``: whose they are, what each is for, and which could be used."""
+    """The images given to ``fit``, in an order that does not depend on that of the input."""
 
-    inputs: list[ImageInput]
-    patients: list[str]
-    roles: Mapping[str, Role]
-    usable: list[tuple[ImageInput, str]] = attrs.field(factory=list)
-    unused: list[UnusedImage] = attrs.field(factory=list)
-    digests: list[bytes] = attrs.field(factory=list)
+    usable: list[_Usable]
+    unused: list[UnusedImage]
+    roles: Mapping[str, Role] = attrs.field(factory=dict)
 
-    def usable_in(self, role: Role) -> list[tuple[ImageInput, str]]:
-        return [(image, patient) for image, patient in self.usable if self.roles[patient] == role]
-
-    def leave_out(self, source: str, reason: str) -> None:
-        self.unused.append(UnusedImage(source=source, reason=reason))
-        logger.warning("left out: %s", reason if source in reason else f"{source}: {reason}")
+    def in_role(self, role: Role) -> list[_Usable]:
+        return [image for image in self.usable if self.roles[image.patient] == role]
 
 
 def fit_steps(
@@ -125,57 +133,42 @@ def fit_steps(
     """
     start = time.perf_counter()
     notify = progress or silent
-    _check_unsupervised(steps)
+    inputs = list(images)
+    owners = _patients_of(inputs, patients)
+    _check_feasible(steps, owners)
     split_rng, sample_rng, train_rng, shortcut_rng, map_rng = (
         np.random.default_rng(seed) for seed in np.random.SeedSequence(steps.seed).spawn(5)
     )
-    cohort = _split(steps, list(images), patients, split_rng)
-    side = steps.model.patch_size
-    with PatchStore(side) as training, PatchStore(side) as validation:
-        _read(steps, cohort, {"training": training, "validation": validation}, sample_rng, notify)
-        _check_enough(steps, cohort, len(training))
+    with PatchStore(steps.model.patch_size) as store:
+        cohort = _read(steps, inputs, owners, store, sample_rng, notify)
+        _split(steps, cohort, split_rng)
+        training, validation = (_patches(cohort, role, store) for role in PATCH_ROLES)
         history = _train(steps, training, validation, train_rng, notify)
-        shortcut = _measure_shortcut(
-            steps, validation if len(validation) else training, shortcut_rng
-        )
-        calibration = calibrate(steps, cohort.usable_in("calibration"), notify=notify, rng=map_rng)
+        shortcut = _measure_shortcut(steps, validation or training, shortcut_rng, notify)
+        held_out = [(image.item, image.patient) for image in cohort.in_role("calibration")]
+        calibration = calibrate(steps, held_out, notify=notify, rng=map_rng)
         report = FitReport(
-            images={role: len(cohort.usable_in(role)) for role in ROLES},
-            patients={role: len({p for _, p in cohort.usable_in(role)}) for role in ROLES},
+            images={role: len(cohort.in_role(role)) for role in ROLES},
+            patients={role: len({i.patient for i in cohort.in_role(role)}) for role in ROLES},
             patches={"training": len(training), "validation": len(validation)},
             unused=tuple(cohort.unused),
             history=history,
             identity_shortcut=shortcut,
-            training_digest=hashlib.sha256(b"".join(sorted(cohort.digests))).hexdigest(),
+            training_digest=_digest_of(cohort),
             seconds=time.perf_counter() - start,
         )
     return calibration, report
 
 
-def _check_unsupervised(steps: Steps) -> None:
+def _check_feasible(steps: Steps, owners: list[str]) -> None:
+    """Refuse before any image is read what could not work with all of them."""
     if steps.thresholder.uses_labels:
         raise ConfigurationError(
             f"{type(steps.thresholder).__name__} needs labelled images, and fit sees normal "
             "ones only: fit with another thresholder, then fit this one on scores and labels of "
             "your own and pass its threshold_ to a FixedThresholder"
         )
-
-
-def _split(
-    steps: Steps,
-    inputs: list[ImageInput],
-    patients: Mapping[str, str] | None,
-    rng: np.random.Generator,
-) -> _Cohort:
-    owners = _patients_of(inputs, patients)
-    roles = split_by_patient(
-        owners,
-        validation_fraction=steps.validation_fraction,
-        calibration_fraction=steps.calibration_fraction,
-        min_calibration=steps.thresholder.min_scores,
-        rng=rng,
-    )
-    return _Cohort(inputs=inputs, patients=owners, roles=roles)
+    check_counts(len(set(owners)), steps.thresholder.min_scores)
 
 
 def _patients_of(inputs: list[ImageInput], patients: Mapping[str, str] | None) -> list[str]:
@@ -203,57 +196,95 @@ def _patients_of(inputs: list[ImageInput], patients: Mapping[str, str] | None) -
 
 def _read(
     steps: Steps,
-    cohort: _Cohort,
-    stores: Mapping[str, PatchStore],
+    inputs: list[ImageInput],
+    owners: list[str],
+    store: PatchStore,
     rng: np.random.Generator,
     notify: ProgressCallback,
-) -> None:
-    """Prepare every image once: keep the patches to train on, and note what cannot be used."""
-    for count, (item, patient) in enumerate(
-        zip(cohort.inputs, cohort.patients, strict=True), start=1
-    ):
-        store = stores.get(cohort.roles[patient])
-        # A calibration image is looked at now only to know in time whether enough can be used.
-        options = {} if store is None else {"sampler": steps.fit_sampler, "rng": rng}
-        prepared = steps.prepare_or_fail(item, **options)
-        notify("read", count, len(cohort.inputs), {})
+) -> _Cohort:
+    """Read every image once, store its patches, and note what cannot be used, and why."""
+    found: list[_Usable] = []
+    unused: list[UnusedImage] = []
+    # One seed per fit and image: the patches of an image do not depend on the order of the input.
+    entropy = int(rng.integers(2**63))
+    for count, (item, patient) in enumerate(zip(inputs, owners, strict=True), start=1):
+        prepared = steps.prepare_or_fail(item)
+        notify("read", count, len(inputs), {})
         if isinstance(prepared, Failure):
-            cohort.leave_out(prepared.source, str(prepared.error))
+            unused.append(UnusedImage(source=prepared.source, reason=str(prepared.error)))
         elif prepared.status != "ok":
             reason = ": ".join(filter(None, (prepared.status, prepared.lungs.implausible)))
-            cohort.leave_out(prepared.image.source, reason)
+            unused.append(UnusedImage(source=prepared.image.source, reason=reason))
         else:
-            _keep(cohort, prepared, item, patient, store)
+            found.append(_stored(steps, prepared, item, patient, store, entropy))
+    usable, duplicates = _without_duplicates(found)
+    unused += duplicates
+    for image in unused:
+        logger.warning("left out: %s: %s", image.source, image.reason)
+    return _Cohort(usable=usable, unused=unused)
 
 
-def _keep(
-    cohort: _Cohort,
+def _stored(
+    steps: Steps,
     prepared: PreparedImage,
     item: ImageInput,
     patient: str,
-    store: PatchStore | None,
-) -> None:
-    if store is not None:
-        store.add(prepared.patches)
-    cohort.usable.append((item, patient))
-    cohort.digests.append(hashlib.sha256(prepared.resized.pixels.tobytes()).digest())
+    store: PatchStore,
+    entropy: int,
+) -> _Usable:
+    digest = hashlib.sha256(prepared.resized.pixels.tobytes()).digest()
+    rng = np.random.default_rng([entropy, int.from_bytes(digest[:8])])
+    patches = steps.fit_sampler.sample(prepared.resized, prepared.lungs, rng=rng)
+    store.add(patches)
+    return _Usable(
+        item=item,
+        source=prepared.image.source,
+        patient=patient,
+        digest=digest,
+        stored=store.n_images - 1,
+        n_patches=len(patches),
+    )
 
 
-def _check_enough(steps: Steps, cohort: _Cohort, n_patches: int) -> None:
+def _without_duplicates(found: list[_Usable]) -> tuple[list[_Usable], list[UnusedImage]]:
+    """Keep one of equal images, and sort by content."""
+    ordered = sorted(found, key=lambda image: (image.digest, image.source, image.patient))
+    usable: list[_Usable] = []
+    duplicates = []
+    for image in ordered:
+        if usable and usable[-1].digest == image.digest:
+            kept = usable[-1].source
+            duplicates.append(
+                UnusedImage(source=image.source, reason=f"the same image as {kept}, counted once")
+            )
+        else:
+            usable.append(image)
+    return usable, duplicates
+
+
+def _split(steps: Steps, cohort: _Cohort, rng: np.random.Generator) -> None:
+    """Give each patient with a usable image a role."""
+    # In the order of the images' content, whatever the patients are called or numbered.
+    names = list(dict.fromkeys(image.patient for image in cohort.usable))
     needed = max(1, steps.thresholder.min_scores)
-    n_calibration = len({patient for _, patient in cohort.usable_in("calibration")})
     unused = cohort.unused
     reason = f"; {len(unused)} images could not be used, the first: {unused[0]}" if unused else ""
-    if n_patches == 0:
+    try:
+        cohort.roles = split_by_patient(
+            names,
+            validation_fraction=steps.validation_fraction,
+            calibration_fraction=steps.calibration_fraction,
+            min_calibration=needed,
+            rng=rng,
+        )
+    except InsufficientDataError as error:
+        raise InsufficientDataError(f"{error}{reason}") from None
+    if not any(image.n_patches for image in cohort.in_role("training")):
         raise InsufficientDataError(
             "no training patch was found: no image holds lungs large enough for a patch. Lower "
             f"patch_size or min_lung_fraction, or check the segmenter{reason}"
         )
-    if n_calibration < needed:
-        raise InsufficientDataError(
-            f"the thresholder needs {needed} usable normal patients held out of training, got "
-            f"{n_calibration}: give more images{reason}"
-        )
+    n_calibration = list(cohort.roles.values()).count("calibration")
     if n_calibration < MIN_CERTAIN_CALIBRATION:
         logger.warning(
             "the thresholds rest on %d patients only; the rate of false alarms is uncertain",
@@ -261,13 +292,18 @@ def _check_enough(steps: Steps, cohort: _Cohort, n_patches: int) -> None:
         )
 
 
+def _patches(cohort: _Cohort, role: Role, store: PatchStore) -> PatchSelection:
+    return store.select(image.stored for image in cohort.in_role(role))
+
+
 def _train(
     steps: Steps,
-    training: PatchStore,
-    validation: PatchStore,
+    training: PatchSelection,
+    validation: PatchSelection,
     rng: np.random.Generator,
     notify: ProgressCallback,
 ) -> TrainingHistory:
+    notify("train", 0, 1, {})
     history = steps.model.fit(
         training,
         validation=validation if len(validation) else None,
@@ -280,12 +316,18 @@ def _train(
 
 
 def _measure_shortcut(
-    steps: Steps, source: PatchStore, rng: np.random.Generator
+    steps: Steps, source: PatchSelection, rng: np.random.Generator, notify: ProgressCallback
 ) -> dict[str, Any] | None:
+    notify("measure", 0, 1, {})
     try:
         shortcut = identity_shortcut(steps.model, source, rng=rng)
     except InsufficientDataError as error:
         # A diagnostic that cannot be had is no reason to lose what was trained.
         logger.warning("identity shortcut not measured: %s", error)
-        return None
+        shortcut = None
+    notify("measure", 1, 1, {})
     return None if shortcut is None else shortcut.to_dict()
+
+
+def _digest_of(cohort: _Cohort) -> str:
+    return hashlib.sha256(b"".join(image.digest for image in cohort.usable)).hexdigest()

@@ -1,4 +1,4 @@
-"""Normal patches of many images, kept on disk while a model learns from them."""
+"""Normal patches of many images, kept on disk while a model is trained on them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from lungpatch.containers import PatchBatch
 from lungpatch.errors import ConfigurationError, LungpatchError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from numpy.typing import NDArray
 
@@ -54,7 +54,8 @@ class PatchStore:
         )
         self._file: IO[bytes] | None = tempfile.TemporaryFile()  # noqa: SIM115 - until close()
         self._count = 0
-        self._images = 0
+        # First and one past the last record of each image.
+        self._runs: list[tuple[int, int]] = []
         self._image_shape: tuple[int, int] | None = None
 
     @property
@@ -64,6 +65,11 @@ class PatchStore:
 
     def __len__(self) -> int:
         return self._count
+
+    @property
+    def n_images(self) -> int:
+        """Number of images whose patches were added; ``select`` counts them from 0."""
+        return len(self._runs)
 
     def __enter__(self) -> Self:
         return self
@@ -119,8 +125,8 @@ class PatchStore:
                 f"({error}): free some space there, or let TMPDIR name a folder on a larger disk"
             ) from error
         self._image_shape = batch.image_shape
+        self._runs.append((self._count, self._count + len(batch)))
         self._count += len(batch)
-        self._images += 1
 
     def batches(self, size: int, *, rng: np.random.Generator | None = None) -> Iterator[PatchBatch]:
         """Yield every patch once, ``size`` at a time.
@@ -144,44 +150,60 @@ class PatchStore:
         LungpatchError
             If the store is closed.
         """
+        return self._batches_of(np.arange(len(self)), size, rng)
+
+    def select(self, images: Iterable[int]) -> PatchSelection:
+        """Return the patches of some images, as a source of its own.
+
+        Parameters
+        ----------
+        images : iterable of int
+            Which calls of ``add``, counted from 0, in the order wanted.
+
+        Returns
+        -------
+        PatchSelection
+        """
+        runs = [np.arange(*self._runs[image]) for image in images]
+        return PatchSelection(self, np.concatenate([np.arange(0), *runs]))
+
+    def _batches_of(
+        self, records: NDArray[np.int64], size: int, rng: np.random.Generator | None
+    ) -> Iterator[PatchBatch]:
         self._open_file()
         if size < 1:
             raise ConfigurationError(f"size must be at least 1, got {size}")
-        order = None if rng is None else rng.permutation(self._count)
-        return self._batches(size, self._count, order)
+        return self._batches(records if rng is None else rng.permutation(records), size)
 
-    def _batches(
-        self, size: int, count: int, order: NDArray[np.int64] | None
-    ) -> Iterator[PatchBatch]:
-        for start in range(0, count, size):
-            stop = min(start + size, count)
-            records = self._read(np.arange(start, stop) if order is None else order[start:stop])
+    def _batches(self, records: NDArray[np.int64], size: int) -> Iterator[PatchBatch]:
+        for start in range(0, len(records), size):
+            found = self._read(records[start : start + size])
             assert self._image_shape is not None  # there is at least one patch
             yield PatchBatch(
-                pixels=records["pixels"],
-                corners=records["corners"],
-                extents=records["extents"],
-                lung=records["lung"],
+                pixels=found["pixels"],
+                corners=found["corners"],
+                extents=found["extents"],
+                lung=found["lung"],
                 image_shape=self._image_shape,
-                image_id=f"{self._images} images",
+                image_id=f"{self.n_images} images",
             )
 
-    def _read(self, places: NDArray[np.int64]) -> NDArray[Any]:
-        """Return the records at ``places``, read run by run in the order of the disk."""
+    def _read(self, wanted: NDArray[np.int64]) -> NDArray[Any]:
+        """Return the records ``wanted``, read run by run in the order of the disk."""
         # Not a memory map: the kernel maps up to megabytes around each page that is touched, and
         # all of it counts as this process's memory.
         file = self._open_file()
-        by_place = np.argsort(places)
-        sorted_places = places[by_place]
-        found = np.empty(len(places), self._record)
-        run_ends = np.flatnonzero(np.diff(sorted_places) != 1) + 1
+        on_disk = np.argsort(wanted)
+        ordered = wanted[on_disk]
+        found = np.empty(len(wanted), self._record)
+        run_ends = np.flatnonzero(np.diff(ordered) != 1) + 1
         for run, first in zip(
-            np.split(found, run_ends), sorted_places[np.r_[0, run_ends]].tolist(), strict=True
+            np.split(found, run_ends), ordered[np.r_[0, run_ends]].tolist(), strict=True
         ):
             file.seek(first * self._record.itemsize)
             run[:] = np.frombuffer(file.read(run.nbytes), self._record)
         records = np.empty_like(found)
-        records[by_place] = found
+        records[on_disk] = found
         return records
 
     def _open_file(self) -> IO[bytes]:
@@ -195,6 +217,47 @@ class PatchStore:
     def __repr__(self) -> str:
         side = self._patch_size
         closed = ", closed" if self._file is None else ""
-        return (
-            f"PatchStore({self._count} patches of {side}x{side} from {self._images} images{closed})"
-        )
+        return f"PatchStore({self._count} patches of {side}x{side} from {self.n_images} images{closed})"
+
+
+class PatchSelection:
+    """The patches of some images of a `PatchStore`, in a fixed order; a `PatchSource` itself.
+
+    Parameters
+    ----------
+    store : PatchStore
+        Is read as long as it is open.
+    records : ndarray of int64, shape (N,)
+        Which of its patches.
+
+    Examples
+    --------
+    >>> patches = PatchBatch(
+    ...     pixels=np.zeros((5, 8, 8), np.float32), corners=np.zeros((5, 2), np.int64),
+    ...     lung=np.ones((5, 8, 8), bool), image_shape=(32, 32), image_id="a")
+    >>> with PatchStore(8) as store:
+    ...     store.add(patches[:2])
+    ...     store.add(patches)
+    ...     store.select([1])
+    PatchSelection(5 patches of 8x8)
+    """
+
+    def __init__(self, store: PatchStore, records: NDArray[np.int64]) -> None:
+        self._store = store
+        self._records = records
+
+    @property
+    def patch_size(self) -> int:
+        """Side of a patch, in pixels."""
+        return self._store.patch_size
+
+    def __len__(self) -> int:
+        return len(self._records)
+
+    def batches(self, size: int, *, rng: np.random.Generator | None = None) -> Iterator[PatchBatch]:
+        """Yield every patch once, ``size`` at a time; see `PatchStore.batches`."""
+        return self._store._batches_of(self._records, size, rng)
+
+    def __repr__(self) -> str:
+        side = self.patch_size
+        return f"PatchSelection({len(self)} patches of {side}x{side})"

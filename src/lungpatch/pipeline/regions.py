@@ -190,7 +190,7 @@ class Region:
 
 @attrs.frozen(kw_only=True, repr=False)
 class RegionSummary:
-    """Where the anomaly score of an image is high: its regions above the threshold, and its maximum.
+    """Where the anomaly score of an image is high: regions above the threshold, and the maximum.
 
     Printed, it has one line for each of the three highest regions; without a region, one line about
     the maximum.
@@ -202,8 +202,8 @@ class RegionSummary:
     maximum : Location or None
         The pixel of the maximum score, also below the threshold; None where nothing was scored.
     fractions_above : mapping of {"right", "left"} to float or None
-        Fraction of each lung above the threshold, unscored lung counted as not above: the sum of the
-        regions' fractions. None where there is no such lung.
+        Fraction of each lung above the threshold, unscored lung counted as not above: the sum of
+        the regions' fractions. None where there is no such lung.
     threshold : float
         The map's.
 
@@ -211,7 +211,8 @@ class RegionSummary:
     --------
     >>> location = Location(score=1.7, row=80, column=300, side="left", u=0.2, v=0.4)
     >>> summary = RegionSummary(
-    ...     regions=(), maximum=location, fractions_above={"right": 0.0, "left": 0.0}, threshold=2.0)
+    ...     regions=(), maximum=location, threshold=2.0,
+    ...     fractions_above={"right": 0.0, "left": 0.0})
     >>> print(summary)
     nothing above 2; maximum: left upper zone, medial, 1.7
     """

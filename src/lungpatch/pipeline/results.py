@@ -138,8 +138,8 @@ class Detection(NotebookDisplay):
     >>> pipeline = build_pipeline(settings, origin="example")
     >>> normal = [phantom_chest(seed, size=256).image for seed in range(4)]
     >>> detection = pipeline.fit(normal).detect(normal[0])
-    >>> detection.native_heatmap.shape, detection.native_lungs.dtype, detection.native_boxes.shape[1]
-    ((256, 256), dtype('bool'), 4)
+    >>> detection.native_heatmap.shape, detection.native_lungs.shape
+    ((256, 256), (256, 256))
     """
 
     image: ChestImage

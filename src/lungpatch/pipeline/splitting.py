@@ -25,7 +25,7 @@ def split_by_patient(
     Parameters
     ----------
     patients : list of str
-        One per image; repeats allowed.
+        One per image; repeats allowed. Their order matters, so give them in one that is fixed.
     validation_fraction, calibration_fraction : float
         Fractions of the patients; at least one patient each.
     min_calibration : int
@@ -50,20 +50,10 @@ def split_by_patient(
     >>> sorted(roles.values()).count("training")
     13
     """
-    names = np.array(sorted(set(patients)))
-    if len(names) < 3:
-        raise InsufficientDataError(
-            f"fit needs images of at least 3 patients (training, validation, calibration), "
-            f"got {len(names)}"
-        )
+    names = np.array(list(dict.fromkeys(patients)))
+    check_counts(len(names), min_calibration)
     n_validation = max(1, round(validation_fraction * len(names)))
     n_calibration = max(1, round(calibration_fraction * len(names)), min_calibration)
-    if min_calibration > len(names) // 2:
-        raise InsufficientDataError(
-            f"the thresholder needs {min_calibration} normal patients held out of training, at "
-            f"most half of all; there are {len(names)}. Give at least {2 * min_calibration}, or "
-            "choose a thresholder that needs fewer, such as 'quantile'"
-        )
     n_validation = min(n_validation, len(names) - n_calibration - 1)
     order = rng.permutation(names)
     roles: dict[str, Role] = dict.fromkeys(order.tolist(), "training")
@@ -72,3 +62,39 @@ def split_by_patient(
         order[n_calibration : n_calibration + n_validation].tolist(), "validation"
     )
     return roles
+
+
+def check_counts(n_patients: int, min_calibration: int) -> None:
+    """Refuse too few patients for a split in three.
+
+    Parameters
+    ----------
+    n_patients : int
+    min_calibration : int
+        Patients that the thresholder needs. It may take up to half of all.
+
+    Raises
+    ------
+    InsufficientDataError
+        If there are fewer than three patients, or the thresholder needs more than half of them.
+
+    Examples
+    --------
+    >>> check_counts(30, min_calibration=19)
+    Traceback (most recent call last):
+    ...
+    lungpatch.errors.InsufficientDataError: the thresholder needs 19 normal patients held out of
+    training, at most half of all; there are 30. Give at least 38, or choose a thresholder that
+    needs fewer, such as 'quantile'
+    """
+    if n_patients < 3:
+        raise InsufficientDataError(
+            "fit needs images of at least 3 patients (training, validation, calibration), "
+            f"got {n_patients}"
+        )
+    if min_calibration > n_patients // 2:
+        raise InsufficientDataError(
+            f"the thresholder needs {min_calibration} normal patients held out of training, at "
+            f"most half of all; there are {n_patients}. Give at least {2 * min_calibration}, or "
+            "choose a thresholder that needs fewer, such as 'quantile'"
+        )
