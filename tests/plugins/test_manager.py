@@ -9,7 +9,7 @@ from lungpatch.plugins.manager import (
     Catalogue,
     PluginFailure,
     PluginInfo,
-    error_text,
+    describe_error,
     load_catalogue,
     normalised,
 )
@@ -38,7 +38,7 @@ def test_the_catalogue_knows_who_brought_what():
     assert catalogue.failures == ()
 
 
-def test_a_failure_costs_only_its_plugin():
+def test_a_failure_does_not_affect_other_plugins():
     broken = types.ModuleType("broken")  # registers nothing
     catalogue = load_catalogue([broken, plugin("ours")])
     (failure,) = catalogue.failures
@@ -58,8 +58,8 @@ def test_the_shortest_name_is_the_full_one_where_names_clash():
 
 
 def test_errors_become_one_line():
-    assert error_text(PluginError("two\nlines")) == "two lines"
-    assert error_text(ZeroDivisionError("division by zero")).startswith("ZeroDivisionError")
+    assert describe_error(PluginError("two\nlines")) == "two lines"
+    assert describe_error(ZeroDivisionError("division by zero")).startswith("ZeroDivisionError")
 
 
 @pytest.mark.parametrize("name", ["Lung_Patch.GMS", "lung-patch-gms", "LUNG.patch--gms"])

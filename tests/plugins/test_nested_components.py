@@ -176,7 +176,7 @@ def test_a_file_changes_a_nested_setting(tmp_path, monkeypatch):
     preset = tmp_path / "base.toml"
     preset.write_text('[scorer]\nname = "sum"\ngain = 2.0\n[scorer.inner]\nname = "sad"\n')
     base = {"scorer": {"name": "sum", "gain": 2.0, "inner": {"name": "sad", "region": "patch"}}}
-    paper = lungpatch.pipeline.configuration.pipeline_settings(lungpatch.load_preset("paper"))
+    paper = pipeline_settings(lungpatch.load_preset("paper"))
     monkeypatch.setattr(
         lungpatch.pipeline.configuration, "_preset_tables", lambda name: paper | base
     )

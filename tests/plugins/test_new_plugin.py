@@ -79,7 +79,7 @@ def test_names_that_cannot_be_are_refused(name, tmp_path):
 
 def test_nothing_is_overwritten(tmp_path):
     new_plugin("a", kind="scorer", into=tmp_path)
-    with pytest.raises(ConfigurationError, match="there already"):
+    with pytest.raises(ConfigurationError, match="exists already"):
         new_plugin("a", kind="model", into=tmp_path)
     with pytest.raises(ConfigurationError, match="scorer"):
         new_plugin("b", kind="scorrer", into=tmp_path)

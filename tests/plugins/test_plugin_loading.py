@@ -94,7 +94,7 @@ def test_equal_entry_point_names_both_load(install):
         ("", ["has no hook"]),
         (HOOK + "pass\n", ["registers nothing"]),
         (HOOK + "raise ValueError('no luck')\n", ["ValueError: no luck", "line 6"]),
-        (GOOD.replace("register.scorer", "register.scorrer"), ["did you mean register.scorer?"]),
+        (GOOD.replace("register.scorer", "register.scorrer"), ["did you mean 'scorer'?"]),
         (
             GOOD.replace("summary", "sumary"),
             [
@@ -108,7 +108,7 @@ def test_equal_entry_point_names_both_load(install):
         (GOOD + GOOD.splitlines()[-1], ["'gms'", "twice"]),
     ],
 )
-def test_a_broken_plugin_costs_only_itself(install, source, reasons):
+def test_a_broken_plugin_does_not_affect_the_others(install, source, reasons):
     install("fake-a", {"first": ("fake_first", GOOD.replace("gms", "first"))})
     install("fake-b", {"bad": ("fake_bad", source)})
     install("fake-c", {"last": ("fake_last", GOOD.replace("gms", "last"))})
@@ -192,8 +192,8 @@ def test_built_ins_keep_their_bare_names(install):
 
 def test_equal_names_of_different_kinds_do_not_meet():
     registry = Registry(plugins=[])
-    assert registry.find("model", "unet").target == "lungpatch.models.unet:UNet"
-    assert registry.find("segmenter", "unet").target == "lungpatch.segmenters.unet:UNetSegmenter"
+    assert registry.find("model", "unet").target == "lungpatch.models:UNet"
+    assert registry.find("segmenter", "unet").target == "lungpatch.segmenters:UNetSegmenter"
 
 
 def test_an_unknown_name_says_what_there_is_and_what_failed(install):

@@ -67,6 +67,7 @@ class FolderScorer(DemoScorer):
 class SlotlessThresholder:
     threshold_: float = attrs.field(init=False)
     uses_labels = False
+    min_scores = 1
 
     def fit(self, pred_scores, gt_labels=None):
         return self
@@ -181,7 +182,7 @@ def test_a_required_setting(registry):
 def test_errors_of_a_component_itself(registry):
     with pytest.raises(MissingInputError, match="no such folder"):
         registry.create("scorer", "folder", {"folder": "gone"})
-    with pytest.raises(PluginError, match="scorer 'folder' cannot be made: KeyError"):
+    with pytest.raises(PluginError, match="scorer 'folder' cannot be created: KeyError"):
         registry.create("scorer", "folder", {"folder": "bug"})
 
 

@@ -10,6 +10,7 @@ from faults import Faults
 from lungpatch.containers import TrainingHistory
 from lungpatch.errors import ConfigurationError, NotFittedError
 from lungpatch.testing import CHECKS, check_extractor
+from lungpatch.testing.common_checks import COMMON_CHECKS
 
 FAULTS = Faults()
 
@@ -23,7 +24,7 @@ class GoodExtractor:
 
     def fitted(self):
         if self.mean_ is None:
-            raise NotFittedError("learnt nothing yet: call fit(source, rng=...)")
+            raise NotFittedError("not fitted yet: call fit(source, rng=...)")
         return self.mean_
 
     def draw(self, rng):
@@ -38,10 +39,10 @@ class GoodExtractor:
         weights = 1.0 + self.draw(rng) * np.linspace(0, 1, len(quarters))
         self.mean_ = np.average(quarters, axis=0, weights=weights)
         self.gain_ = np.array([0.5])
-        figures = {"train_loss": 0.0}
+        metrics = {"train_loss": 0.0}
         if on_epoch is not None:
-            on_epoch(1, 1, figures)
-        return TrainingHistory(epochs=(figures,), best_epoch=1, stopped="finished", seconds=0.0)
+            on_epoch(1, 1, metrics)
+        return TrainingHistory(epochs=(metrics,), best_epoch=1, stopped="finished", seconds=0.0)
 
     def describe(self, pixels):
         quarters = self.quarters(pixels)
@@ -142,23 +143,6 @@ class NeverCalls(GoodExtractor):
         return GoodExtractor.fit(self, source, **options)
 
 
-@FAULTS.breaks("takes_no_patches", "need initial=")
-@attrs.define(kw_only=True, eq=False)
-class NeedsPatches(GoodExtractor):
-    def describe(self, pixels):
-        assert pixels.max() <= 1.0
-        return GoodExtractor.describe(self, pixels)
-
-
-@FAULTS.breaks("takes_no_patches", "all but the first number must agree")
-@attrs.define(kw_only=True, eq=False)
-class NothingForNothing(GoodExtractor):
-    def extract(self, patches):
-        if not len(patches):
-            return np.zeros((0, 0, 0, 0), np.float32)
-        return GoodExtractor.extract(self, patches)
-
-
 @FAULTS.breaks("order_kept", "Do not sort")
 @attrs.define(kw_only=True, eq=False)
 class AddsPlaceInBatch(GoodExtractor):
@@ -172,8 +156,7 @@ class AddsPlaceInBatch(GoodExtractor):
 @attrs.define(kw_only=True, eq=False)
 class MeanOfBatch(GoodExtractor):
     def describe(self, pixels):
-        shift = pixels.mean() if len(pixels) else 0.0
-        return GoodExtractor.describe(self, pixels) + shift
+        return GoodExtractor.describe(self, pixels) + pixels.mean()
 
 
 @FAULTS.breaks("inputs_unchanged", "Work on a copy")
@@ -194,7 +177,7 @@ class OwnGenerator(GoodExtractor):
         return np.random.default_rng().random()
 
 
-@FAULTS.breaks("extract_deterministic", "ends dropout")
+@FAULTS.breaks("deterministic", "ends dropout")
 @attrs.define(kw_only=True, eq=False)
 class Dropout(GoodExtractor):
     calls_: int = attrs.field(init=False, default=0)
@@ -215,7 +198,7 @@ class SeedsTorch(GoodExtractor):
         return 0.5
 
 
-@FAULTS.breaks("state_round_trip", "all that was learnt")
+@FAULTS.breaks("state_round_trip", "all that was fitted")
 @attrs.define(kw_only=True, eq=False)
 class ForgetsGain(GoodExtractor):
     def load_state(self, state):
@@ -230,7 +213,9 @@ class TakesAnything(GoodExtractor):
         self.mean_, self.gain_ = state["mean"], state.get("gain")
 
 
-@FAULTS.breaks("wrong_state_is_refused", "It raised RuntimeError for one where 'gain' is missing")
+@FAULTS.breaks(
+    "wrong_state_is_refused", "It raised RuntimeError for a state where 'gain' is missing"
+)
 @attrs.define(kw_only=True, eq=False)
 class RefusesAsTorchDoes(GoodExtractor):
     def load_state(self, state):
@@ -248,7 +233,7 @@ class TakesHalf(GoodExtractor):
         GoodExtractor.load_state(self, state)
 
 
-@FAULTS.breaks("readable_repr_after_fit", "Give learnt fields repr=False")
+@FAULTS.breaks("readable_repr_after_fit", "Give fitted fields repr=False")
 @attrs.define(kw_only=True, eq=False)
 class ShowsMean(GoodExtractor):
     mean_: np.ndarray | None = attrs.field(init=False, default=None)
@@ -260,9 +245,10 @@ def test_good_extractor_passes():
 
 
 def test_every_check_has_an_extractor_that_fails_it():
-    # The first four are the same objects as a scorer's, and proved with scorers.
-    assert CHECKS["extractor"][:4] == CHECKS["scorer"][:4]
-    assert FAULTS.checks == [check.name for check in CHECKS["extractor"][4:]]
+    # Those of all kinds are proved with scorers.
+    common = len(COMMON_CHECKS)
+    assert CHECKS["extractor"][:common] == COMMON_CHECKS
+    assert FAULTS.checks == [check.name for check in CHECKS["extractor"][common:]]
 
 
 @pytest.mark.parametrize("fault", FAULTS, ids=str)
@@ -279,7 +265,17 @@ def test_what_needs_a_failed_check_is_not_run():
     assert statuses["fit_returns_history"] == "passed"
 
 
-def test_an_extractor_with_a_patch_size_is_tried_on_such_patches():
+def test_an_extractor_that_needs_patches_passes():
+    @attrs.define(kw_only=True, eq=False)
+    class NeedsPatches(GoodExtractor):
+        def describe(self, pixels):
+            assert pixels.max() <= 1.0  # raises for a batch of length 0
+            return GoodExtractor.describe(self, pixels)
+
+    assert check_extractor(NeedsPatches()).ok
+
+
+def test_an_extractor_with_a_patch_size_is_checked_on_such_patches():
     @attrs.define(kw_only=True, eq=False)
     class Sized(GoodExtractor):
         patch_size: int = 8
@@ -291,7 +287,7 @@ def test_an_extractor_with_a_patch_size_is_tried_on_such_patches():
     assert check_extractor(Sized()).ok
 
 
-def test_an_extractor_that_learns_nothing_passes():
+def test_an_extractor_without_training_passes():
     @attrs.define(kw_only=True, eq=False)
     class Ready(GoodExtractor):
         def fit(self, source, **options):
@@ -305,6 +301,6 @@ def test_an_extractor_that_learns_nothing_passes():
 
         def load_state(self, state):
             if state:
-                raise ConfigurationError("learns nothing")
+                raise ConfigurationError("has no state")
 
     assert check_extractor(Ready()).ok

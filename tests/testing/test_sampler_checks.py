@@ -10,6 +10,7 @@ from faults import Faults
 from lungpatch.containers import PatchBatch
 from lungpatch.errors import ConfigurationError
 from lungpatch.testing import CHECKS, check_sampler
+from lungpatch.testing.common_checks import COMMON_CHECKS
 
 FAULTS = Faults()
 
@@ -129,7 +130,7 @@ class LungElsewhere(HalvedImage):
         return attrs.evolve(batch, lung=~batch.lung)
 
 
-@FAULTS.breaks("takes_any_shape", "Take rows and columns from image.shape")
+@FAULTS.breaks("takes_any_shape", "rows and columns from image.shape separately")
 @attrs.define(kw_only=True, eq=False)
 class SquareOnly(GoodSampler):
     def corners(self, image, rng):
@@ -138,13 +139,14 @@ class SquareOnly(GoodSampler):
         return GoodSampler().corners(image, rng)
 
 
-@FAULTS.breaks("takes_empty_mask", "Return pixels of shape (0, patch_size, patch_size)")
+@FAULTS.breaks("takes_tiny_lungs", "Return pixels of shape (0, patch_size, patch_size)")
 @attrs.define(kw_only=True, eq=False)
-class NeedsLungs(GoodSampler):
+class StacksNothing(GoodSampler):
     def cut(self, image, lungs, corners):
-        top = lungs.bounding_box[0]
-        assert top >= 0
-        return GoodSampler().cut(image, lungs, corners)
+        batch = GoodSampler().cut(image, lungs, corners)
+        found = np.stack([lung for lung in batch.lung if lungs.pixels.sum() > 1])
+        assert len(found) == len(batch)
+        return batch
 
 
 @FAULTS.breaks("inputs_unchanged", "Work on a copy")
@@ -194,9 +196,10 @@ def test_good_sampler_passes(sampler):
 
 
 def test_every_check_has_a_sampler_that_fails_it():
-    # The first four are the same objects as a scorer's, and proved with scorers.
-    assert CHECKS["sampler"][:4] == CHECKS["scorer"][:4]
-    assert FAULTS.checks == [check.name for check in CHECKS["sampler"][4:]]
+    # Those of all kinds are proved with scorers.
+    common = len(COMMON_CHECKS)
+    assert CHECKS["sampler"][:common] == COMMON_CHECKS
+    assert FAULTS.checks == [check.name for check in CHECKS["sampler"][common:]]
 
 
 @pytest.mark.parametrize("fault", FAULTS, ids=str)

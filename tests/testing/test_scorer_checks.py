@@ -10,7 +10,9 @@ import numpy as np
 import pytest
 from faults import Faults
 
+import lungpatch
 from lungpatch.containers import PatchScores
+from lungpatch.errors import ConfigurationError
 from lungpatch.testing import CHECKS, check_scorer
 
 FAULTS = Faults()
@@ -54,6 +56,54 @@ class DoublesItsSetting(GoodScorer):
         self.gain *= 2.0
 
 
+@FAULTS.breaks("parameters_can_be_changed", "get_params(deep=False) names ['region']")
+@attrs.define(kw_only=True, eq=False)
+class HidesASetting(GoodScorer, lungpatch.Component):
+    gain: float = 1.0
+
+    def get_params(self, deep=True):
+        return {"region": self.region}
+
+
+@FAULTS.breaks("parameters_can_be_changed", "End it with: return self")
+@attrs.define(kw_only=True, eq=False)
+class SetsWithoutReturning(GoodScorer, lungpatch.Component):
+    def set_params(self, **params):
+        lungpatch.Component.set_params(self, **params)
+
+
+@FAULTS.breaks("parameters_can_be_changed", "set_params does not set region")
+@attrs.define(kw_only=True, eq=False)
+class SetsNothing(GoodScorer, lungpatch.Component):
+    def set_params(self, **params):
+        if "region" not in params:
+            raise ConfigurationError("no such setting")
+        return self
+
+
+@FAULTS.breaks("parameters_can_be_changed", "Refuse names that are no setting")
+@attrs.define(kw_only=True, eq=False)
+class SetsAnything(GoodScorer, lungpatch.Component):
+    def set_params(self, **params):
+        known = {name: value for name, value in params.items() if name == "region"}
+        return lungpatch.Component.set_params(self, **known)
+
+
+@FAULTS.breaks("parameters_can_be_changed", "It raised AttributeError")
+@attrs.define(kw_only=True, eq=False)
+class OnlyGets(GoodScorer):
+    def get_params(self, deep=True):
+        return {"region": self.region}
+
+
+@FAULTS.breaks("parameters_can_be_changed", "the class changes weights")
+@attrs.define(kw_only=True, eq=False)
+class CopiesItsSetting(GoodScorer, lungpatch.Component):
+    weights: tuple[float, ...] = attrs.field(
+        default=(0.5, 1.5), converter=lambda weights: (*weights,)
+    )
+
+
 @FAULTS.breaks("readable_repr", "let attrs write the repr")
 @attrs.define(kw_only=True, eq=False, repr=False)
 class DefaultRepr(GoodScorer):
@@ -68,19 +118,45 @@ class ReturnsArray(GoodScorer):
         return GoodScorer().score(patches, reconstruction).values
 
 
-@FAULTS.breaks("takes_no_patches", "need initial=")
-@attrs.define(kw_only=True, eq=False)
-class DividesByCount(GoodScorer):
-    def values(self, error, support):
-        assert 1 / len(error)
-        return GoodScorer().values(error, support)
-
-
-@FAULTS.breaks("higher_is_more_anomalous", "1 minus it")
+@FAULTS.breaks("higher_is_more_anomalous", "1 minus a similarity")
 @attrs.define(kw_only=True, eq=False)
 class Similarity(GoodScorer):
     def values(self, error, support):
         return 1.0 - GoodScorer().values(error, support)
+
+
+@FAULTS.breaks("every_channel_counts", "Noise in channel 1 alone does not change")
+@attrs.define(kw_only=True, eq=False)
+class ReadsFirstChannel(GoodScorer):
+    def error(self, patches, reconstruction):
+        return np.abs(reconstruction.target - reconstruction.expected)[:, 0]
+
+
+@FAULTS.breaks("every_channel_counts", "Noise in channel 8 alone does not change")
+@attrs.define(kw_only=True, eq=False)
+class ForgetsLastChannel(GoodScorer):
+    def error(self, patches, reconstruction):
+        difference = np.abs(reconstruction.target - reconstruction.expected)
+        return difference[:, : max(1, difference.shape[1] - 1)].mean(axis=1)
+
+
+@FAULTS.breaks("every_channel_counts", "raise lungpatch.errors.ConfigurationError")
+@attrs.define(kw_only=True, eq=False)
+class FailsOnChannels(GoodScorer):
+    def error(self, patches, reconstruction):
+        shape = patches.pixels.shape
+        return np.abs(reconstruction.target - reconstruction.expected).reshape(shape)
+
+
+@FAULTS.breaks("every_channel_counts", "Reduce over all axes but the first")
+@attrs.define(kw_only=True, eq=False)
+class ScoresChannelsAsPatches(GoodScorer):
+    def score(self, patches, reconstruction):
+        error = np.abs(reconstruction.target - reconstruction.expected)
+        channels = error.shape[1]
+        support = np.repeat(patches.lung, channels, axis=0)
+        error = error.reshape(-1, *error.shape[2:])
+        return PatchScores(values=self.values(error, support), support=support)
 
 
 @FAULTS.breaks("support_has_shape_of_patches", "support=patches.lung")
@@ -127,7 +203,7 @@ class AddsPlaceInBatch(GoodScorer):
 @attrs.define(kw_only=True, eq=False)
 class DividesByDeviation(GoodScorer):
     def values(self, error, support):
-        return GoodScorer().values(error, support) / (error.max(initial=1e-3) + 1e-3) ** 0.5
+        return GoodScorer().values(error, support) / (error.max() + 1e-3) ** 0.5
 
 
 @FAULTS.breaks("inputs_unchanged", "Work on a copy")
@@ -160,6 +236,44 @@ class SeedsNumpy(GoodScorer):
 def test_good_scorer_passes():
     report = check_scorer(GoodScorer()).raise_on_failure()
     assert {result.status for result in report} == {"passed"}
+
+
+def test_a_scorer_with_parameters_passes_and_is_cloned_by_scikit_learn():
+    clone = pytest.importorskip("sklearn.base").clone
+
+    @attrs.define(kw_only=True, eq=False)
+    class WithParameters(GoodScorer, lungpatch.Component):
+        gain: float = 1.0
+
+    assert check_scorer(WithParameters(gain=2.0)).ok
+    assert clone(WithParameters(gain=2.0)).gain == 2.0
+
+
+def test_what_the_kit_says_of_clones_is_what_scikit_learn_does():
+    clone = pytest.importorskip("sklearn.base").clone
+    with pytest.raises(RuntimeError, match="weights"):
+        clone(CopiesItsSetting())
+
+
+def test_a_scorer_that_refuses_channels_passes():
+    @attrs.define(kw_only=True, eq=False)
+    class PixelsOnly(GoodScorer):
+        def error(self, patches, reconstruction):
+            if reconstruction.target.shape[1] != 1:
+                raise ConfigurationError("this scorer compares pixels: one channel only")
+            return np.abs(reconstruction.target - reconstruction.expected)[:, 0]
+
+    assert check_scorer(PixelsOnly()).ok
+
+
+def test_a_scorer_that_needs_patches_passes():
+    @attrs.define(kw_only=True, eq=False)
+    class DividesByCount(GoodScorer):
+        def values(self, error, support):
+            assert 1 / len(error)  # raises for a batch of length 0
+            return GoodScorer().values(error, support)
+
+    assert check_scorer(DividesByCount()).ok
 
 
 def test_every_check_has_a_scorer_that_fails_it():
@@ -240,4 +354,4 @@ def test_a_repr_that_fails_is_reported():
 
     report = check_scorer(FailingRepr())
     assert [result.name for result in report.wrong] == ["readable_repr"]
-    assert repr(report).startswith("FailingRepr(...): 16 checks, 15 passed, 1 failed")
+    assert repr(report).startswith("FailingRepr(...): 17 checks, 16 passed, 1 failed")

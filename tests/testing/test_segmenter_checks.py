@@ -9,6 +9,7 @@ from faults import Faults
 
 from lungpatch.containers import LungMask
 from lungpatch.testing import CHECKS, check_segmenter
+from lungpatch.testing.common_checks import COMMON_CHECKS
 
 FAULTS = Faults()
 
@@ -92,9 +93,10 @@ def test_good_segmenter_passes():
 
 
 def test_every_check_has_a_segmenter_that_fails_it():
-    # The first four are the same objects as a scorer's, and proved with scorers.
-    assert CHECKS["segmenter"][:4] == CHECKS["scorer"][:4]
-    assert FAULTS.checks == [check.name for check in CHECKS["segmenter"][4:]]
+    # Those of all kinds are proved with scorers.
+    common = len(COMMON_CHECKS)
+    assert CHECKS["segmenter"][:common] == COMMON_CHECKS
+    assert FAULTS.checks == [check.name for check in CHECKS["segmenter"][common:]]
 
 
 @pytest.mark.parametrize("fault", FAULTS, ids=str)

@@ -84,7 +84,7 @@ def test_loaded_module_and_restriction_are_restored(monkeypatch):
     ("plugin", "message"),
     [
         (types.ModuleType("fake_empty"), "fake_empty: has no hook"),
-        (lambda register: register.scorrer, "did you mean register.scorer"),
+        (lambda register: register.scorrer, "did you mean 'scorer'"),
         (lambda register: None, "registers nothing"),
     ],
 )

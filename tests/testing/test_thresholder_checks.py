@@ -11,6 +11,7 @@ from faults import Faults
 
 from lungpatch.errors import ConfigurationError, InsufficientDataError, NotFittedError
 from lungpatch.testing import CHECKS, check_thresholder
+from lungpatch.testing.common_checks import COMMON_CHECKS
 
 FAULTS = Faults()
 
@@ -19,13 +20,17 @@ FAULTS = Faults()
 class GoodThresholder:
     uses_labels: ClassVar[bool] = False
 
-    _learnt: float | None = attrs.field(init=False, default=None, repr=False)
+    _fitted: float | None = attrs.field(init=False, default=None, repr=False)
+
+    @property
+    def min_scores(self):
+        return 1
 
     @property
     def threshold_(self):
-        if self._learnt is None:
+        if self._fitted is None:
             raise NotFittedError("no threshold yet: call fit(pred_scores)")
-        return self._learnt
+        return self._fitted
 
     def checked(self, pred_scores):
         scores = np.asarray(pred_scores, np.float64)
@@ -35,11 +40,11 @@ class GoodThresholder:
             raise InsufficientDataError("no scores")
         return scores
 
-    def learn(self, scores, labels):
+    def find(self, scores, labels):
         return float(np.median(scores))
 
     def fit(self, pred_scores, gt_labels=None):
-        self._learnt = self.learn(self.checked(pred_scores), gt_labels)
+        self._fitted = self.find(self.checked(pred_scores), gt_labels)
         return self
 
 
@@ -49,12 +54,28 @@ class LabelsAsSetting(GoodThresholder):
     uses_labels: bool = False
 
 
+@FAULTS.breaks("min_scores_is_positive", "smallest number of scores that fit accepts")
+@attrs.define(kw_only=True, eq=False)
+class NeedsNoScores(GoodThresholder):
+    @property
+    def min_scores(self):
+        return 0
+
+
+@FAULTS.breaks("min_scores_is_positive", "Make it a property that returns an int")
+@attrs.define(kw_only=True, eq=False)
+class CountsAfterFit(GoodThresholder):
+    @property
+    def min_scores(self):
+        return 1 + 0 * int(self.threshold_)
+
+
 @FAULTS.breaks("not_fitted_before_fit", "call fit(pred_scores)")
 @attrs.define(kw_only=True, eq=False)
 class NoneBeforeFit(GoodThresholder):
     @property
     def threshold_(self):
-        return self._learnt
+        return self._fitted
 
 
 @FAULTS.breaks("not_fitted_before_fit", "It raised AttributeError")
@@ -62,9 +83,9 @@ class NoneBeforeFit(GoodThresholder):
 class AttributeErrorBeforeFit(GoodThresholder):
     @property
     def threshold_(self):
-        if self._learnt is None:
+        if self._fitted is None:
             raise AttributeError("threshold_")
-        return self._learnt
+        return self._fitted
 
 
 @FAULTS.breaks("fit_returns_itself", "return self")
@@ -77,14 +98,14 @@ class ReturnsNothing(GoodThresholder):
 @FAULTS.breaks("threshold_is_finite_float", "Return float(threshold)")
 @attrs.define(kw_only=True, eq=False)
 class NumpyFloat(GoodThresholder):
-    def learn(self, scores, labels):
+    def find(self, scores, labels):
         return np.float32(np.median(scores))
 
 
-@FAULTS.breaks("scores_above_are_anomalous", "the lowest is normal")
+@FAULTS.breaks("scores_above_are_anomalous", "lowest of the classes")
 @attrs.define(kw_only=True, eq=False)
 class BelowAll(GoodThresholder):
-    def learn(self, scores, labels):
+    def find(self, scores, labels):
         return float(scores.min()) - 1.0
 
 
@@ -93,7 +114,7 @@ class BelowAll(GoodThresholder):
 class LabelsUpsideDown(GoodThresholder):
     uses_labels: ClassVar[bool] = True
 
-    def learn(self, scores, labels):
+    def find(self, scores, labels):
         return float(scores[np.asarray(labels)].max())
 
 
@@ -105,7 +126,7 @@ class LeavesOutNaN(GoodThresholder):
         return GoodThresholder().checked(scores[np.isfinite(scores)])
 
 
-@FAULTS.breaks("min_scores_suffice", "a property min_scores")
+@FAULTS.breaks("min_scores_suffice", "Raise min_scores")
 @attrs.define(kw_only=True, eq=False)
 class NeedsTen(GoodThresholder):
     def checked(self, pred_scores):
@@ -125,15 +146,15 @@ class SaysTen(GoodThresholder):
 @FAULTS.breaks("refit_forgets", "this call only")
 @attrs.define(kw_only=True, eq=False)
 class RunningMean(GoodThresholder):
-    def learn(self, scores, labels):
+    def find(self, scores, labels):
         new = float(np.median(scores))
-        return new if self._learnt is None else (new + self._learnt) / 2
+        return new if self._fitted is None else (new + self._fitted) / 2
 
 
 @FAULTS.breaks("inputs_unchanged", "Sort a copy")
 @attrs.define(kw_only=True, eq=False)
 class SortsInPlace(GoodThresholder):
-    def learn(self, scores, labels):
+    def find(self, scores, labels):
         scores.sort()
         return float(scores[scores.size // 2])
 
@@ -149,24 +170,24 @@ class ArraysOnly(GoodThresholder):
 @FAULTS.breaks("deterministic", "a fixed seed")
 @attrs.define(kw_only=True, eq=False)
 class Bootstraps(GoodThresholder):
-    def learn(self, scores, labels):
+    def find(self, scores, labels):
         return float(np.median(scores)) * (1.0 + 1e-9 * np.random.default_rng().random())
 
 
 @FAULTS.breaks("global_random_state_kept", "numpy.random.Generator")
 @attrs.define(kw_only=True, eq=False)
 class SeedsNumpy(GoodThresholder):
-    def learn(self, scores, labels):
+    def find(self, scores, labels):
         np.random.seed(0)  # noqa: NPY002
         return float(np.median(scores))
 
 
-@FAULTS.breaks("readable_repr_after_fit", "Give learnt fields repr=False")
+@FAULTS.breaks("readable_repr_after_fit", "Give fitted fields repr=False")
 @attrs.define(kw_only=True, eq=False)
 class ShowsScores(GoodThresholder):
     scores_: np.ndarray | None = attrs.field(init=False, default=None)
 
-    def learn(self, scores, labels):
+    def find(self, scores, labels):
         self.scores_ = scores
         return float(np.median(scores))
 
@@ -177,9 +198,10 @@ def test_good_thresholder_passes():
 
 
 def test_every_check_has_a_thresholder_that_fails_it():
-    # The first four are the same objects as a scorer's, and proved with scorers.
-    assert CHECKS["thresholder"][:4] == CHECKS["scorer"][:4]
-    assert FAULTS.checks == [check.name for check in CHECKS["thresholder"][4:]]
+    # Those of all kinds are proved with scorers.
+    common = len(COMMON_CHECKS)
+    assert CHECKS["thresholder"][:common] == COMMON_CHECKS
+    assert FAULTS.checks == [check.name for check in CHECKS["thresholder"][common:]]
 
 
 @pytest.mark.parametrize("fault", FAULTS, ids=str)
@@ -189,7 +211,21 @@ def test_broken_thresholder_fails_its_check_only(fault):
     assert fault.advice in report.wrong[0].message
 
 
-def test_a_fitted_one_is_told_apart():
+def test_min_scores_is_part_of_the_contract():
+    @attrs.define(kw_only=True, eq=False)
+    class Without:
+        uses_labels: ClassVar[bool] = False
+        threshold_: float = attrs.field(init=False, default=0.0)
+
+        def fit(self, pred_scores, gt_labels=None):
+            return self
+
+    report = check_thresholder(Without())
+    assert [result.name for result in report.wrong] == ["loads_by_name"]
+    assert "it lacks min_scores" in report.wrong[0].message
+
+
+def test_a_fitted_thresholder_is_recognised():
     report = check_thresholder(GoodThresholder().fit([1.0, 2.0]))
     assert [result.name for result in report.wrong] == ["not_fitted_before_fit"]
     assert "check one that was not fitted" in report.wrong[0].message
