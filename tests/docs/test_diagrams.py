@@ -2,6 +2,8 @@
 
 import importlib
 import importlib.util
+import itertools
+import re
 from pathlib import Path
 
 import attrs
@@ -82,3 +84,14 @@ def test_every_step_has_a_room(diagrams):
         assert hasattr(Pipeline, caption.split(":")[0].removeprefix("Pipeline."))
         for step in steps:
             importlib.import_module(f"lungpatch.{step.room}")
+
+
+def test_the_floors_of_the_contributors_page_are_those_of_the_package(diagrams):
+    page = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    (tree,) = re.findall(r"^```text\n(cli .*?)^```", page, flags=re.MULTILINE | re.DOTALL)
+    lines = [re.split(r"  +", line)[0].split(", ") for line in tree.splitlines()]
+    floors = {room: number for number, rooms in enumerate(diagrams.read_floors()) for room in rooms}
+    listed = [room for line in lines for room in line]
+    assert sorted(listed) == sorted(floors.keys() - {"__main__", "_version"})
+    for upper, lower in itertools.pairwise(lines):
+        assert min(floors[room] for room in upper) >= max(floors[room] for room in lower)
