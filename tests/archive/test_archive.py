@@ -154,3 +154,90 @@ def test_segment_folder_takes_a_name_or_a_component(cohort, tmp_path):
             mask = read_mask(tmp_path / folder / f"{path.stem}.mask.png")
             np.testing.assert_array_equal(mask, expected)
     assert (tmp_path / "a" / "segmentations-001.png").is_file()
+
+
+def _records(out):
+    return {detection.source: detection for detection in lungpatch.load_detections(out)}
+
+
+def test_a_second_run_adds_to_the_first(cohort, fitted, tmp_path):
+    first, second, *_ = sorted((cohort / "opacity").iterdir())
+    namesake = shutil.copy(second, tmp_path / first.name)
+    out = tmp_path / "out"
+    for image in (first, second, namesake):
+        lungpatch.detect_folder(image, out, pipeline=fitted)
+    records = _records(out)
+    assert list(records) == [str(first), str(second), str(namesake)]
+    assert records[str(first)].record["name"] == first.stem
+    assert records[str(namesake)].record["name"] == f"{first.stem}-2"
+    np.testing.assert_array_equal(
+        records[str(namesake)].heatmap(), fitted.detect(namesake).native_heatmap
+    )
+    np.testing.assert_array_equal(
+        records[str(first)].heatmap(), fitted.detect(first).native_heatmap
+    )
+
+
+def test_an_image_detected_again_is_replaced_under_its_name(cohort, fitted, tmp_path):
+    first, second, *_ = sorted((cohort / "opacity").iterdir())
+    image = shutil.copy(first, tmp_path / "a.png")
+    out = tmp_path / "out"
+    lungpatch.detect_folder([image, second], out, pipeline=fitted)
+    before = _records(out)
+    shutil.copy(second, image)
+    lungpatch.detect_folder(image, out, pipeline=fitted)
+    after = _records(out)
+    assert set(after) == set(before)
+    assert after[str(image)].record["name"] == "a"
+    assert after[str(image)].decision != before[str(image)].decision
+    assert after[str(second)].record == before[str(second)].record
+
+
+def test_nothing_old_stands_beside_a_new_error(cohort, fitted, tmp_path):
+    image = shutil.copy(sorted((cohort / "opacity").iterdir())[0], tmp_path / "a.png")
+    out = tmp_path / "out"
+    lungpatch.detect_folder(image, out, pipeline=fitted)
+    assert len(list(out.glob("a.*"))) == 3
+    (tmp_path / "a.png").write_bytes(b"cut short")
+    lungpatch.detect_folder(image, out, pipeline=fitted)
+    (record,) = _records(out).values()
+    assert record.status == "error"
+    assert list(out.glob("a.*")) == []
+    shutil.copy(sorted((cohort / "opacity").iterdir())[0], image)
+    lungpatch.detect_folder(image, out, pipeline=fitted)
+    (record,) = _records(out).values()
+    assert (record.status, record.record["name"]) == ("ok", "a")
+
+
+def test_an_interrupted_second_run_loses_nothing(cohort, fitted, tmp_path):
+    images = sorted((cohort / "opacity").iterdir())
+    out = tmp_path / "out"
+    lungpatch.detect_folder(images, out, pipeline=fitted)
+    before = _records(out)
+
+    def interrupt(stage, done, total, metrics):
+        if done == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        lungpatch.detect_folder(images, out, pipeline=fitted, progress=interrupt)
+    after = _records(out)
+    assert set(after) == set(before)
+    for source, detection in after.items():
+        assert detection.decision == before[source].decision
+
+
+def test_a_file_of_something_else_is_not_overwritten(cohort, fitted, tmp_path):
+    (tmp_path / "detections.jsonl").write_text("my notes\n")
+    with pytest.raises(InvalidImageError, match=r"detections\.jsonl: line 1 is not JSON"):
+        lungpatch.detect_folder(cohort / "opacity", tmp_path, pipeline=fitted)
+    assert (tmp_path / "detections.jsonl").read_text() == "my notes\n"
+
+
+def test_segmenting_again_adds_too(cohort, tmp_path):
+    first, second, *_ = sorted((cohort / "normal").iterdir())
+    for image in (first, second, first):
+        lungpatch.segment_folder(image, tmp_path, segmenter="threshold")
+    lines = (tmp_path / "segmentations.jsonl").read_text().splitlines()
+    assert [json.loads(line)["image"] for line in lines] == [str(second), str(first)]
+    assert len(list(tmp_path.glob("*.mask.png"))) == 2

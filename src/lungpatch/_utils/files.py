@@ -1,4 +1,4 @@
-"""Writing files so that a crash never leaves half of one under its final name."""
+"""Write files so that a crash never leaves an incomplete one under its final name."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ import numpy as np
 if TYPE_CHECKING:
     from types import TracebackType
 
-# File systems allow 255 bytes a name; the rest is for what is added to a stem.
-_LONGEST_STEM_BYTES = 200
+# File systems allow 255 bytes per name; the rest is for what is added to a stem.
+_MAX_STEM_BYTES = 200
 
 
 @contextlib.contextmanager
@@ -29,12 +29,13 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[Path]:
     Parameters
     ----------
     path : path
-        The final name; what is there is replaced. Missing parent folders are made.
+        The final name; an existing file is replaced. Missing parent folders are made.
 
     Yields
     ------
     pathlib.Path
-        Where to write: in the same folder, with the same suffix. It is removed if the body raises.
+        The path to write to: in the same folder, with the same suffix. The file is removed if the
+        body raises.
 
     Raises
     ------
@@ -70,14 +71,14 @@ def atomic_folder(path: str | os.PathLike[str], *, replace: bool) -> Iterator[Pa
     path : path
         The final name. Missing parent folders are made.
     replace : bool
-        Whether a folder that is there is replaced, with all that is in it: the caller has to
-        know what it is.
+        Whether an existing folder is replaced, with everything in it. The caller has to check
+        what it is.
 
     Yields
     ------
     pathlib.Path
-        The folder to fill, in the same parent. It is removed if the body raises, and what was
-        at ``path`` stays.
+        The folder to fill, in the same parent folder. If the body raises it is removed, and an
+        existing folder at ``path`` stays.
 
     Raises
     ------
@@ -132,8 +133,8 @@ def write_json(path: str | os.PathLike[str], data: Any) -> None:
     ----------
     path : path
     data : dict, list, str, number, bool or None
-        Nested as you like; numpy numbers and arrays, tuples and paths too. NaN and infinities,
-        which JSON lacks, become null.
+        Nested at will; numpy numbers and arrays, tuples and paths are allowed too. NaN and
+        infinities, which JSON lacks, become null.
 
     Examples
     --------
@@ -149,11 +150,11 @@ def write_json(path: str | os.PathLike[str], data: Any) -> None:
 
 
 class JsonLines:
-    """A file of JSON records, one a line, that is there whole or as far as work came.
+    """A file of JSON records, one per line, which keeps its records if the work is interrupted.
 
-    The records are written to a temporary sibling as they come, and the file takes its place when
-    the ``with`` block ends. If the block is interrupted the records so far are kept; an older
-    file survives only where there is none.
+    The records are written to a temporary file in the same folder as they come. It gets its final
+    name when the ``with`` block ends, also if the block raises: then it holds the records so far.
+    If the block raises before the first record, an older file of that name is kept.
 
     Parameters
     ----------
@@ -185,7 +186,7 @@ class JsonLines:
     def append(self, record: Mapping[str, Any]) -> None:
         """Write ``record`` as one line; what `write_json` takes may be in it."""
         self._file.write(_to_json(record) + "\n")
-        # Of a process that is killed, the temporary file still tells how far it came.
+        # If the process is killed, the temporary file still holds the records so far.
         self._file.flush()
         self._count += 1
 
@@ -202,8 +203,8 @@ class JsonLines:
             self._temporary.unlink(missing_ok=True)
 
 
-# A file name that is no valid text reaches Python as lone surrogates, which UTF-8 cannot encode;
-# written as backslash and code they are what JSON itself prescribes.
+# A file name that is not valid text reaches Python as lone surrogates, which UTF-8 cannot encode.
+# JSON prescribes to write them as a backslash and their code.
 _ON_SURROGATE = "backslashreplace"
 
 
@@ -225,21 +226,25 @@ def _plain(data: Any) -> Any:
     return data
 
 
-def unique_stems(paths: Iterable[str | os.PathLike[str]]) -> list[str]:
-    """Name each input by its stem, made unique where several share one.
+def unique_stems(
+    paths: Iterable[str | os.PathLike[str]], *, taken: Iterable[str] = ()
+) -> list[str]:
+    """Name each input by its stem, with a number where several inputs have the same stem.
 
     Stems count as equal if they differ only in upper and lower case or in how accents are
-    encoded, since some file systems cannot tell them apart. The first of several keeps its stem,
-    the others get ``-2``, ``-3``, ... without taking a name that another input has by itself.
+    encoded, since some file systems do not distinguish them. The first input keeps its stem, the
+    others get ``-2``, ``-3``, ..., leaving out names that are the stem of another input.
 
     Parameters
     ----------
     paths : iterable of path
+    taken : iterable of str
+        Names that are given already.
 
     Returns
     -------
     list of str
-        One an input, in order, cut to 200 bytes; the same for the same inputs.
+        One name per input, in order; stems are cut to 200 bytes. Equal inputs give equal names.
 
     Examples
     --------
@@ -247,19 +252,19 @@ def unique_stems(paths: Iterable[str | os.PathLike[str]]) -> list[str]:
     ['x', 'X-3', 'x-2', 'y']
     """
     stems = [_cut(Path(path).stem) for path in paths]
-    taken = {_key(stem) for stem in stems}
-    seen: set[str] = set()
+    seen = {_key(name) for name in taken}
+    used = seen | {_key(stem) for stem in stems}
     counts: dict[str, int] = {}
     names = []
     for stem in stems:
         name, key = stem, _key(stem)
         if key in seen:
             number = counts.get(key, 1)
-            while _key(name) in taken:
+            while _key(name) in used:
                 number += 1
                 name = f"{stem}-{number}"
             counts[key] = number
-            taken.add(_key(name))
+            used.add(_key(name))
         seen.add(key)
         names.append(name)
     return names
@@ -271,6 +276,6 @@ def _key(stem: str) -> str:
 
 def _cut(stem: str) -> str:
     encoded = os.fsencode(stem)
-    if len(encoded) <= _LONGEST_STEM_BYTES:
+    if len(encoded) <= _MAX_STEM_BYTES:
         return stem
-    return encoded[:_LONGEST_STEM_BYTES].decode("utf-8", errors="ignore")
+    return encoded[:_MAX_STEM_BYTES].decode("utf-8", errors="ignore")

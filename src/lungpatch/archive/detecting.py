@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 import attrs
 
 from lungpatch._utils.destinations import check_folder
-from lungpatch._utils.files import JsonLines, unique_stems
 from lungpatch._utils.progress import ProgressCallback, silent
 from lungpatch.archive.inputs import Inputs, expand
+from lungpatch.archive.records import FolderRecords
 from lungpatch.pipeline import Detection, Failure, Pipeline, load_pipeline
 from lungpatch.reports import (
     detection_record,
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     import os
 
     from lungpatch.containers import ColourScale
+
 
 RECORDS = "detections.jsonl"
 
@@ -80,7 +81,8 @@ def detect_folder(
     images : path, or iterable of paths
         Images, or folders of them, which are searched with their subfolders.
     out : path
-        Folder for the results; made if it is missing. It gets ``detections.jsonl``, one record
+        Folder for the results; made if it is missing. Results of other images that are there
+        stay, those of the same images are replaced. It gets ``detections.jsonl``, one record
         per image, and for each image ``STEM.overlay.png``, ``STEM.anomaly.tiff`` (float32, the
         image's native size, NaN where nothing was scored) and ``STEM.mask.png`` (the lungs, 255,
         native size).
@@ -121,28 +123,29 @@ def detect_folder(
     scale = fitted.calibration.colour_scale
     counts = DetectionCounts(failures=failures)
     out.mkdir(parents=True, exist_ok=True)
-    with JsonLines(out / RECORDS) as records:
+    with FolderRecords(out / RECORDS, paths) as records:
         for failure in failures:
             records.append(failure_record(failure))
-        results = zip(paths, unique_stems(paths), fitted.detect_many(paths), strict=True)
-        for count, (path, stem, result) in enumerate(results, start=1):
+        results = zip(paths, records.names, fitted.detect_many(paths), strict=True)
+        for count, (path, name, result) in enumerate(results, start=1):
             if isinstance(result, Failure):
                 counts.failures.append(result)
-                records.append(failure_record(result))
+                records.append(failure_record(result) | {"name": name})
             else:
                 counts.add(result)
-                files = _write_files(out, stem, result, scale)
-                records.append(detection_record(result, source=str(path)) | files)
+                files = _write_files(out, name, result, scale)
+                record = detection_record(result, source=str(path))
+                records.append(record | {"name": name} | files)
             notify("detect", count, len(paths), {})
     return counts
 
 
-def _write_files(out: Path, stem: str, detection: Detection, scale: ColourScale) -> dict[str, str]:
+def _write_files(out: Path, name: str, detection: Detection, scale: ColourScale) -> dict[str, str]:
     """Write what belongs to one image; return the names for its record."""
     files = {
-        "overlay": f"{stem}.overlay.png",
-        "anomaly_map": f"{stem}.anomaly.tiff",
-        "mask": f"{stem}.mask.png",
+        "overlay": f"{name}.overlay.png",
+        "anomaly_map": f"{name}.anomaly.tiff",
+        "mask": f"{name}.mask.png",
     }
     write_overlay(out / files["overlay"], detection, scale)
     write_anomaly_map(out / files["anomaly_map"], detection)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,6 +11,7 @@ import numpy as np
 import tifffile
 
 from lungpatch.archive.detecting import RECORDS
+from lungpatch.archive.records import read_records
 from lungpatch.containers import BoolImage, Decision, FloatImage
 from lungpatch.errors import InvalidImageError, MissingInputError
 from lungpatch.io import read_mask
@@ -164,22 +164,9 @@ def load_detections(folder: str | os.PathLike[str]) -> list[SavedDetection]:
     """
     path = Path(folder) / RECORDS
     try:
-        lines = path.read_text(encoding="utf-8").rstrip("\n").split("\n")
+        records = read_records(path)
     except (FileNotFoundError, NotADirectoryError):
         raise MissingInputError(
             f"{path}: no such file; give a folder that detect_folder or 'lungpatch detect' wrote"
         ) from None
-    return [
-        SavedDetection(folder=Path(folder), record=_record(path, number, line))
-        for number, line in enumerate(lines, start=1)
-    ]
-
-
-def _record(path: Path, number: int, line: str) -> dict[str, Any]:
-    try:
-        record = json.loads(line)
-    except ValueError as error:
-        raise InvalidImageError(f"{path}: line {number} is not JSON ({error})") from error
-    if not isinstance(record, dict) or not {"image", "status"} <= record.keys():
-        raise InvalidImageError(f"{path}: line {number} is not a record of a detection")
-    return record
+    return [SavedDetection(folder=Path(folder), record=record) for record in records]

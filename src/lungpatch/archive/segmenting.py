@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 import attrs
 
 from lungpatch._utils.destinations import check_folder
-from lungpatch._utils.files import JsonLines, unique_stems
 from lungpatch._utils.progress import ProgressCallback, silent
 from lungpatch.archive.inputs import Inputs, expand
+from lungpatch.archive.records import FolderRecords
 from lungpatch.errors import LungpatchError
 from lungpatch.io import read_image
 from lungpatch.pipeline import Failure
@@ -111,23 +111,23 @@ def segment_folder(
     paths, failures = expand(images)
     counts = SegmentationCounts(failures=failures)
     out.mkdir(parents=True, exist_ok=True)
-    with JsonLines(out / RECORDS) as records, SegmentationSheets(out) as sheets:
+    with FolderRecords(out / RECORDS, paths) as records, SegmentationSheets(out) as sheets:
         for failure in failures:
             records.append(failure_record(failure))
-        for count, (path, stem) in enumerate(zip(paths, unique_stems(paths), strict=True), start=1):
+        for count, (path, name) in enumerate(zip(paths, records.names, strict=True), start=1):
             start = time.perf_counter()
             try:
                 image = read_image(path)
                 lungs = finder.segment(image)
             except LungpatchError as error:
                 counts.failures.append(Failure(source=str(path), error=error))
-                records.append(failure_record(counts.failures[-1]))
+                records.append(failure_record(counts.failures[-1]) | {"name": name})
             else:
                 seconds = time.perf_counter() - start
                 record = segmentation_record(lungs, source=str(path), seconds=seconds)
-                write_mask(out / f"{stem}.mask.png", lungs.pixels)
-                sheets.add(draw_lungs(image, lungs), f"{stem}: {record['status']}")
-                records.append(record | {"mask": f"{stem}.mask.png"})
+                write_mask(out / f"{name}.mask.png", lungs.pixels)
+                sheets.add(draw_lungs(image, lungs), f"{name}: {record['status']}")
+                records.append(record | {"name": name, "mask": f"{name}.mask.png"})
                 setattr(counts, record["status"], getattr(counts, record["status"]) + 1)
             notify("segment", count, len(paths), {})
     return counts

@@ -1,0 +1,147 @@
+"""The records of a folder of results: one per image, over any number of runs."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+from lungpatch._utils.files import JsonLines, unique_stems
+from lungpatch.errors import InvalidImageError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from types import TracebackType
+
+FILE_KEYS = ("overlay", "anomaly_map", "mask")
+"""Keys of a record that name files beside it."""
+
+
+class FolderRecords:
+    """The records of a folder while images are processed into it.
+
+    Records of earlier runs stay, those of the same images are replaced. An image keeps the name
+    that its files have; a new one gets a name that no other image has. Files that an image had
+    and has no more are removed, so that nothing old stands beside a new error.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        The file of records; need not exist.
+    images : sequence of pathlib.Path
+        The images of this run.
+
+    Attributes
+    ----------
+    names : list of str
+        The stem of the files of each image, in order.
+
+    Raises
+    ------
+    InvalidImageError
+        If the file holds something else than records.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> path = Path(tempfile.mkdtemp(), "records.jsonl")
+    >>> for image in ("a/x.png", "b/x.png"):
+    ...     with FolderRecords(path, [Path(image)]) as records:
+    ...         records.append({"image": image, "status": "ok", "name": records.names[0]})
+    >>> [(record["image"], record["name"]) for record in read_records(path)]
+    [('a/x.png', 'x'), ('b/x.png', 'x-2')]
+    """
+
+    def __init__(self, path: Path, images: Sequence[Path]) -> None:
+        self._folder = path.parent
+        self._lines = JsonLines(path)
+        earlier = read_records(path) if path.exists() else []
+        now = {_key(image) for image in images}
+        self._others = [record for record in earlier if _key(record["image"]) not in now]
+        self._replaced = {_key(r["image"]): r for r in earlier if _key(r["image"]) in now}
+        self.names = self._choose_names(images, [r["name"] for r in earlier if r.get("name")])
+
+    def _choose_names(self, images: Sequence[Path], taken: Sequence[str]) -> list[str]:
+        known = {key: record["name"] for key, record in self._replaced.items() if "name" in record}
+        new = [image for image in images if _key(image) not in known]
+        chosen = dict(zip(map(_key, new), unique_stems(new, taken=taken), strict=True))
+        return [(known | chosen)[_key(image)] for image in images]
+
+    def __enter__(self) -> Self:
+        self._lines.__enter__()
+        for record in self._others:
+            self._lines.append(record)
+        return self
+
+    def append(self, record: Mapping[str, Any]) -> None:
+        """Add the record of an image; it takes the place of an earlier one of the same image."""
+        self._lines.append(record)
+        earlier = self._replaced.pop(_key(record["image"]), {})
+        written = {record.get(key) for key in FILE_KEYS}
+        for key in FILE_KEYS:
+            if earlier.get(key) and earlier[key] not in written:
+                (self._folder / earlier[key]).unlink(missing_ok=True)
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        # Interrupted: what was not reached is as it was.
+        for record in self._replaced.values():
+            self._lines.append(record)
+        self._lines.__exit__(kind, error, traceback)
+
+
+def read_records(path: Path) -> list[dict[str, Any]]:
+    """Read a file of records.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+
+    Returns
+    -------
+    list of dict
+
+    Raises
+    ------
+    InvalidImageError
+        If a line is not a record; the message names file and line.
+    OSError
+        If the file cannot be read.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> path = Path(tempfile.mkdtemp(), "records.jsonl")
+    >>> _ = path.write_text("[]")
+    >>> read_records(path)
+    Traceback (most recent call last):
+    ...
+    lungpatch.errors.InvalidImageError: ...records.jsonl: line 1 is not the record of an image; ...
+    """
+    # Not splitlines: names of images may hold what Unicode takes for the end of a line.
+    lines = path.read_text(encoding="utf-8").split("\n")
+    return [_record(path, number, line) for number, line in enumerate(lines, start=1) if line]
+
+
+def _record(path: Path, number: int, line: str) -> dict[str, Any]:
+    try:
+        record = json.loads(line)
+    except ValueError as error:
+        raise InvalidImageError(
+            f"{path}: line {number} is not JSON ({error}); give another folder or remove the file"
+        ) from error
+    if not isinstance(record, dict) or not {"image", "status"} <= record.keys():
+        raise InvalidImageError(
+            f"{path}: line {number} is not the record of an image; give another folder or remove "
+            "the file"
+        )
+    return record
+
+
+def _key(image: str | Path) -> Path:
+    """Return what tells whether two records are of one image."""
+    return Path(image).absolute()
