@@ -3,7 +3,7 @@ Detectors compared
 ==================
 
 Every detector is a reconstruction compared by a scorer, so each of these is the same pipeline with
-other components: the paper's, and three that look at a whole lung at once.
+other components: the paper's, and two that see whole lungs at once.
 """
 
 import copy
@@ -15,8 +15,7 @@ import numpy as np
 from lungpatch import load_preset
 from lungpatch.datasets.phantom import phantom_cohort
 from lungpatch.evaluation.metrics import score_localisation
-from lungpatch.pipeline import pipeline_settings
-from lungpatch.pipeline.configuration import build_pipeline
+from lungpatch.pipeline import build_pipeline, pipeline_settings
 
 cases = list(phantom_cohort(36, 10, seed=1, size=256))
 normal, opaque = cases[:36], cases[36:]
@@ -42,29 +41,29 @@ detectors = {
     "synthetic lesions": whole_lungs
     | {"model": {"name": "synthetic-lesion", **small}, "scorer": excess},
 }
-found = {}
+results = {}
 for name, tables in detectors.items():
     pipeline = build_pipeline(tables, origin=name).fit(case.image for case in normal)
     start = time.perf_counter()
-    found[name] = list(pipeline.detect_many(case.image for case in opaque))
+    results[name] = list(pipeline.detect_many(case.image for case in opaque))
     scores = [
         score_localisation(detection.native_heatmap, case.opacity)
-        for detection, case in zip(found[name], opaque, strict=True)
+        for detection, case in zip(results[name], opaque, strict=True)
     ]
     print(
         f"{name:>22}: pixel AUROC {np.mean([s.pixel_auroc for s in scores]):.2f}, "
         f"pointing {np.mean([s.pointing_hit for s in scores]):.1f}, "
-        f"{(time.perf_counter() - start) / len(opaque) * 1000:.0f} ms an image"
+        f"{(time.perf_counter() - start) / len(opaque) * 1000:.0f} ms per image"
     )
 print(f"{'a random point':>22}: pointing {np.mean([s.chance for s in scores]):.1f}")
 
 # %%
-# Ten images are few, and the phantom flatters the detector that learns from painted lesions: both
-# paint with the same brush. What carries over to real images is the pattern of the first two rows:
-# small patches of opacity are easy to reconstruct, so they are not found.
+# Ten images are few, and the phantom flatters the detector that is trained on painted lesions: its
+# opacities are painted by the same functions. What carries over to real images is the pattern of the
+# first two rows: small patches of opacity are easy to reconstruct, so they are not found.
 
 shown = [0, 1, 2, 3, 4]
-rows = ["truth", *found]
+rows = ["truth", *results]
 figure, axes = plt.subplots(len(rows), len(shown), figsize=(11, 11.5), layout="constrained")
 for ax, name in zip(axes[:, 0], rows, strict=True):
     ax.set_ylabel(name)
@@ -75,7 +74,7 @@ for column, index in zip(axes.T, shown, strict=True):
         ax.set(xticks=[], yticks=[])
     column[0].contour(case.opacity, [0.5], colors="yellow", linewidths=1)
     column[0].set_title(case.kind)
-    for ax, detections in zip(column[1:], found.values(), strict=True):
+    for ax, detections in zip(column[1:], results.values(), strict=True):
         detection = detections[index]
         ax.imshow(detection.anomaly_map.colour_scale.to_rgba(detection.native_heatmap))
 plt.show()

@@ -2,8 +2,9 @@
 Labels, devices, borders and arms
 =================================
 
-What is no disease must not light up. :py:func:`~lungpatch.datasets.confounders.paint_confounder`
-paints such objects on any image, so that what they do to a detector can be seen and counted.
+Objects that are no disease should not raise the anomaly score.
+:py:func:`~lungpatch.datasets.confounders.paint_confounder` paints such objects on any image, so that
+their effect on a detector can be seen and measured.
 """
 
 import matplotlib.pyplot as plt
@@ -13,15 +14,15 @@ import lungpatch
 from lungpatch.containers import LungMask
 from lungpatch.datasets.confounders import CONFOUNDER_KINDS, OVER_LUNGS, paint_confounder
 from lungpatch.datasets.phantom import phantom_chest, phantom_cohort
-from lungpatch.models.pca import PCA
-from lungpatch.samplers.lung_crop import LungCropSampler
-from lungpatch.scorers.feature import FeatureScorer
-from lungpatch.segmenters.unet import UNetSegmenter
-from lungpatch.thresholders.quantile import QuantileThresholder
+from lungpatch.models import PCA
+from lungpatch.samplers import LungCropSampler
+from lungpatch.scorers import FeatureScorer
+from lungpatch.segmenters import UNetSegmenter
+from lungpatch.thresholders import QuantileThresholder
 
 # %%
-# Every kind
-# ----------
+# Every kind of object
+# --------------------
 # Labels, borders and arms stay outside the lungs; a pacemaker and wires cross them.
 
 chest = phantom_chest(23, size=384)
@@ -31,17 +32,18 @@ painted = [
     for kind in CONFOUNDER_KINDS
 ]
 figure, axes = plt.subplots(2, 3, figsize=(11, 7.6), layout="constrained")
-for ax, one in zip(axes.ravel(), painted, strict=True):
-    ax.imshow(one.image.pixels, cmap="gray", vmin=0, vmax=1)
-    ax.set_title(one.kind + (", over the lungs" if one.kind in OVER_LUNGS else ""))
+for ax, confounded in zip(axes.ravel(), painted, strict=True):
+    ax.imshow(confounded.image.pixels, cmap="gray", vmin=0, vmax=1)
+    over_lungs = confounded.kind in OVER_LUNGS
+    ax.set_title(confounded.kind + (", over the lungs" if over_lungs else ""))
     ax.set_axis_off()
 plt.show()
 
 # %%
-# What they do to a detector
+# Their effect on a detector
 # --------------------------
-# The lungs are found anew on every image. Nothing outside them is scored, so what lies beside the
-# lungs can light up only if the segmenter takes it for lung.
+# The lungs are segmented in every image. Nothing outside them is scored, so an object beside the lungs
+# matters only if it changes the lung mask.
 
 crop = LungCropSampler(patch_size=64)
 pipeline = lungpatch.Pipeline(
@@ -55,7 +57,7 @@ pipeline = lungpatch.Pipeline(
 )
 pipeline.fit(case.image for case in phantom_cohort(30, 0, seed=11, size=256))
 before = pipeline.detect(chest.image)
-after = [pipeline.detect(one.image) for one in painted]
+after = [pipeline.detect(confounded.image) for confounded in painted]
 
 figure, axes = plt.subplots(1, 7, figsize=(13, 2.4), layout="constrained")
 for ax, found, title in zip(axes, [before, *after], ["nothing", *CONFOUNDER_KINDS], strict=True):
@@ -66,11 +68,10 @@ for ax, found, title in zip(axes, [before, *after], ["nothing", *CONFOUNDER_KIND
 plt.show()
 
 # %%
-# In words and numbers: where the heat is, and how much the lungs moved.
+# In words and numbers: where the anomaly score is high, and how far the lung masks overlap with the one
+# of the unchanged image (intersection over union).
 
 for found, title in zip([before, *after], ["nothing", *CONFOUNDER_KINDS], strict=True):
-    both, either = (
-        found.native_lungs & before.native_lungs,
-        found.native_lungs | before.native_lungs,
-    )
-    print(f"{title}: lungs' overlap {both.sum() / either.sum():.3f}; {found.places.lines[0]}")
+    intersection = found.native_lungs & before.native_lungs
+    union = found.native_lungs | before.native_lungs
+    print(f"{title}: IoU {intersection.sum() / union.sum():.3f}; {found.regions.lines[0]}")

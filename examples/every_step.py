@@ -2,8 +2,8 @@
 Every step of a detection
 =========================
 
-A :py:class:`~lungpatch.containers.Detection` keeps what every step made, in order. Nothing is
-hidden, so a wrong result can be followed back to the step that it comes from.
+A :py:class:`~lungpatch.pipeline.Detection` keeps the result of every step, in order, so a wrong result
+can be followed back to the step that it comes from.
 """
 
 import matplotlib.pyplot as plt
@@ -11,15 +11,15 @@ import numpy as np
 
 import lungpatch
 from lungpatch.datasets.phantom import phantom_chest, phantom_cohort
-from lungpatch.models.pca import PCA
-from lungpatch.samplers.grid import GridSampler
-from lungpatch.scorers.sad import SADScorer
-from lungpatch.segmenters.unet import UNetSegmenter
-from lungpatch.thresholders.quantile import QuantileThresholder
+from lungpatch.models import PCA
+from lungpatch.samplers import GridSampler
+from lungpatch.scorers import SADScorer
+from lungpatch.segmenters import UNetSegmenter
+from lungpatch.thresholders import QuantileThresholder
 
 # %%
-# Patches of 32 x 32 pixels, as in the paper, reconstructed by a mixture of eight typical normal
-# patches.
+# Patches of 32 x 32 pixels, as in the paper, reconstructed from the first eight principal components
+# of normal patches.
 
 pipeline = lungpatch.Pipeline(
     segmenter=UNetSegmenter(),
@@ -48,15 +48,15 @@ detection.lungs
 # %%
 # 3. Patches
 # ----------
-# What is not lung is darker here; it does not count in the score.
+# Pixels outside the lungs are shown darker; they do not count in the score.
 
 detection.patches
 
 # %%
 # 4 and 5. Reconstruction and scores
 # ----------------------------------
-# From left to right the lowest scores, the middle, and the highest: what was there, what the model
-# would have expected, and where they differ.
+# From left to right three patches each with the lowest, middle and highest scores: the patch, what the
+# model would have expected, and where they differ.
 
 values = detection.scores.values
 order = np.argsort(values)
@@ -77,27 +77,27 @@ plt.show()
 # %%
 # 6. Anomaly map
 # --------------
-# The scores at their places, overlaps averaged. Where nothing was scored the map is NaN, black
-# here, and never 0.
+# The scores where the patches were cut, overlaps averaged. Where nothing was scored the map is NaN
+# (black here), never 0.
 
 detection.anomaly_map
 
 # %%
-# 7 and 8. Decision and place
-# ---------------------------
-# The image's score is a percentile of the patch scores; the mask is the heat above its own
-# threshold. Both thresholds come from normal images that the model has not seen.
+# 7 and 8. Decision and localisation
+# ----------------------------------
+# The image's score is a percentile of the patch scores; the predicted mask is where the anomaly map is
+# above a threshold of its own. Both thresholds come from normal images that the model has not seen.
 
-figure, (scores, place) = plt.subplots(1, 2, figsize=(11, 4), layout="constrained")
+figure, (scores, mask) = plt.subplots(1, 2, figsize=(11, 4), layout="constrained")
 scores.hist(values, bins=40, color="0.7")
 scores.axvline(detection.decision.pred_score, color="C0", label="image score")
 scores.axvline(detection.decision.threshold, color="C3", ls="--", label="its threshold")
 scores.set(xlabel="patch score (grey levels)", ylabel="patches")
 scores.legend()
-place.imshow(detection.resized.pixels, cmap="gray")
-place.contour(detection.localisation.pred_mask, [0.5], colors="cyan")
-place.contour(case.opacity, [0.5], colors="yellow")
-place.set_title("found (cyan) and true (yellow)")
-place.set_axis_off()
+mask.imshow(detection.resized.pixels, cmap="gray")
+mask.contour(detection.localisation.pred_mask, [0.5], colors="cyan")
+mask.contour(case.opacity, [0.5], colors="yellow")
+mask.set_title("found (cyan) and true (yellow)")
+mask.set_axis_off()
 plt.show()
 print(detection.decision, detection.localisation, sep="\n")

@@ -7,8 +7,8 @@ Fit on normal images, detect in another, look at what was found.
 
 # %%
 # Images first. Yours come from a folder: ``pipeline.fit("normal/")`` and
-# ``pipeline.detect("patient.png")`` take paths. Here they are synthetic: 30 normal chests to learn
-# from, and one with an opacity to look for.
+# ``pipeline.detect("patient.png")`` take paths. Here they are synthetic: 30 normal chests to fit on,
+# and one with an opacity.
 
 import lungpatch
 from lungpatch.datasets.phantom import phantom_chest, phantom_cohort
@@ -17,15 +17,15 @@ normal = [case.image for case in phantom_cohort(30, 0, seed=1, size=256)]
 patient = phantom_chest(8, size=256, opacity="lobar", patient="patient")
 
 # %%
-# A pipeline names a component for every step. This one brings both lungs to one size and place,
-# learns from normal lungs into which it paints lesions itself, and says where it sees some. No
-# real opacity is shown to it.
+# A pipeline has a component for every step. This one brings both lungs to one size and position. Its
+# model is trained to find lesions that it paints into normal lungs itself; no opacity of an image is
+# shown to it.
 
-from lungpatch.models.synthetic_lesion import SyntheticLesionModel
-from lungpatch.samplers.lung_crop import LungCropSampler
-from lungpatch.scorers.feature import FeatureScorer
-from lungpatch.segmenters.unet import UNetSegmenter
-from lungpatch.thresholders.quantile import QuantileThresholder
+from lungpatch.models import SyntheticLesionModel
+from lungpatch.samplers import LungCropSampler
+from lungpatch.scorers import FeatureScorer
+from lungpatch.segmenters import UNetSegmenter
+from lungpatch.thresholders import QuantileThresholder
 
 crop = LungCropSampler(patch_size=128)
 pipeline = lungpatch.Pipeline(
@@ -39,8 +39,8 @@ pipeline = lungpatch.Pipeline(
 )
 
 # %%
-# The three lines. In a notebook the last one shows the picture below: the image, and the image with
-# its lungs (green), its heat, and boxes around the heat above the threshold.
+# The three lines. In a notebook the last one shows what is below: the image, and the image with its
+# lungs (green), its anomaly map, and boxes around the regions above the threshold.
 
 pipeline.fit(normal)
 detection = pipeline.detect(patient.image)
@@ -51,10 +51,10 @@ detection
 
 print(detection.decision)
 print("boxes:", detection.native_boxes.tolist())
-print("highest heat in each:", detection.localisation.box_scores.round(2).tolist())
+print("maximum score in each:", detection.localisation.box_scores.round(2).tolist())
 
 # %%
-# For a paper there is matplotlib: input, lungs, and heat-map, and what is really there.
+# For a paper, draw it with matplotlib: input, lungs, anomaly map, and the true opacity.
 
 import matplotlib.pyplot as plt
 

@@ -1,9 +1,9 @@
 """
-Was it found where it is?
+Evaluate the localisation
 =========================
 
-A score for the whole image can be right for a wrong reason: brightness, position, the scanner.
-Localisation within one image cannot, so it is judged first.
+The score of a whole image can be right for a wrong reason: brightness, position, the scanner. Such
+differences between images have no effect on localisation within one image, so evaluate that first.
 """
 
 import matplotlib.pyplot as plt
@@ -12,11 +12,11 @@ import numpy as np
 import lungpatch
 from lungpatch.datasets.phantom import phantom_cohort
 from lungpatch.evaluation.metrics import auroc, bootstrap_interval, score_localisation
-from lungpatch.models.pca import PCA
-from lungpatch.samplers.lung_crop import LungCropSampler
-from lungpatch.scorers.feature import FeatureScorer
-from lungpatch.segmenters.unet import UNetSegmenter
-from lungpatch.thresholders.quantile import QuantileThresholder
+from lungpatch.models import PCA
+from lungpatch.samplers import LungCropSampler
+from lungpatch.scorers import FeatureScorer
+from lungpatch.segmenters import UNetSegmenter
+from lungpatch.thresholders import QuantileThresholder
 
 cases = list(phantom_cohort(42, 15, seed=11, size=256))
 training, test = cases[:30], cases[30:]
@@ -36,9 +36,9 @@ detections = list(pipeline.detect_many(case.image for case in test))
 # %%
 # Within each image
 # -----------------
-# Pixel AUROC: the chance that a pixel of the opacity is hotter than another lung pixel of the same
-# image. Pointing: whether the hottest pixel lies in the opacity; a random one would do so as often
-# as the opacity is large, which is printed beside it.
+# Pixel AUROC: the probability that a pixel of the opacity has a higher score than another lung pixel of
+# the same image. Pointing: whether the pixel of the maximum score lies in the opacity. The probability
+# of that for a random lung pixel, the fraction of the lung that is opaque, is printed below it.
 
 opaque = [(case, found) for case, found in zip(test, detections, strict=True) if case.opacity.any()]
 scores = [score_localisation(found.native_heatmap, case.opacity) for case, found in opaque]
@@ -56,7 +56,7 @@ print("pointing        ", mean_with_interval([score.pointing_hit for score in sc
 print("pointing, chance", mean_with_interval([score.chance for score in scores]))
 
 # %%
-# The best, the middle and the worst of them. Looking at the worst is the most useful thing on this
+# The best two, the middle one and the worst two. Looking at the worst is the most useful step on this
 # page.
 
 order = np.argsort([score.pixel_auroc for score in scores])[::-1]
@@ -74,10 +74,10 @@ for ax, index in zip(axes, chosen, strict=True):
 plt.show()
 
 # %%
-# Over images
-# -----------
-# Whether an image's score tells an opacity from a normal image. On real data ask first what else
-# differs between the two groups.
+# Between images
+# --------------
+# How well the score of an image separates images with an opacity from normal ones. On real data ask
+# first what else differs between the two groups.
 
 pred = np.array([found.decision.pred_score for found in detections])
 truth = np.array([case.opacity.any() for case in test])

@@ -2,8 +2,8 @@
 One colour scale for all images
 ==============================
 
-Stretch every heat-map from its own lowest to its own highest value, and normal lungs glow as
-brightly as sick ones. A pipeline fixes one scale, by normal images, and keeps to it.
+If every anomaly map is stretched from its own minimum to its own maximum, normal lungs look as
+anomalous as abnormal ones. A pipeline has one scale for all images, fixed by normal ones.
 """
 
 import matplotlib.pyplot as plt
@@ -11,11 +11,11 @@ import numpy as np
 
 import lungpatch
 from lungpatch.datasets.phantom import phantom_cohort
-from lungpatch.models.pca import PCA
-from lungpatch.samplers.lung_crop import LungCropSampler
-from lungpatch.scorers.feature import FeatureScorer
-from lungpatch.segmenters.unet import UNetSegmenter
-from lungpatch.thresholders.quantile import QuantileThresholder
+from lungpatch.models import PCA
+from lungpatch.samplers import LungCropSampler
+from lungpatch.scorers import FeatureScorer
+from lungpatch.segmenters import UNetSegmenter
+from lungpatch.thresholders import QuantileThresholder
 
 cases = list(phantom_cohort(30, 3, seed=6, size=256))
 crop = LungCropSampler(patch_size=64)
@@ -35,25 +35,26 @@ scale = pipeline.calibration.colour_scale
 print(scale)
 
 # %%
-# Above, each map in its own colours: which three are normal? Below, one scale. It begins at the
-# median of normal heat, where nothing is painted, and its middle is what normal pixels hardly
-# ever reach.
+# Above, each map on its own scale: which three are normal? Below, one scale for all. It begins at the
+# median score of normal pixels, where it is transparent, and its middle is a score that normal pixels
+# hardly ever reach.
 
 figure, axes = plt.subplots(2, len(images), figsize=(13, 4.9), layout="constrained")
 for (own, shared), case, found in zip(axes.T, images, detections, strict=True):
-    heat = found.native_heatmap
+    heatmap = found.native_heatmap
     for ax in (own, shared):
         ax.imshow(case.image.pixels, cmap="gray")
         ax.set(xticks=[], yticks=[])
-    own.imshow(heat, cmap="jet", alpha=0.45, vmin=np.nanmin(heat), vmax=np.nanmax(heat))
-    shared.imshow(scale.to_rgba(heat))
+    low, high = np.nanmin(heatmap), np.nanmax(heatmap)
+    own.imshow(heatmap, cmap="jet", alpha=0.45, vmin=low, vmax=high)
+    shared.imshow(scale.to_rgba(heatmap))
     own.set_title(case.kind)
 axes[0, 0].set_ylabel("its own minimum to maximum")
 axes[1, 0].set_ylabel("the pipeline's scale")
 plt.show()
 
 # %%
-# The scale goes with every map, so a detection, ``detection.plot()``, the overlays of ``lungpatch
-# detect`` and a notebook all use it.
+# Every map has the scale with it, so ``detection.plot()``, the overlays of ``lungpatch detect`` and a
+# notebook all use it.
 
 detections[-1].anomaly_map

@@ -2,8 +2,8 @@
 Write a scorer
 ==============
 
-A component is a small class that keeps a contract. It can be tried at once; a package makes it
-available by name (:doc:`/plugins`).
+A component is a small class that keeps a contract. It can be used in a pipeline at once; a package
+makes it available by name (:doc:`/plugins`).
 """
 
 import attrs
@@ -13,33 +13,33 @@ from scipy import ndimage
 
 import lungpatch
 from lungpatch.datasets.phantom import phantom_cohort
-from lungpatch.models.pca import PCA
-from lungpatch.samplers.lung_crop import LungCropSampler
-from lungpatch.scorers.sad import SADScorer
-from lungpatch.segmenters.unet import UNetSegmenter
+from lungpatch.models import PCA
+from lungpatch.samplers import LungCropSampler
+from lungpatch.scorers import SADScorer
+from lungpatch.segmenters import UNetSegmenter
 from lungpatch.testing import check_scorer
-from lungpatch.thresholders.quantile import QuantileThresholder
+from lungpatch.thresholders import QuantileThresholder
 
 # %%
-# The contract of a scorer: patches and their reconstruction in, one value a patch out, higher is
-# more anomalous. This one blurs the difference first, so that a misplaced rib edge, dark on one
-# side and bright on the other, cancels itself.
+# The contract of a scorer: patches and their reconstruction in, one score per patch out, higher is more
+# anomalous. This one blurs the difference first, so that a misplaced rib edge, dark on one side and
+# bright on the other, cancels out.
 
 
 @attrs.define(kw_only=True, eq=False)
-class BlurredScorer:
+class BlurredScorer(lungpatch.Component):
     """Absolute difference in grey levels, after a Gaussian blur.
 
     Parameters
     ----------
     sigma : float
-        Of the blur, in pixels of the patch.
+        Standard deviation of the blur, in pixels of the patch.
     """
 
     sigma: float = 2.0
 
     def score(self, patches, reconstruction):
-        """Return one score a patch."""
+        """Return one score per patch."""
         difference = 255.0 * (reconstruction.target - reconstruction.expected).mean(axis=1)
         error = np.abs(ndimage.gaussian_filter(difference, (0, self.sigma, self.sigma)))
         count = np.maximum(patches.lung.sum(axis=(1, 2)), 1)
@@ -51,14 +51,15 @@ class BlurredScorer:
 
 
 # %%
-# Does it keep the contract? Named checks on a phantom say so, and what to do where it does not.
+# Does it keep the contract? Named checks on a synthetic chest say whether it does, and what to change if
+# not.
 
 report = check_scorer(BlurredScorer())
 for result in report:
     print(f"{result.status:>8}  {result.name}")
 
 # %%
-# In a pipeline, beside the paper's score:
+# In a pipeline, compared with the paper's scorer:
 
 cases = list(phantom_cohort(24, 4, seed=9, size=256))
 crop = LungCropSampler(patch_size=64)

@@ -14,11 +14,11 @@ import numpy as np
 
 import lungpatch
 from lungpatch.datasets.phantom import phantom_chest, phantom_cohort
-from lungpatch.models.pca import PCA
-from lungpatch.samplers.lung_crop import LungCropSampler
-from lungpatch.scorers.feature import FeatureScorer
-from lungpatch.segmenters.unet import UNetSegmenter
-from lungpatch.thresholders.quantile import QuantileThresholder
+from lungpatch.models import PCA
+from lungpatch.samplers import LungCropSampler
+from lungpatch.scorers import FeatureScorer
+from lungpatch.segmenters import UNetSegmenter
+from lungpatch.thresholders import QuantileThresholder
 
 crop = LungCropSampler(patch_size=64)
 pipeline = lungpatch.Pipeline(
@@ -41,8 +41,8 @@ for path in sorted(saved.iterdir()):
     print(f"{path.name:<22} {path.stat().st_size:>8} bytes")
 
 # %%
-# Components are kept by name, with their settings, so loading a file runs no code from it. Digests
-# are checked first.
+# Components are saved by name, with their settings, so loading a pipeline runs no code from its folder.
+# Digests are checked first.
 
 description = json.loads((saved / "pipeline.json").read_text(encoding="utf-8"))
 print(json.dumps(description, indent=1)[:900], "...")
@@ -51,11 +51,11 @@ print(json.dumps(description, indent=1)[:900], "...")
 # It comes back the same
 # ----------------------
 
-film = phantom_chest(31, size=256, opacity="patchy", patient="patchy").image
+image = phantom_chest(31, size=256, opacity="patchy", patient="patchy").image
 loaded = lungpatch.load_pipeline(saved)
-before, after = pipeline.detect(film), loaded.detect(film)
+before, after = pipeline.detect(image), loaded.detect(image)
 difference = np.nanmax(np.abs(before.native_heatmap - after.native_heatmap))
-print("largest difference of the two maps:", difference)
+print("maximum difference of the two maps:", difference)
 
 figure, axes = plt.subplots(2, 3, figsize=(12, 7.6), layout="constrained")
 before.plot(axes=axes[0])
@@ -65,7 +65,7 @@ axes[1, 0].set_title("the same, saved and loaded")
 plt.show()
 
 # %%
-# Those who get it need the same plugins, if any are in it, and run
+# Whoever gets it needs the plugins that are named in it, if any, and runs
 #
 # .. code-block:: console
 #

@@ -2,7 +2,7 @@
 Scorers compared
 ================
 
-One reconstruction, several ways to say how far the image is from it. The model stays; only the
+Several ways to measure how far an image is from its reconstruction. The model stays the same; only the
 scorer is exchanged.
 """
 
@@ -12,22 +12,19 @@ import numpy as np
 import lungpatch
 from lungpatch.datasets.phantom import phantom_cohort
 from lungpatch.evaluation.metrics import score_localisation
-from lungpatch.models.pca import PCA
-from lungpatch.samplers.lung_crop import LungCropSampler
-from lungpatch.scorers.feature import FeatureScorer
-from lungpatch.scorers.l2 import L2Scorer
-from lungpatch.scorers.sad import SADScorer
-from lungpatch.scorers.ssim import SSIMScorer
-from lungpatch.segmenters.unet import UNetSegmenter
-from lungpatch.thresholders.quantile import QuantileThresholder
+from lungpatch.models import PCA
+from lungpatch.samplers import LungCropSampler
+from lungpatch.scorers import FeatureScorer, L2Scorer, SADScorer, SSIMScorer
+from lungpatch.segmenters import UNetSegmenter
+from lungpatch.thresholders import QuantileThresholder
 
 cases = list(phantom_cohort(28, 10, seed=3, size=256))
 normal, opaque = cases[:28], cases[28:]
 
 # %%
-# The model draws both lungs as a mixture of ten typical normal ones. ``SAD``, ``L2`` and the
-# distance of features see any difference; ``excess`` counts only what is brighter than expected,
-# which an opacity is; ``SSIM`` sees structure.
+# The model reconstructs both lungs from the first ten principal components of normal lungs. ``SAD`` and
+# ``L2`` measure any difference; ``excess`` counts only what is brighter than expected, as opacities
+# are; ``SSIM`` compares structure.
 
 scorers = {
     "SAD": SADScorer(),
@@ -51,8 +48,7 @@ for name, scorer in scorers.items():
     results[name] = list(pipeline.detect_many(case.image for case in opaque))
 
 # %%
-# Scales differ between scorers and are the same within a row: each pipeline's own colours, fixed by
-# normal images.
+# Scorers have different units, so each row has a colour scale of its own, fixed by normal images.
 
 shown = [0, 1, 3, 4]
 figure, axes = plt.subplots(len(scorers) + 1, len(shown), figsize=(10, 12.5), layout="constrained")
@@ -72,8 +68,8 @@ for ax in axes.ravel():
 plt.show()
 
 # %%
-# Where do they point? 0.5 is chance; the images are few and synthetic, so read this as "scorers
-# matter", not as a ranking.
+# How well do they localise? A pixel AUROC of 0.5 is chance. The images are few and synthetic, so this
+# shows that scorers matter, and is no ranking.
 
 for name, detections in results.items():
     scores = [
@@ -81,6 +77,6 @@ for name, detections in results.items():
         for found, case in zip(detections, opaque, strict=True)
     ]
     print(
-        f"{name:>17}: pixel AUROC {np.mean([s.pixel_auroc for s in scores]):.2f}, highest heat in "
-        f"the opacity in {sum(s.pointing_hit for s in scores)} of {len(scores)} images"
+        f"{name:>17}: pixel AUROC {np.mean([s.pixel_auroc for s in scores]):.2f}, maximum in the "
+        f"opacity in {sum(s.pointing_hit for s in scores)} of {len(scores)} images"
     )

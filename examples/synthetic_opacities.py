@@ -2,8 +2,8 @@
 Synthetic chests and opacities
 ==============================
 
-Tests, demos and this gallery need images whose truth is known. Models need lesions to learn from
-where no real one may be shown. One module paints both.
+Tests, demos and this gallery need images whose ground truth is known. Some models are trained on
+synthetic lesions, so that no real one is needed. :py:mod:`lungpatch.synthesis` paints both.
 """
 
 import matplotlib.pyplot as plt
@@ -15,7 +15,7 @@ from lungpatch.synthesis import OPACITY_KINDS, RECIPES, LesionSynthesiser
 # %%
 # One chest, every kind of opacity
 # --------------------------------
-# One seed is one patient under one exposure. The truth (yellow) is known to the pixel.
+# One seed is one patient and one exposure. The ground truth (yellow) is known to the pixel.
 
 figure, axes = plt.subplots(2, 3, figsize=(11, 7.6), layout="constrained")
 axes = axes.ravel()
@@ -41,10 +41,10 @@ for seed, ax in enumerate(axes.ravel()):
 plt.show()
 
 # %%
-# Lesions to learn from
-# ---------------------
-# :py:class:`~lungpatch.synthesis.LesionSynthesiser` draws lesions into images that are given to it,
-# real ones too. Red is where, and how dense.
+# Lesions to train on
+# -------------------
+# :py:class:`~lungpatch.synthesis.LesionSynthesiser` paints lesions into images, real ones too. Red
+# shows where, and how dense.
 
 normal = phantom_chest(12, size=256)
 other = phantom_chest(13, size=256)

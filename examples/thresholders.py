@@ -2,17 +2,19 @@
 Thresholds and false alarms
 ===========================
 
-A threshold is set by normal images alone. How many normal patients will be above it, and how
-sure can one be of that?
+A threshold is set by normal images alone. How many normal patients will be above it, and how certain
+is that?
 """
 
 import matplotlib.pyplot as plt
 import numpy as np
 
-from lungpatch.thresholders.conformal import ConformalThresholder
-from lungpatch.thresholders.mixture import MixtureThresholder
-from lungpatch.thresholders.multi_otsu import MultiOtsuThresholder
-from lungpatch.thresholders.quantile import QuantileThresholder
+from lungpatch.thresholders import (
+    ConformalThresholder,
+    MixtureThresholder,
+    MultiOtsuThresholder,
+    QuantileThresholder,
+)
 
 # %%
 # Scores of normal patients have a long tail. Here they are drawn from a gamma distribution, so
@@ -22,18 +24,18 @@ rng = np.random.default_rng(0)
 
 
 def normal_scores(count):
-    """Scores of so many normal patients."""
+    """Draw the scores of ``count`` normal patients."""
     return rng.gamma(4.0, 1.0, count)
 
 
 population = normal_scores(200_000)
 
 # %%
-# The promise of ``conformal``
-# ----------------------------
-# From 40 patients a 95 % quantile gives more false alarms than 5 % on average, because the tail is
-# hardly seen. The conformal threshold keeps the promise, on average over calibrations, whatever the
-# distribution; a single calibration still scatters.
+# What ``conformal`` guarantees
+# -----------------------------
+# The 95 % quantile of 40 patients gives more than 5 % false alarms on average, because so few patients
+# hardly show the tail. The conformal threshold keeps to 5 % on average over calibrations, whatever the
+# distribution; the rate of a single calibration still varies.
 
 asked = 0.05
 sizes = (20, 40, 80, 160, 320)
@@ -49,17 +51,17 @@ for offset, name, make in (
         ]
     )
     low, high = np.quantile(rates, [0.05, 0.95], axis=1)
-    place = np.arange(len(sizes)) + offset
-    ax.vlines(place, low, high, color="C0" if offset < 0 else "C1", lw=5, alpha=0.4)
-    ax.plot(place, rates.mean(axis=1), "o", color="C0" if offset < 0 else "C1", label=name)
+    positions, colour = np.arange(len(sizes)) + offset, "C0" if offset < 0 else "C1"
+    ax.vlines(positions, low, high, color=colour, lw=5, alpha=0.4)
+    ax.plot(positions, rates.mean(axis=1), "o", color=colour, label=name)
 ax.axhline(asked, color="0.4", ls="--", label="asked for")
 ax.set(xticks=range(len(sizes)), xticklabels=sizes, xlabel="normal patients to calibrate on")
-ax.set(ylabel="true rate of false alarms", title="mean and 90 % range over calibrations")
+ax.set(ylabel="true rate of false alarms", title="mean and central 90 % of calibrations")
 ax.legend()
 plt.show()
 
 # %%
-# With too few patients it refuses, and says how many it needs:
+# With too few patients it raises an error that says how many it needs:
 
 from lungpatch import LungpatchError
 
@@ -69,11 +71,11 @@ except LungpatchError as error:
     print(error)
 
 # %%
-# What the paper hoped for
-# ------------------------
-# Three kinds of patches, three peaks, two thresholds. Where there are three peaks, ``multi-otsu``
-# and ``mixture`` find the valleys. The paper's patches had one peak, and then any two thresholds
-# are arbitrary.
+# Several thresholds
+# ------------------
+# The paper looks for two thresholds between three kinds of patches. Where scores have three peaks,
+# ``multi-otsu`` and ``mixture`` find the valleys between them. The scores of the paper's patches have
+# one peak, and then any two thresholds are arbitrary.
 
 kinds = {
     "three peaks": np.concatenate([rng.normal(m, 1, 700) for m in (2, 7, 12)]),
