@@ -1,23 +1,23 @@
-"""Small cases whose figures can be worked out by hand."""
+"""Small cases whose metrics can be worked out by hand."""
 
 import numpy as np
 import pytest
 
-from lungpatch.evaluation.cases import FRAME, Case, boxes_mask, distinct_boxes
+from lungpatch.evaluation.cases import GRID_SIZE, Case, boxes_mask, distinct_boxes
 
 
 def _case(index=0, *, boxes=(), kind="opacity", patient=None, view="PA", lungs=None):
     boxes = distinct_boxes(np.array(boxes, dtype=np.int64).reshape(-1, 4))
     if lungs is None:
-        lungs = np.ones((FRAME, FRAME), dtype=bool)
-    inside = boxes_mask(boxes, (FRAME, FRAME))
+        lungs = np.ones((GRID_SIZE, GRID_SIZE), dtype=bool)
+    inside = boxes_mask(boxes, (GRID_SIZE, GRID_SIZE))
     return Case(
         index=index,
         image_id=f"image-{index}",
         patient=patient or f"p{index}",
         view=view,
         kind=kind,
-        pixels=np.zeros((FRAME, FRAME), dtype=np.float32),
+        pixels=np.zeros((GRID_SIZE, GRID_SIZE), dtype=np.float32),
         lungs=lungs,
         boxes=boxes,
         relative_area=float(inside.mean()),
@@ -31,6 +31,6 @@ def make_case():
 
 
 @pytest.fixture
-def no_heat():
-    """A map that says nothing, as the tests start from."""
-    return lambda: np.zeros((FRAME, FRAME), dtype=np.float32)
+def flat_map():
+    """A map of equal scores, as the tests start from."""
+    return lambda: np.zeros((GRID_SIZE, GRID_SIZE), dtype=np.float32)

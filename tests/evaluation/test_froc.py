@@ -5,10 +5,10 @@ from lungpatch.evaluation.froc import (
     MIN_AREA,
     BoxCounts,
     boxes_above,
+    candidate_thresholds,
     count_boxes,
     froc_curve,
     froc_statistics,
-    heat_thresholds,
     iou,
 )
 
@@ -20,34 +20,34 @@ def test_iou_by_hand():
     assert iou(box, others[:0]).shape == (1, 0)
 
 
-def test_specks_are_no_finding(no_heat):
-    heat = no_heat()
-    heat[0, : MIN_AREA - 1] = 1.0
-    heat[10, :MIN_AREA] = 1.0
-    heat[10, 7] = 3.0
-    boxes, peaks = boxes_above(heat, 0.5)
+def test_tiny_regions_get_no_box(flat_map):
+    heatmap = flat_map()
+    heatmap[0, : MIN_AREA - 1] = 1.0
+    heatmap[10, :MIN_AREA] = 1.0
+    heatmap[10, 7] = 3.0
+    boxes, peaks = boxes_above(heatmap, 0.5)
     assert boxes.tolist() == [[10, 0, 11, MIN_AREA]]
     assert peaks.tolist() == [[10, 7]]
 
 
 @pytest.fixture
-def three_images(make_case, no_heat):
-    """Two lesions, one hit from heat 5 on; a false box of heat 3; a normal image with one of 4."""
-    ill = make_case(0, boxes=[(0, 0, 20, 20), (100, 100, 120, 120)])
+def three_images(make_case, flat_map):
+    """Two lesions, one hit with score 5; a false box with score 3; one with 4 in a normal image."""
+    abnormal = make_case(0, boxes=[(0, 0, 20, 20), (100, 100, 120, 120)])
     normal = make_case(1, kind="read-normal")
     other = make_case(2, kind="normal")
-    first, second, third = no_heat(), no_heat(), no_heat()
+    first, second, third = flat_map(), flat_map(), flat_map()
     first[0:20, 0:10] = 5.0
     first[200:220, 200:220] = 3.0
     second[50:60, 50:60] = 4.0
     third[50:60, 50:60] = 9.0
-    return [ill, normal, other], [first, second, third]
+    return [abnormal, normal, other], [first, second, third]
 
 
 def test_counts_by_hand(three_images):
-    cases, heats = three_images
+    cases, heatmaps = three_images
     images = np.array([True, True, False])
-    counts = count_boxes(cases, heats, np.array([2.5, 3.5, 4.5, 5.5]), images=images)
+    counts = count_boxes(cases, heatmaps, np.array([2.5, 3.5, 4.5, 5.5]), images=images)
     assert counts.lesions.tolist() == [2, 0, 0]
     assert counts.hits.tolist() == [[1, 1, 1, 0], [0] * 4, [0] * 4]
     assert counts.false.tolist() == [[1, 0, 0, 0], [1, 1, 0, 0], [0] * 4]
@@ -60,7 +60,7 @@ def test_counts_by_hand(three_images):
     ones = np.ones((1, 3))
     assert statistics["sensitivity at 0.25"](ones).tolist() == [0.5]
     assert statistics["mean sensitivity"](ones).tolist() == [0.5]
-    assert statistics["best box iou"](ones).tolist() == [0.25]  # the other lesion counts 0
+    assert statistics["best box IoU"](ones).tolist() == [0.25]  # the other lesion counts 0
 
 
 def test_more_false_boxes_allow_more_hits():
@@ -79,12 +79,12 @@ def test_without_lesions_there_is_no_sensitivity():
     counts = BoxCounts(
         lesions=np.zeros(1), hits=np.zeros((1, 2)), false=np.ones((1, 2)), overlap=np.zeros((1, 2))
     )
-    figures = froc_statistics(counts, np.array([True]))
-    assert all(np.isnan(figure(np.ones((1, 1)))[0]) for figure in figures.values())
+    statistics = froc_statistics(counts, np.array([True]))
+    assert all(np.isnan(each(np.ones((1, 1)))[0]) for each in statistics.values())
 
 
-def test_thresholds_need_no_truth_and_no_heat():
-    assert heat_thresholds([np.full((4, 4), np.nan, np.float32)]).size == 0
-    thresholds = heat_thresholds([np.arange(100, dtype=np.float32).reshape(10, 10)])
+def test_thresholds_of_maps_without_scores():
+    assert candidate_thresholds([np.full((4, 4), np.nan, np.float32)]).size == 0
+    thresholds = candidate_thresholds([np.arange(100, dtype=np.float32).reshape(10, 10)])
     assert (np.diff(thresholds) > 0).all()
     assert thresholds[0] >= 49

@@ -29,8 +29,8 @@ def test_auroc_needs_both_classes():
 
 
 def test_localisation_ignores_unscored_pixels():
-    heat = np.array([[3.0, 1.0, 2.0, np.nan]])
-    score = score_localisation(heat, np.array([[False, False, True, True]]))
+    heatmap = np.array([[3.0, 1.0, 2.0, np.nan]])
+    score = score_localisation(heatmap, np.array([[False, False, True, True]]))
     assert isinstance(score, LocalisationScore)
     assert score.pixel_auroc == 0.5
     assert not score.pointing_hit

@@ -1,4 +1,4 @@
-"""The whole judgement, on phantoms whose opacities are known."""
+"""The whole evaluation, on phantoms whose opacities are known."""
 
 import json
 import shutil
@@ -14,22 +14,21 @@ from lungpatch.datasets.labelled_folder import load_folder
 from lungpatch.datasets.phantom import phantom_cohort, save_cohort
 from lungpatch.datasets.splits import Split
 from lungpatch.errors import InsufficientDataError
-from lungpatch.evaluation.cases import FRAME, KINDS
+from lungpatch.evaluation.cases import GRID_SIZE, KINDS, listed_in
 from lungpatch.evaluation.figures import plot_froc, plot_roc, plot_scores_by_kind
-from lungpatch.evaluation.outcomes import (
-    Outcome,
+from lungpatch.evaluation.predictions import (
+    Predictions,
     atlas_pipeline,
     run_pipeline,
     simple_controls,
-    training_images,
 )
 from lungpatch.evaluation.protocol import (
+    DetectorResult,
     Evaluation,
-    Judgement,
     evaluate,
+    evaluate_predictions,
     groups_of,
-    judge,
-    warn_of_held_images,
+    warn_of_held_out_images,
 )
 from lungpatch.evaluation.report import markdown, record, write_report
 from lungpatch.evaluation.sheets import N_SHOWN, best_and_worst, draw_case, draw_sheet
@@ -37,20 +36,20 @@ from lungpatch.segmenters.threshold import ThresholdSegmenter
 
 
 @pytest.fixture(scope="module")
-def films(tmp_path_factory):
-    """Folder of 8 normal images to learn from, 3 held, 4 read as normal and 4 with an opacity."""
-    folder = tmp_path_factory.mktemp("judged")
+def images(tmp_path_factory):
+    """Folder of 8 normal images to fit to, 3 held out, 4 read as normal and 4 with an opacity."""
+    folder = tmp_path_factory.mktemp("evaluated")
     cases = list(phantom_cohort(15, 4, seed=5, size=256))
     save_cohort(cases, folder)
     shutil.rmtree(folder / "masks")
     rows, boxes = ["file,label,patient,view,rsna_class"], ["file,x,y,w,h"]
     for number, case in enumerate(cases):
-        healthy = case.kind == "normal"
+        is_normal = case.kind == "normal"
         label = "normal" if number < 11 else "pneumonia"
-        read = "" if number < 11 else "Normal" if healthy else "Lung Opacity"
+        read = "" if number < 11 else "Normal" if is_normal else "Lung Opacity"
         view = "PA" if number % 2 else "AP"
         rows.append(f"{case.patient}.png,{label},{case.patient},{view},{read}")
-        if not healthy:
+        if not is_normal:
             where = np.argwhere(case.opacity)
             top, left = where.min(axis=0) / 256
             height, width = (np.ptp(where, axis=0) + 1) / 256
@@ -63,15 +62,15 @@ def films(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def dataset(films):
-    return load_folder(films, metadata=films / "metadata.csv", boxes=films / "boxes.csv")
+def dataset(images):
+    return load_folder(images, metadata=images / "metadata.csv", boxes=images / "boxes.csv")
 
 
 @pytest.fixture(scope="module")
-def split(films):
+def split(images):
     from lungpatch.datasets.splits import load_split
 
-    return load_split(films / "s.json")
+    return load_split(images / "s.json")
 
 
 @pytest.fixture(scope="module")
@@ -81,17 +80,17 @@ def evaluation(fitted, dataset, split):
     )
 
 
-def test_the_report_holds_the_figures_of_the_evaluation(evaluation, tmp_path):
+def test_the_report_holds_the_values_of_the_evaluation(evaluation, tmp_path):
     assert isinstance(evaluation, Evaluation)
-    assert all(isinstance(judgement, Judgement) for judgement in evaluation.judgements)
+    assert all(isinstance(result, DetectorResult) for result in evaluation.results)
     write_report(evaluation, tmp_path)
     written = json.loads((tmp_path / "results.json").read_text(encoding="utf-8"))
-    value = written["tables"]["all"]["fast"]["pixel auroc"]["value"]
-    assert value == pytest.approx(evaluation.table("all")["fast"]["pixel auroc"].value)
+    value = written["tables"]["all"]["fast"]["pixel AUROC"]["value"]
+    assert value == pytest.approx(evaluation.table("all")["fast"]["pixel AUROC"].value)
     assert f"{value:.2f}" in (tmp_path / "table.md").read_text(encoding="utf-8")
 
 
-def test_learnt_patients_are_not_judged(evaluation, split):
+def test_training_patients_are_not_evaluated(evaluation, split):
     assert evaluation.left_out == {"normal": 8}
     counts = evaluation.counts()
     assert [counts[kind] for kind in KINDS] == [4, 4, 3, 0]
@@ -99,14 +98,14 @@ def test_learnt_patients_are_not_judged(evaluation, split):
     assert not {case.patient for case in evaluation.cases} & set(split.training.values())
 
 
-def test_a_pipeline_that_learnt_from_more_than_the_training_part_is_named(fitted, split, caplog):
-    learnt = sum(fitted.report_.images.values())
-    known = {f"{number}.png": str(number) for number in range(learnt)}
-    warn_of_held_images("fast", fitted, attrs.evolve(split, training=known))
+def test_a_pipeline_fitted_to_more_than_the_training_part_is_named(fitted, split, caplog):
+    n_images = sum(fitted.report_.images.values())
+    known = {f"{number}.png": str(number) for number in range(n_images)}
+    warn_of_held_out_images("fast", fitted, attrs.evolve(split, training=known))
     assert not caplog.records
     del known["0.png"]
-    warn_of_held_images("fast", fitted, attrs.evolve(split, training=known))
-    assert f"fast learnt from {learnt} images" in caplog.text
+    warn_of_held_out_images("fast", fitted, attrs.evolve(split, training=known))
+    assert f"fast was fitted to {n_images} images" in caplog.text
 
 
 def test_every_table_has_the_controls(evaluation):
@@ -123,13 +122,13 @@ def test_every_table_has_the_controls(evaluation):
 
 def test_a_pipeline_compared_with_itself_is_no_better(evaluation):
     compared = evaluation.comparison("all")
-    assert {"image auroc", "pointing", "mean sensitivity"} <= compared.keys()
+    assert {"image AUROC", "pointing game", "mean sensitivity"} <= compared.keys()
     assert all((value.value, value.low, value.high) == (0, 0, 0) for value in compared.values())
     alone = attrs.evolve(evaluation, n_pipelines=1)
     assert alone.comparison("all") == {}
 
 
-def test_the_same_seed_gives_the_same_figures(fitted, dataset, split, evaluation):
+def test_the_same_seed_gives_the_same_values(fitted, dataset, split, evaluation):
     again = evaluate({"fast": fitted}, dataset, split, segmenter=ThresholdSegmenter())
     assert again.table("all")["fast"] == evaluation.table("all")["fast"]
 
@@ -137,35 +136,35 @@ def test_the_same_seed_gives_the_same_figures(fitted, dataset, split, evaluation
 def test_a_detector_that_knows_the_truth_is_perfect(evaluation):
     cases = evaluation.cases
     kinds = np.array([case.kind for case in cases])
-    oracle = Outcome(
+    oracle = Predictions(
         name="oracle",
         scores=(kinds == "opacity").astype(float),
-        heats=tuple(case.lesion.astype(np.float32) for case in cases),
+        heatmaps=tuple(case.lesion.astype(np.float32) for case in cases),
     )
-    figures = judge(oracle, cases).statistics
+    statistics = evaluate_predictions(oracle, cases).statistics
     ones = np.ones((1, len(cases)))
-    for name in ("image auroc", "image ap", "pixel auroc", "pixel ap", "pointing"):
-        assert figures[name](ones)[0] == 1.0
-    assert figures["aupro"](ones)[0] == pytest.approx(1.0)
-    assert figures["folder test"](ones)[0] == 0.5
+    for name in ("image AUROC", "image AP", "pixel AUROC", "pixel AP", "pointing game"):
+        assert statistics[name](ones)[0] == 1.0
+    assert statistics["AUPRO"](ones)[0] == pytest.approx(1.0)
+    assert statistics["folder test"](ones)[0] == 0.5
 
 
-def test_nothing_left_to_judge_is_an_error(fitted, dataset, split):
-    learnt = dataset.select(np.isin(dataset.patients, list(split.training.values())))
+def test_nothing_left_to_evaluate_is_an_error(fitted, dataset, split):
+    trained = dataset.select(np.isin(dataset.patients, list(split.training.values())))
     with pytest.raises(InsufficientDataError, match="every image is of a patient"):
-        evaluate({"fast": fitted}, learnt, split, segmenter=ThresholdSegmenter())
+        evaluate({"fast": fitted}, trained, split, segmenter=ThresholdSegmenter())
 
 
-def test_controls_say_what_they_are_named_for(make_case):
-    top = np.zeros((FRAME, FRAME), dtype=bool)
+def test_controls_are_what_they_are_named_for(make_case):
+    top = np.zeros((GRID_SIZE, GRID_SIZE), dtype=bool)
     top[:10] = True
     cases = [make_case(0, view="AP", lungs=top), make_case(1)]
     by_name = {control.name: control for control in simple_controls(cases)}
     assert by_name["view AP"].scores.tolist() == [1, 0]
-    assert by_name["mask area"].scores.tolist() == [-10 / FRAME, -1]
+    assert by_name["mask area"].scores.tolist() == [-10 / GRID_SIZE, -1]
     assert by_name["vertical position"].scores == pytest.approx([4.5 / 255, 0.5])
     assert by_name["mean lung grey"].scores.tolist() == [0, 0]
-    assert by_name["mask area"].heats is None
+    assert by_name["mask area"].heatmaps is None
 
 
 def test_groups_by_view_and_size(make_case):
@@ -178,29 +177,31 @@ def test_groups_by_view_and_size(make_case):
     assert groups["large boxes"].tolist() == [False, True, True]
 
 
-def test_a_pipeline_says_one_score_and_one_map_per_image(fitted, dataset, split):
+def test_a_pipeline_gives_one_score_and_one_map_per_image(fitted, dataset, split):
     few = dataset.select([0, 12])
-    outcome = run_pipeline("fast", fitted, few)
-    assert outcome.scores.shape == (2,)
-    assert [heat.shape for heat in outcome.heats] == [(FRAME, FRAME)] * 2
-    assert outcome.unscored == 0
-    assert outcome.milliseconds > 0
-    assert len(training_images(dataset, split.training)) == 8
+    predictions = run_pipeline("fast", fitted, few)
+    assert predictions.scores.shape == (2,)
+    assert [heatmap.shape for heatmap in predictions.heatmaps] == [(GRID_SIZE, GRID_SIZE)] * 2
+    assert predictions.unscored == 0
+    assert predictions.milliseconds > 0
+    assert listed_in(dataset, split.training).sum() == 8
     assert not atlas_pipeline(3).is_fitted
 
 
 def test_sheets_show_the_best_first(evaluation):
-    outcome = evaluation.judgements[0].outcome
-    chosen = best_and_worst(evaluation.cases, outcome.heats)
+    predictions = evaluation.results[0].predictions
+    chosen = best_and_worst(evaluation.cases, predictions.heatmaps)
     aurocs = [auroc for _, auroc in chosen]
     assert aurocs == sorted(aurocs, reverse=True)
     assert len(chosen) == 4 <= 2 * N_SHOWN
     case = evaluation.cases[chosen[0][0]]
-    picture = draw_case(case, outcome.heats[chosen[0][0]], outcome.colour_scale)
-    assert picture.shape == (2 * FRAME, 4 * FRAME, 3)
+    rendering = draw_case(case, predictions.heatmaps[chosen[0][0]], predictions.colour_scale)
+    assert rendering.shape == (2 * GRID_SIZE, 4 * GRID_SIZE, 3)
     row, column = case.boxes[0][:2]
-    assert picture[2 * row, 2 * column].tolist() == [80, 220, 100]
-    assert draw_sheet(evaluation.cases[:1], outcome.heats[:1], outcome.colour_scale) is None
+    assert rendering[2 * row, 2 * column].tolist() == [80, 220, 100]
+    assert (
+        draw_sheet(evaluation.cases[:1], predictions.heatmaps[:1], predictions.colour_scale) is None
+    )
 
 
 def test_figures_start_and_end_where_they_should(evaluation):
@@ -210,7 +211,7 @@ def test_figures_start_and_end_where_they_should(evaluation):
     curve = roc.lines[0].get_xydata()
     assert curve[0].tolist() == [0, 0]
     assert curve[-1].tolist() == [1, 1]
-    found = evaluation.table("all")["fast"]["image auroc"].value
+    found = evaluation.table("all")["fast"]["image AUROC"].value
     assert auc(curve[:, 0], curve[:, 1]) == pytest.approx(found)
     assert (np.diff(froc.lines[0].get_ydata()) >= 0).all()
     kinds = plot_scores_by_kind(evaluation)
@@ -226,24 +227,24 @@ def test_reports_agree(evaluation):
     data = record(evaluation, tables, comparisons)
     text = markdown(evaluation, tables, comparisons)
     assert (
-        data["tables"]["all"]["fast"]["pointing"]["value"]
-        == tables["all"]["fast"]["pointing"].value
+        data["tables"]["all"]["fast"]["pointing game"]["value"]
+        == tables["all"]["fast"]["pointing game"].value
     )
-    assert f"| fast | {tables['all']['fast']['image auroc']} |" in text
+    assert f"| fast | {tables['all']['fast']['image AUROC']} |" in text
     assert "8 normal" in text
     assert "## fast minus again, paired" in text
 
 
-def test_command(films, dataset, saved, tmp_path, monkeypatch, capsys):
-    out = tmp_path / "judged"
-    arguments = ["evaluate", "--pipeline", saved, "--images", films, "--out", out, "--split"]
-    arguments += [films / "s.json", "--metadata", films / "metadata.csv"]
-    arguments += ["--boxes", films / "boxes.csv", "--seed", 3]
+def test_command(images, dataset, saved, tmp_path, monkeypatch, capsys):
+    out = tmp_path / "evaluated"
+    arguments = ["evaluate", "--pipeline", saved, "--images", images, "--out", out, "--split"]
+    arguments += [images / "s.json", "--metadata", images / "metadata.csv"]
+    arguments += ["--boxes", images / "boxes.csv", "--seed", 3]
     monkeypatch.setattr(sys, "argv", ["lungpatch", *map(str, arguments)])
     with pytest.raises(SystemExit) as caught:
         cli.main()
     assert not caught.value.code
-    assert "8 images of learnt patients left out" in capsys.readouterr().out
+    assert "8 images of training patients left out" in capsys.readouterr().out
     assert {file.name for file in out.iterdir()} == {
         "results.json", "table.md", "roc.png", "froc.png", "scores-fast.png",
         "best-and-worst-fast.png",

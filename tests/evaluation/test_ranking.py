@@ -17,7 +17,7 @@ ROWS = st.lists(
 
 
 @given(ROWS)
-def test_weighted_figures_equal_scikit_learn(rows):
+def test_weighted_metrics_equal_scikit_learn(rows):
     scores, labels, weights = (np.array(column) for column in zip(*rows, strict=True))
     auroc, precision = score_statistics(scores.astype(float), labels, ~labels)
     drawn = weights[None].astype(float)
@@ -43,16 +43,16 @@ def test_many_resamples_at_once_are_each_their_own():
     rng = np.random.default_rng(0)
     positive = rng.integers(0, 5, (6, 9)).astype(float)
     negative = rng.integers(1, 5, (6, 9)).astype(float)
-    for figure in (histogram_auroc, histogram_average_precision):
-        together = figure(positive, negative)
-        alone = [figure(positive[i : i + 1], negative[i : i + 1])[0] for i in range(6)]
+    for metric in (histogram_auroc, histogram_average_precision):
+        together = metric(positive, negative)
+        alone = [metric(positive[i : i + 1], negative[i : i + 1])[0] for i in range(6)]
         assert together == pytest.approx(alone)
 
 
-def test_without_a_class_there_is_no_figure():
+def test_without_a_class_the_metric_is_undefined():
     auroc, _ = score_statistics(np.array([1.0, 2.0]), np.array([True, False]), np.zeros(2, bool))
     assert np.isnan(auroc(np.ones((1, 2)))[0])
 
 
-def test_per_image_without_a_score_is_the_least_anomalous():
+def test_an_image_without_a_score_is_the_least_anomalous():
     assert ranks(np.array([-3.0, np.nan])).tolist() == [1, 0]

@@ -287,7 +287,13 @@ def evaluate(
         )
     write_report(evaluation, out)
     for name, row in evaluation.table("all").items():
-        metrics = ("image auroc", "patch auroc", "pixel auroc", "pointing", "folder test")
+        metrics = (
+            "image AUROC",
+            "patch AUROC",
+            "pixel AUROC",
+            "pointing game",
+            "folder test",
+        )
         shown = ", ".join(f"{metric} {row[metric]}" for metric in metrics if metric in row)
         typer.echo(f"{name}: {shown}")
     left_out = sum(evaluation.left_out.values())
@@ -411,7 +417,6 @@ def reproduce(
     `pip install "lungpatch[reproduce]"`.
     """
     from lungpatch._utils.destinations import check_folder
-    from lungpatch._utils.extras import require_extra
     from lungpatch._utils.progress import progress_bar
     from lungpatch.reference import reproduction
     from lungpatch.reference.settings import ReproductionSettings
@@ -426,11 +431,7 @@ def reproduce(
             "--data, or --phantom"
         )
     check_folder(out)
-    require_extra(
-        "reproduce",
-        ["captum", "diptest", "matplotlib", "sklearn"],
-        needed_by="lungpatch reproduce",
-    )
+    reproduction.require_packages()
     with progress_bar() as progress:
         page = reproduction.reproduce(
             _images_of_the_paper(normal, pneumonia, data, metadata, boxes, settings),
@@ -450,13 +451,13 @@ def _images_of_the_paper(
     settings: ReproductionSettings,
 ) -> Dataset:
     from lungpatch.datasets.chest_xray import load_chest_xray
-    from lungpatch.reference.cohort import join_folders, phantom_images
+    from lungpatch.reference.cohort import join_folders, phantom_dataset
     from lungpatch.reference.settings import GRID_SIZE
 
     if normal is not None and pneumonia is not None:
         return join_folders(normal, pneumonia, metadata=metadata, boxes=boxes)
     if data is not None:
         return load_chest_xray(data)
-    return phantom_images(
+    return phantom_dataset(
         settings.phantom_normal, settings.phantom_pneumonia, seed=settings.seed, size=GRID_SIZE
     )

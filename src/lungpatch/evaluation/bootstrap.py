@@ -1,4 +1,4 @@
-"""Intervals over patients: every figure is a function of how often each image was drawn."""
+"""Bootstrap intervals over patients: a metric is a function of how often each image was drawn."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 Statistic = Callable[[Floats], Floats]
-"""From weights (R, N), how often each of N images counts, to R values; NaN where undefined."""
+"""Maps weights (R, N), how often each of N images counts, to R values; NaN where undefined."""
 
 
 def patient_weights(
     patients: Sequence[str], n_resamples: int, rng: np.random.Generator
 ) -> NDArray[np.float64]:
-    """How often each image counts when patients are drawn with replacement.
+    """Return how often each image counts when patients are drawn with replacement.
 
     Parameters
     ----------
@@ -44,12 +44,12 @@ def patient_weights(
 
 @attrs.frozen(kw_only=True)
 class Estimate:
-    """A figure with its percentile bootstrap interval of 95 %.
+    """The value of a metric with its percentile bootstrap interval of 95 %.
 
     Parameters
     ----------
     value, low, high : float
-        NaN where there is nothing to compute it from.
+        NaN if the metric is undefined.
 
     Examples
     --------
@@ -68,14 +68,15 @@ class Estimate:
 
 
 def estimate(statistic: Statistic, weights: Floats) -> Estimate:
-    """Compute a figure on all images, and its interval.
+    """Compute a metric on all images, and its interval.
 
     Parameters
     ----------
     statistic : callable
         From weights (R, N) to R values.
     weights : ndarray of float64, shape (R, N)
-        Of `patient_weights`. Resamples on which the statistic is NaN are left out.
+        From `patient_weights`. Resamples on which the statistic is NaN, such as an AUROC without a
+        positive image, are left out of the interval.
 
     Returns
     -------
@@ -98,7 +99,7 @@ def estimate(statistic: Statistic, weights: Floats) -> Estimate:
 
 
 def difference(one: Statistic, other: Statistic) -> Statistic:
-    """First figure minus second, on the same resamples: a paired comparison.
+    """Return the first statistic minus the second on the same resamples, a paired comparison.
 
     Parameters
     ----------
@@ -117,7 +118,7 @@ def difference(one: Statistic, other: Statistic) -> Statistic:
 
 
 def within(statistic: Statistic, images: NDArray[np.bool_]) -> Statistic:
-    """Compute a figure on some of the images.
+    """Return the statistic on some of the images only.
 
     Parameters
     ----------
@@ -138,7 +139,7 @@ def within(statistic: Statistic, images: NDArray[np.bool_]) -> Statistic:
 
 
 def weighted_mean(values: Floats) -> Statistic:
-    """Mean over images; those whose value is NaN don't count.
+    """Return the mean over images as a statistic; images with the value NaN do not count.
 
     Parameters
     ----------
@@ -163,7 +164,7 @@ def weighted_mean(values: Floats) -> Statistic:
 
 
 def ratio(part: Floats, whole: Floats) -> Floats:
-    """Divide; NaN where the divisor is 0.
+    """Divide two arrays; the result is NaN where the divisor is 0.
 
     Parameters
     ----------

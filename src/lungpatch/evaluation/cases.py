@@ -1,7 +1,8 @@
-"""The images a detector is judged on, and what is known of them."""
+"""The images that detectors are evaluated on, and what is known about them."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import attrs
@@ -12,43 +13,45 @@ from lungpatch._utils.progress import ProgressCallback, silent
 from lungpatch.containers import BoolImage
 from lungpatch.containers.grids import to_native_grid
 from lungpatch.errors import ConfigurationError
-from lungpatch.io import resize
+from lungpatch.io import image_id_of, resize
 
 if TYPE_CHECKING:
-    from lungpatch.datasets.dataset import Dataset
-    from lungpatch.datasets.splits import Split
+    from collections.abc import Iterable
+
+    from lungpatch.datasets import Dataset, Split
     from lungpatch.protocols import Segmenter
 
-FRAME = 256
-"""Side of the square frame in which every detector is judged, in pixels."""
-CELL = 16
-"""Side of a cell of that frame."""
+GRID_SIZE = 256
+"""Side of the square grid on which every detector is evaluated, in pixels."""
+CELL_SIZE = 16
+"""Side of a cell of that grid, in pixels."""
 SAME_LESION = 0.5
-"""A box of which more than this share lies in a larger one marks the same lesion again."""
+"""A box of which more than this fraction lies in a larger one marks the same lesion again."""
 KINDS = ("opacity", "read-normal", "normal", "other")
 
 
 @attrs.frozen(eq=False, kw_only=True)
 class Case:
-    """One image and the truth about it, in the frame of `FRAME` pixels a side.
+    """One image and the truth about it, on the evaluation grid of `GRID_SIZE` pixels per side.
 
     Parameters
     ----------
     index : int
-        In the data set.
+        Position in the data set.
     image_id, patient, view : str
     kind : {"opacity", "read-normal", "normal", "other"}
-        ``opacity`` and ``read-normal``: what the readers of RSNA called images of the folder of the
-        ill; ``normal``: of the folder of the normal; ``other``: neither.
-    pixels : ndarray of float32, shape (FRAME, FRAME)
-    lungs : ndarray of bool, shape (FRAME, FRAME)
-        Of the reference segmenter, the same for every detector.
+        ``normal``: an image labelled normal. Of the images with any other label, ``opacity`` and
+        ``read-normal`` are those that RSNA's readers called ``Lung Opacity`` and ``Normal``;
+        ``other`` are the rest.
+    pixels : ndarray of float32, shape (GRID_SIZE, GRID_SIZE)
+    lungs : ndarray of bool, shape (GRID_SIZE, GRID_SIZE)
+        Found by the reference segmenter; the same for every detector.
     boxes : ndarray of int64, shape (K, 4)
-        One a lesion, half-open (row0, col0, row1, col1); what lies outside the lungs included.
+        One per lesion, half-open (row0, col0, row1, col1); parts outside the lungs included.
     relative_area : float
-        Share of the image that the boxes cover.
-    lesion : ndarray of bool, shape (FRAME, FRAME)
-        Lung within a box.
+        Fraction of the image that the boxes cover.
+    lesion : ndarray of bool, shape (GRID_SIZE, GRID_SIZE)
+        Lung pixels in any box.
 
     Examples
     --------
@@ -68,12 +71,12 @@ class Case:
 
     @property
     def localised(self) -> bool:
-        """Whether places can be told right from wrong: lung within a box and beside it."""
+        """Whether localisation can be measured: there is lung in a box and lung outside."""
         return bool(self.lesion.any() and (self.lungs & ~self.lesion).any())
 
 
 def kinds_of(dataset: Dataset) -> NDArray[np.str_]:
-    """Kind of every image, from the columns ``label`` and ``rsna_class``.
+    """Return the kind of every image, from the columns ``label`` and ``rsna_class``.
 
     Parameters
     ----------
@@ -91,6 +94,7 @@ def kinds_of(dataset: Dataset) -> NDArray[np.str_]:
 
     Examples
     --------
+    >>> from lungpatch.datasets import Dataset
     >>> images = Dataset(name="two", images=["a.png", "b.png"], image_ids=["a", "b"],
     ...                 labels=["normal", "pneumonia"],
     ...                 columns={"rsna_class": ["", "Lung Opacity"]})
@@ -110,8 +114,84 @@ def kinds_of(dataset: Dataset) -> NDArray[np.str_]:
     )
 
 
+def listed_in(dataset: Dataset, names: Iterable[str]) -> NDArray[np.bool_]:
+    """Say which images are listed by file name, whatever their suffix.
+
+    Parameters
+    ----------
+    dataset : Dataset
+    names : iterable of str
+        File names, such as those of ``Split.training``.
+
+    Returns
+    -------
+    ndarray of bool, shape (N,)
+
+    Examples
+    --------
+    >>> from lungpatch.datasets import Dataset
+    >>> images = Dataset(name="two", images=[Path("x/a.dcm"), Path("b.png")])
+    >>> listed_in(images, ["a.png"]).tolist()
+    [True, False]
+    """
+    listed = {image_id_of(Path(name)) for name in names}
+    return np.array([image_id in listed for image_id in _file_ids(dataset)], dtype=np.bool_)
+
+
+def _file_ids(dataset: Dataset) -> list[str]:
+    pairs = zip(dataset.images, dataset.image_ids.tolist(), strict=True)
+    return [image_id_of(image) if isinstance(image, Path) else own for image, own in pairs]
+
+
+def check_patients(dataset: Dataset, split: Split) -> None:
+    """Refuse a data set in which a patient is unknown, or is another one than in the split.
+
+    Otherwise images that a detector was trained on could be taken for images of other patients.
+
+    Parameters
+    ----------
+    dataset : Dataset
+    split : Split
+
+    Raises
+    ------
+    ConfigurationError
+        If a patient is unknown, or a file of the split has another patient.
+
+    Examples
+    --------
+    >>> from lungpatch.datasets import Dataset, Split
+    >>> images = Dataset(name="one", images=[Path("a.png")], patients=["00001"])
+    >>> split = Split(name="s", training={"a.png": "1"}, held={}, pixels_sha256="")
+    >>> check_patients(images, split)
+    >>> check_patients(Dataset(name="one", images=[Path("a.png")], patients=["2"]), split)
+    Traceback (most recent call last):
+    lungpatch.errors.ConfigurationError: one: 1 image of the split s is listed for another ...
+    """
+    if len(dataset) and dataset.patient_by_image is None:
+        raise ConfigurationError(
+            f"{dataset.name}: no patient is known, so images of patients that a detector was "
+            "trained on cannot be left out; add a column 'patient' to the table of metadata"
+        )
+    expected = split.patient_by_image
+    pairs = zip(_file_ids(dataset), dataset.patients.tolist(), strict=True)
+    wrong = [(name, found) for name, found in pairs if expected.get(name, found) != found]
+    if wrong:
+        name, found = wrong[0]
+        images = "1 image" if len(wrong) == 1 else f"{len(wrong)} images"
+        raise ConfigurationError(
+            f"{dataset.name}: {images} of the split {split.name} "
+            f"{'is' if len(wrong) == 1 else 'are'} listed for another patient than there, "
+            f"{name} first: {found} in the table of metadata, {expected[name]} in the split. "
+            "Correct the column 'patient', or give a split with these patients"
+        )
+
+
 def leave_out_training(dataset: Dataset, split: Split) -> tuple[Dataset, dict[str, int]]:
-    """Leave out every image of a patient of the training part, whatever folder it is in.
+    """Leave out the images of the split's training part, and all others of their patients.
+
+    An image belongs to the training part if its file name or its patient is listed there, in
+    whatever folder it lies.
 
     Parameters
     ----------
@@ -121,12 +201,18 @@ def leave_out_training(dataset: Dataset, split: Split) -> tuple[Dataset, dict[st
     Returns
     -------
     dataset : Dataset
-        Of the others.
+        The remaining images.
     left_out : dict of str to int
-        How many images were left out, by kind.
+        Number of images left out, by kind.
+
+    Raises
+    ------
+    ConfigurationError
+        As by `check_patients`.
 
     Examples
     --------
+    >>> from lungpatch.datasets import Dataset, Split
     >>> images = Dataset(name="two", images=["a.png", "b.png"], image_ids=["a", "b"],
     ...                 labels=["normal", "pneumonia"], patients=["1", "2"],
     ...                 columns={"rsna_class": ["", ""]})
@@ -134,16 +220,18 @@ def leave_out_training(dataset: Dataset, split: Split) -> tuple[Dataset, dict[st
     >>> leave_out_training(images, split)
     (Dataset('two', 1 image of 1 patient; labels: pneumonia 1), {'normal': 1})
     """
-    learnt = np.isin(dataset.patients, sorted(set(split.training.values())))
-    kinds, counts = np.unique(kinds_of(dataset)[learnt], return_counts=True)
+    check_patients(dataset, split)
+    trained = np.isin(dataset.patients, sorted(split.patients("training")))
+    trained |= listed_in(dataset, split.training)
+    kinds, counts = np.unique(kinds_of(dataset)[trained], return_counts=True)
     left_out = {str(kind): int(count) for kind, count in zip(kinds, counts, strict=True)}
-    return dataset.select(~learnt), left_out
+    return dataset.select(~trained), left_out
 
 
 def read_cases(
     dataset: Dataset, segmenter: Segmenter, *, progress: ProgressCallback | None = None
 ) -> list[Case]:
-    """Read images and find the lungs that every detector is judged in.
+    """Read images, and find the lungs in which every detector is evaluated.
 
     Parameters
     ----------
@@ -154,12 +242,12 @@ def read_cases(
     Returns
     -------
     list of Case
-        One an image, in order.
+        One per image, in order.
 
     Raises
     ------
     MissingInputError, InvalidImageError
-        If an image cannot be read: what is judged must be whole.
+        If an image cannot be read: an evaluation leaves no image out silently.
 
     Examples
     --------
@@ -169,10 +257,10 @@ def read_cases(
     kinds = kinds_of(dataset)
     cases = []
     for index in range(len(dataset)):
-        image = resize(dataset.read(index), FRAME)
+        image = resize(dataset.read(index), GRID_SIZE)
         lungs = np.asarray(segmenter.segment(image).pixels)
-        boxes = distinct_boxes(dataset.boxes(index, (FRAME, FRAME)))
-        inside = boxes_mask(boxes, (FRAME, FRAME))
+        boxes = distinct_boxes(dataset.boxes(index, (GRID_SIZE, GRID_SIZE)))
+        inside = boxes_mask(boxes, (GRID_SIZE, GRID_SIZE))
         cases.append(
             Case(
                 index=index,
@@ -192,9 +280,9 @@ def read_cases(
 
 
 def distinct_boxes(boxes: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Keep one box a lesion where several sources marked it.
+    """Keep one box per lesion where several sources marked it.
 
-    From the largest down, a box is dropped if more than half of it lies in one that is kept.
+    From the largest box down, a box is dropped if more than half of it lies in one that is kept.
 
     Parameters
     ----------
@@ -221,7 +309,7 @@ def distinct_boxes(boxes: NDArray[np.int64]) -> NDArray[np.int64]:
 
 
 def intersection(one: NDArray[np.int64], other: NDArray[np.int64]) -> int:
-    """Area that two half-open boxes share, in pixels.
+    """Return the area of the intersection of two half-open boxes, in pixels.
 
     Parameters
     ----------
@@ -241,7 +329,7 @@ def intersection(one: NDArray[np.int64], other: NDArray[np.int64]) -> int:
 
 
 def boxes_mask(boxes: NDArray[np.int64], shape: tuple[int, int]) -> BoolImage:
-    """Pixels that lie in any of the boxes.
+    """Return the mask of the pixels that lie in any of the boxes.
 
     Parameters
     ----------
@@ -263,8 +351,8 @@ def boxes_mask(boxes: NDArray[np.int64], shape: tuple[int, int]) -> BoolImage:
     return mask
 
 
-def in_frame(array: NDArray[Any]) -> NDArray[Any]:
-    """Bring a map of any size to `FRAME`, by the nearest pixel; nothing is interpolated.
+def to_evaluation_grid(array: NDArray[Any]) -> NDArray[Any]:
+    """Bring a map of any size to the evaluation grid; the nearest pixel, no interpolation.
 
     Parameters
     ----------
@@ -272,11 +360,11 @@ def in_frame(array: NDArray[Any]) -> NDArray[Any]:
 
     Returns
     -------
-    ndarray, shape (FRAME, FRAME)
+    ndarray, shape (GRID_SIZE, GRID_SIZE)
 
     Examples
     --------
-    >>> in_frame(np.zeros((512, 512))).shape
+    >>> to_evaluation_grid(np.zeros((512, 512))).shape
     (256, 256)
     """
-    return to_native_grid(array, (FRAME, FRAME))
+    return to_native_grid(array, (GRID_SIZE, GRID_SIZE))

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def plot_roc(evaluation: Evaluation, *, axes: Axes | None = None) -> Axes:
-    """Draw the ROC curves of images read as opaque against images read as normal.
+    """Draw the ROC curves of images read as opacity against images read as normal.
 
     Parameters
     ----------
@@ -40,26 +40,29 @@ def plot_roc(evaluation: Evaluation, *, axes: Axes | None = None) -> Axes:
     """
     axes = axes_or_new(axes, (5.0, 5.0))
     kinds = _kinds(evaluation)
-    for number, judgement in enumerate(evaluation.judgements):
-        scores = np.nan_to_num(judgement.outcome.scores, nan=-np.inf)
-        ill, well = scores[kinds == "opacity"], scores[kinds == "read-normal"]
-        if not (ill.size and well.size):
+    for number, result in enumerate(evaluation.results):
+        scores = np.nan_to_num(result.predictions.scores, nan=-np.inf)
+        positive, negative = scores[kinds == "opacity"], scores[kinds == "read-normal"]
+        if not (positive.size and negative.size):
             continue
-        thresholds = np.r_[np.inf, np.unique(np.r_[ill, well])[::-1]]
+        thresholds = np.r_[np.inf, np.unique(np.r_[positive, negative])[::-1]]
         axes.plot(
-            [(well >= threshold).mean() for threshold in thresholds],
-            [(ill >= threshold).mean() for threshold in thresholds],
-            label=judgement.outcome.name,
+            [(negative >= threshold).mean() for threshold in thresholds],
+            [(positive >= threshold).mean() for threshold in thresholds],
+            label=result.predictions.name,
             linewidth=_width(evaluation, number),
         )
     axes.plot([0, 1], [0, 1], color="0.7", linestyle=":", label="chance")
-    axes.set(xlabel="images read as normal called ill", ylabel="opaque images called ill")
+    axes.set(
+        xlabel="false positive rate (images read as normal)",
+        ylabel="true positive rate (images read as opacity)",
+    )
     axes.legend()
     return axes
 
 
 def plot_froc(evaluation: Evaluation, *, axes: Axes | None = None) -> Axes:
-    """Draw the FROC curves: share of lesions hit against false boxes an image.
+    """Draw the FROC curves: fraction of lesions hit against false boxes per image.
 
     Parameters
     ----------
@@ -80,21 +83,21 @@ def plot_froc(evaluation: Evaluation, *, axes: Axes | None = None) -> Axes:
     >>> plot_froc(evaluation)                                          # doctest: +SKIP
     """
     axes = axes_or_new(axes, (5.0, 4.0))
-    for number, judgement in enumerate(evaluation.judgements):
-        if judgement.counts is None:
+    for number, result in enumerate(evaluation.results):
+        if result.box_counts is None:
             continue
-        weights = judgement.froc_images[None].astype(np.float64)
-        sensitivity, false = froc_curve(judgement.counts, weights)
+        weights = result.froc_images[None].astype(np.float64)
+        sensitivity, false = froc_curve(result.box_counts, weights)
         order = np.argsort(false[0])
         axes.plot(
             false[0][order],
             np.maximum.accumulate(sensitivity[0][order]),
-            label=judgement.outcome.name,
+            label=result.predictions.name,
             linewidth=_width(evaluation, number),
         )
     axes.set(
-        xlabel="false boxes an image",
-        ylabel="lesions hit",
+        xlabel="false boxes per image",
+        ylabel="fraction of lesions hit",
         xlim=(0, max(FALSE_BOXES)),
         ylim=(0, 1),
     )
@@ -107,14 +110,14 @@ def plot_scores_by_kind(
 ) -> Axes:
     """Draw the histogram of the scores of each kind of image.
 
-    What to look for: ``read-normal`` and ``normal`` hold the same lungs in two folders. Where they
-    do not overlap, the score tells the folders apart.
+    The kinds ``read-normal`` and ``normal`` both show normal lungs, from two folders. If their
+    scores differ, the score depends on how the images of a folder were made.
 
     Parameters
     ----------
     evaluation : Evaluation
     number : int
-        Which of the judgements.
+        Position of the detector in ``evaluation.results``.
     axes : matplotlib.axes.Axes, optional
 
     Returns
@@ -131,16 +134,16 @@ def plot_scores_by_kind(
     >>> plot_scores_by_kind(evaluation)                                # doctest: +SKIP
     """
     axes = axes_or_new(axes, (6.4, 4.0))
-    outcome = evaluation.judgements[number].outcome
+    predictions = evaluation.results[number].predictions
     kinds = _kinds(evaluation)
-    known = ~np.isnan(outcome.scores)
-    edges = np.histogram_bin_edges(outcome.scores[known], 30)
+    known = ~np.isnan(predictions.scores)
+    edges = np.histogram_bin_edges(predictions.scores[known], 30)
     for kind in KINDS:
-        scores = outcome.scores[known & (kinds == kind)]
+        scores = predictions.scores[known & (kinds == kind)]
         if scores.size:
-            shares = np.histogram(scores, edges)[0] / scores.size
-            axes.stairs(shares, edges, linewidth=1.5, label=f"{kind} ({scores.size})")
-    axes.set(xlabel=f"image score of {outcome.name}", ylabel="share of the kind's images")
+            fractions = np.histogram(scores, edges)[0] / scores.size
+            axes.stairs(fractions, edges, linewidth=1.5, label=f"{kind} ({scores.size})")
+    axes.set(xlabel=f"image score of {predictions.name}", ylabel="fraction of the kind's images")
     axes.legend()
     return axes
 

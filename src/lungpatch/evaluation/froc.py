@@ -1,4 +1,4 @@
-"""Free-response ROC: lesions hit against false boxes an image, and how well boxes fit."""
+"""Free-response ROC: lesions hit against false boxes per image, and how well boxes fit."""
 
 from __future__ import annotations
 
@@ -19,25 +19,27 @@ if TYPE_CHECKING:
     from lungpatch.evaluation.cases import Case
 
 FALSE_BOXES = (0.25, 0.5, 1.0, 2.0, 4.0)
+"""Numbers of false boxes per image at which sensitivity is reported."""
 N_THRESHOLDS = 60
 MIN_AREA = 64
-"""Regions of fewer pixels of the frame, a quarter of a cell, are no finding."""
+"""Minimum area of a region that gets a box, in pixels of the evaluation grid: a quarter cell."""
 
 
 @attrs.frozen(eq=False, kw_only=True)
 class BoxCounts:
-    """What the boxes of every image hit and miss at each of T thresholds.
+    """Hits and false boxes of every image at each of T thresholds.
 
     Parameters
     ----------
     lesions : ndarray of float64, shape (N,)
-        True boxes.
+        Number of true boxes.
     hits, false, overlap : ndarray of float64, shape (N, T)
-        Lesions hit, boxes that hit none, and the sum over lesions of the best IoU.
+        Number of lesions hit, number of boxes that hit no lesion, and the sum over lesions of the
+        best IoU.
 
     Examples
     --------
-    >>> counts = count_boxes(cases, heats, thresholds, images=boxed)    # doctest: +SKIP
+    >>> counts = count_boxes(cases, heatmaps, thresholds, images=boxed)    # doctest: +SKIP
     >>> counts.hits.shape                                              # doctest: +SKIP
     """
 
@@ -47,12 +49,12 @@ class BoxCounts:
     overlap: Floats
 
 
-def heat_thresholds(heats: Sequence[FloatImage]) -> Floats:
-    """Thresholds to cut boxes at: quantiles of the pooled heat, without a look at the truth.
+def candidate_thresholds(heatmaps: Sequence[FloatImage]) -> Floats:
+    """Return thresholds to cut boxes at: quantiles of the pooled maps, chosen without the truth.
 
     Parameters
     ----------
-    heats : sequence of ndarray of float32, shape (H, W)
+    heatmaps : sequence of ndarray of float32, shape (H, W)
 
     Returns
     -------
@@ -61,20 +63,21 @@ def heat_thresholds(heats: Sequence[FloatImage]) -> Floats:
 
     Examples
     --------
-    >>> heat_thresholds([np.arange(10001, dtype=np.float32).reshape(73, 137)])[[0, -1]].round()
+    >>> maps = [np.arange(10001, dtype=np.float32).reshape(73, 137)]
+    >>> candidate_thresholds(maps)[[0, -1]].round()
     array([5000., 9995.])
     """
-    values = [heat[~np.isnan(heat)] for heat in heats]
+    values = [heatmap[~np.isnan(heatmap)] for heatmap in heatmaps]
     pooled = np.concatenate([np.empty(0, np.float32), *values])
     if not pooled.size:
         return np.empty(0)
-    shares = 1 - np.geomspace(0.5, 0.0005, N_THRESHOLDS)
-    return np.unique(np.quantile(pooled.astype(np.float64), shares))
+    quantiles = 1 - np.geomspace(0.5, 0.0005, N_THRESHOLDS)
+    return np.unique(np.quantile(pooled.astype(np.float64), quantiles))
 
 
 def count_boxes(
     cases: Sequence[Case],
-    heats: Sequence[FloatImage],
+    heatmaps: Sequence[FloatImage],
     thresholds: Floats,
     *,
     images: NDArray[np.bool_],
@@ -82,16 +85,16 @@ def count_boxes(
     """Cut boxes from every image at every threshold and compare them with the true ones.
 
     A box surrounds a connected region above the threshold, of at least `MIN_AREA` pixels. It hits
-    a lesion if the hottest pixel of its region lies in the true box; one that hits none is false.
+    a lesion if the maximum of its region lies in the true box; a box that hits none is false.
 
     Parameters
     ----------
     cases : sequence of Case
         N images.
-    heats : sequence of ndarray of float32, shape (FRAME, FRAME)
+    heatmaps : sequence of ndarray of float32, shape (GRID_SIZE, GRID_SIZE)
     thresholds : ndarray of float64, shape (T,)
     images : ndarray of bool, shape (N,)
-        Those wanted; the others count nothing.
+        The images to count in; all counts of the others are 0.
 
     Returns
     -------
@@ -99,15 +102,15 @@ def count_boxes(
 
     Examples
     --------
-    >>> counts = count_boxes(cases, heats, thresholds, images=boxed)    # doctest: +SKIP
+    >>> counts = count_boxes(cases, heatmaps, thresholds, images=boxed)    # doctest: +SKIP
     """
     shape = (len(cases), len(thresholds))
     hits, false, overlap = np.zeros(shape), np.zeros(shape), np.zeros(shape)
-    for i, (case, heat) in enumerate(zip(cases, heats, strict=True)):
+    for i, (case, heatmap) in enumerate(zip(cases, heatmaps, strict=True)):
         if not images[i]:
             continue
         for t, threshold in enumerate(thresholds):
-            boxes, peaks = boxes_above(heat, float(threshold))
+            boxes, peaks = boxes_above(heatmap, float(threshold))
             inside = _holds(case.boxes, peaks)
             hits[i, t] = inside.any(axis=1).sum()
             false[i, t] = (~inside.any(axis=0)).sum()
@@ -116,28 +119,31 @@ def count_boxes(
     return BoxCounts(lesions=lesions, hits=hits, false=false, overlap=overlap)
 
 
-def boxes_above(heat: FloatImage, threshold: float) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Boxes around the regions above a threshold, and the hottest pixel of each.
+def boxes_above(
+    heatmap: FloatImage, threshold: float
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return boxes around the regions above a threshold, and the position of each maximum.
 
     Parameters
     ----------
-    heat : ndarray of float32, shape (H, W)
+    heatmap : ndarray of float32, shape (H, W)
     threshold : float
 
     Returns
     -------
     boxes : ndarray of int64, shape (K, 4)
     peaks : ndarray of int64, shape (K, 2)
+        Row and column of the highest pixel of each region.
 
     Examples
     --------
-    >>> heat = np.zeros((20, 20), np.float32)
-    >>> heat[2:12, 3:13], heat[5, 6] = 1, 2
-    >>> boxes, peaks = boxes_above(heat, 0.5)
+    >>> heatmap = np.zeros((20, 20), np.float32)
+    >>> heatmap[2:12, 3:13], heatmap[5, 6] = 1, 2
+    >>> boxes, peaks = boxes_above(heatmap, 0.5)
     >>> boxes.tolist(), peaks.tolist()
     ([[2, 3, 12, 13]], [[5, 6]])
     """
-    labels, windows = label_regions(heat > threshold)
+    labels, windows = label_regions(heatmap > threshold)
     boxes, peaks = [], []
     for number, window in enumerate(windows, 1):
         region = labels[window] == number
@@ -145,7 +151,7 @@ def boxes_above(heat: FloatImage, threshold: float) -> tuple[NDArray[np.int64], 
             continue
         rows, columns = window
         boxes.append((rows.start, columns.start, rows.stop, columns.stop))
-        peak = np.argmax(np.where(region, heat[window], -np.inf))
+        peak = np.argmax(np.where(region, heatmap[window], -np.inf))
         row, column = np.unravel_index(peak, region.shape)
         peaks.append((rows.start + row, columns.start + column))
     return (
@@ -155,7 +161,7 @@ def boxes_above(heat: FloatImage, threshold: float) -> tuple[NDArray[np.int64], 
 
 
 def _holds(boxes: NDArray[np.int64], points: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Whether each box holds each point, (K, P)."""
+    """Return whether each box holds each point, (K, P)."""
     after = points[None] >= boxes[:, None, :2]
     before = points[None] < boxes[:, None, 2:]
     inside: NDArray[np.bool_] = np.all(after & before, axis=2)
@@ -163,7 +169,7 @@ def _holds(boxes: NDArray[np.int64], points: NDArray[np.int64]) -> NDArray[np.bo
 
 
 def iou(boxes: NDArray[np.int64], others: NDArray[np.int64]) -> Floats:
-    """Intersection over union of each box with each other one.
+    """Return the intersection over union of every box with every other one.
 
     Parameters
     ----------
@@ -182,33 +188,38 @@ def iou(boxes: NDArray[np.int64], others: NDArray[np.int64]) -> Floats:
     """
     start = np.maximum(boxes[:, None, :2], others[None, :, :2])
     stop = np.minimum(boxes[:, None, 2:], others[None, :, 2:])
-    shared = np.maximum(stop - start, 0).prod(axis=2)
+    common = np.maximum(stop - start, 0).prod(axis=2)
     areas, other_areas = (np.prod(each[:, 2:] - each[:, :2], axis=1) for each in (boxes, others))
-    union: Floats = (areas[:, None] + other_areas[None] - shared).astype(np.float64)
-    ratios: Floats = shared / union
+    union: Floats = (areas[:, None] + other_areas[None] - common).astype(np.float64)
+    ratios: Floats = common / union
     return ratios
 
 
 def froc_statistics(counts: BoxCounts, images: NDArray[np.bool_]) -> dict[str, Statistic]:
-    """Sensitivity at `FALSE_BOXES` false boxes an image, their mean, and the best mean IoU.
+    """Return sensitivities at `FALSE_BOXES` false boxes per image, their mean, and the best IoU.
+
+    The sensitivity at a rate [1]_ is the highest at any threshold with at most as many false boxes
+    per image; the mean over rates is the score of LUNA16 [2]_. The best box IoU is the mean over
+    lesions of the best IoU of a box, at the best threshold, which is chosen on the same images.
 
     Parameters
     ----------
     counts : BoxCounts
     images : ndarray of bool, shape (N,)
-        Those judged: with true boxes, and without any, where every box is false.
+        The images used: with true boxes, and without any, where every box is false.
 
     Returns
     -------
     dict of str to callable
-        From weights (R, N). The best threshold is chosen on the images it is measured on.
+        From weights (R, N).
 
-    Notes
-    -----
-    The sensitivity at a rate is the highest at any threshold with no more false boxes an image.
-    Source: D. P. Chakraborty, "Maximum likelihood analysis of free-response receiver operating
-    characteristic (FROC) data", Medical Physics 16, 1989; the mean over rates as in LUNA16 (A.
-    Setio et al., Medical Image Analysis 42, 2017).
+    References
+    ----------
+    .. [1] D. P. Chakraborty, "Maximum likelihood analysis of free-response receiver operating
+       characteristic (FROC) data", Medical Physics 16, 1989.
+    .. [2] A. A. A. Setio et al., "Validation, comparison, and combination of algorithms for
+       automatic detection of pulmonary nodules in computed tomography images: the LUNA16
+       challenge", Medical Image Analysis 42, 2017.
 
     Examples
     --------
@@ -223,7 +234,7 @@ def froc_statistics(counts: BoxCounts, images: NDArray[np.bool_]) -> dict[str, S
         def statistic(weights: Floats) -> Floats:
             sensitivity, false = froc_curve(counts, weights * images)
             best = np.where(false <= rate, sensitivity, 0.0).max(axis=1, initial=0.0)
-            return np.where(np.isnan(sensitivity).any(axis=1), np.nan, best)
+            return np.where((weights * images) @ counts.lesions > 0, best, np.nan)
 
         return statistic
 
@@ -238,11 +249,11 @@ def froc_statistics(counts: BoxCounts, images: NDArray[np.bool_]) -> dict[str, S
         values: Floats = np.mean([rate(weights) for rate in rates.values()], axis=0)
         return values
 
-    return rates | {"mean sensitivity": mean, "best box iou": best_iou}
+    return rates | {"mean sensitivity": mean, "best box IoU": best_iou}
 
 
 def froc_curve(counts: BoxCounts, weights: Floats) -> tuple[Floats, Floats]:
-    """Share of lesions hit and false boxes an image at each threshold.
+    """Return the fraction of lesions hit and the false boxes per image at each threshold.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Whether heat lies where the lesions are: pixels, cells, regions, the hottest point."""
+"""Whether anomaly scores are high where the lesions are: by pixel, cell, region and maximum."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lungpatch.evaluation.bootstrap import Floats, Statistic, ratio, weighted_mean
-from lungpatch.evaluation.cases import CELL, Case
+from lungpatch.evaluation.cases import CELL_SIZE, Case
 from lungpatch.evaluation.ranking import (
     histogram_auroc,
     histogram_average_precision,
@@ -21,46 +21,48 @@ if TYPE_CHECKING:
     from lungpatch.containers import FloatImage
 
 BINS = 2048
-"""Quantile bins of pooled scores; AUROC is off by less than one in twice as many."""
+"""Number of quantile bins of pooled scores; the error of the AUROC is below ``1 / (2 BINS)``."""
 PRO_LIMIT = 0.3
+"""Highest false positive rate of the per-region overlap curve."""
 
 
-def heat_in_lungs(heat: FloatImage, case: Case) -> Floats:
-    """Heat of every lung pixel; what was not scored is as low as the lowest of the image.
+def scores_in_lungs(heatmap: FloatImage, case: Case) -> Floats:
+    """Return the score of every lung pixel; unscored pixels get the lowest score of the image.
 
-    A detector gains nothing by leaving difficult pixels out.
+    So a detector gains nothing by leaving difficult pixels out.
 
     Parameters
     ----------
-    heat : ndarray of float32, shape (FRAME, FRAME)
+    heatmap : ndarray of float32, shape (GRID_SIZE, GRID_SIZE)
         NaN where nothing was scored.
     case : Case
 
     Returns
     -------
     ndarray of float64, shape (M,)
-        One a pixel of ``case.lungs``; all 0 if none was scored.
+        One per pixel of ``case.lungs``; all 0 if none was scored.
 
     Examples
     --------
-    >>> heat_in_lungs(heat, case).shape == (case.lungs.sum(),)         # doctest: +SKIP
+    >>> scores_in_lungs(heatmap, case).shape == (case.lungs.sum(),)    # doctest: +SKIP
     True
     """
-    values = heat[case.lungs].astype(np.float64)
+    values = heatmap[case.lungs].astype(np.float64)
     scored = ~np.isnan(values)
     lowest = values[scored].min() if scored.any() else 0.0
     return np.where(scored, values, lowest)
 
 
-def cells(heat: FloatImage, case: Case) -> tuple[Floats, NDArray[np.bool_]]:
-    """Mean heat of the lung cells, and which of them lie in a box.
+def cell_scores(heatmap: FloatImage, case: Case) -> tuple[Floats, NDArray[np.bool_]]:
+    """Return the mean score of the lung cells, and which of them lie in a box.
 
-    The frame is cut into squares of `CELL` pixels. A lung cell is at least half lung; its score is
-    the mean heat of its lung pixels; it is positive if its centre lies in a box.
+    The evaluation grid is divided into squares of `CELL_SIZE` pixels per side. A lung cell is at
+    least half lung; its score is the mean over its lung pixels; it is positive if its centre lies
+    in a box.
 
     Parameters
     ----------
-    heat : ndarray of float32, shape (FRAME, FRAME)
+    heatmap : ndarray of float32, shape (GRID_SIZE, GRID_SIZE)
     case : Case
 
     Returns
@@ -70,14 +72,14 @@ def cells(heat: FloatImage, case: Case) -> tuple[Floats, NDArray[np.bool_]]:
 
     Examples
     --------
-    >>> scores, positive = cells(heat, case)                           # doctest: +SKIP
+    >>> scores, positive = cell_scores(heatmap, case)                  # doctest: +SKIP
     """
     filled = np.zeros(case.lungs.shape)
-    filled[case.lungs] = heat_in_lungs(heat, case)
+    filled[case.lungs] = scores_in_lungs(heatmap, case)
     n_lung = _cell_sums(case.lungs)
-    chosen = n_lung >= CELL * CELL / 2
+    chosen = n_lung >= CELL_SIZE * CELL_SIZE / 2
     scores = _cell_sums(filled)[chosen] / n_lung[chosen]
-    centres = (np.arange(case.lungs.shape[0] // CELL) + 0.5) * CELL
+    centres = (np.arange(case.lungs.shape[0] // CELL_SIZE) + 0.5) * CELL_SIZE
     positive = np.zeros(chosen.shape, dtype=bool)
     for row0, col0, row1, col1 in case.boxes:
         rows = (row0 <= centres) & (centres < row1)
@@ -87,113 +89,138 @@ def cells(heat: FloatImage, case: Case) -> tuple[Floats, NDArray[np.bool_]]:
 
 
 def _cell_sums(values: NDArray[np.generic]) -> Floats:
-    rows, columns = (side // CELL for side in values.shape)
-    blocks = values.astype(np.float64).reshape(rows, CELL, columns, CELL)
+    rows, columns = (side // CELL_SIZE for side in values.shape)
+    blocks = values.astype(np.float64).reshape(rows, CELL_SIZE, columns, CELL_SIZE)
     sums: Floats = blocks.sum(axis=(1, 3))
     return sums
 
 
-def pointing_hit(heat: FloatImage, case: Case) -> float:
-    """Share of the hottest lung pixels that lie in a box: 1 or 0, but for ties.
+def pointing_hit(heatmap: FloatImage, case: Case) -> float:
+    """Return whether the highest lung pixel lies in a box, as the pointing game [1]_ asks.
+
+    The original takes the maximum over the whole image; here it is over the lungs.
 
     Parameters
     ----------
-    heat : ndarray of float32, shape (FRAME, FRAME)
+    heatmap : ndarray of float32, shape (GRID_SIZE, GRID_SIZE)
     case : Case
 
     Returns
     -------
     float
+        1 or 0; if several pixels are equally high, the fraction of them that lie in a box.
 
-    Notes
-    -----
-    Source: the pointing game of J. Zhang et al., "Top-down neural attention by excitation
-    backprop", International Journal of Computer Vision 126, 2018; here within the lungs.
+    References
+    ----------
+    .. [1] J. Zhang et al., "Top-down neural attention by excitation backprop", International
+       Journal of Computer Vision 126, 2018.
 
     Examples
     --------
-    >>> pointing_hit(heat, case)                                       # doctest: +SKIP
+    >>> pointing_hit(heatmap, case)                                    # doctest: +SKIP
     1.0
     """
-    values = heat_in_lungs(heat, case)
+    values = scores_in_lungs(heatmap, case)
     return float(case.lesion[case.lungs][values == values.max()].mean())
 
 
-def place_statistics(
-    cases: Sequence[Case], heats: Sequence[FloatImage]
+def localisation_statistics(
+    cases: Sequence[Case], heatmaps: Sequence[FloatImage]
 ) -> tuple[dict[str, Statistic], dict[str, Statistic]]:
-    """All figures of where the heat lies, and what each would be by chance.
+    """Return all localisation metrics, and the value of each by chance.
 
-    Images without a box, or with nothing but boxes in the lungs, play no part.
+    Images without a box in the lungs, or without lung outside the boxes, are ignored.
 
     Parameters
     ----------
     cases : sequence of Case
         N images.
-    heats : sequence of ndarray of float32, shape (FRAME, FRAME)
-        One an image.
+    heatmaps : sequence of ndarray of float32, shape (GRID_SIZE, GRID_SIZE)
+        One per image.
 
     Returns
     -------
     statistics, chance : dict of str to callable
-        From weights (R, N). ``pixel auroc`` and the like are means over images, each image ranked
-        within itself; ``pooled`` ones rank all images together.
+        From weights (R, N). ``pixel AUROC`` and the like are computed within each image and
+        averaged over images; ``pooled pixel AUROC`` and the like rank the pixels of all images
+        together.
 
     Examples
     --------
-    >>> statistics, chance = place_statistics(cases, heats)            # doctest: +SKIP
+    >>> statistics, chance = localisation_statistics(cases, heatmaps)  # doctest: +SKIP
     """
     statistics: dict[str, Statistic] = {}
     chance: dict[str, Statistic] = {}
-    pixels = [
-        (heat_in_lungs(heat, case), case.lesion[case.lungs]) if case.localised else None
-        for case, heat in zip(cases, heats, strict=True)
-    ]
+    pixels = pixel_samples(cases, heatmaps)
     patches = [
-        cells(heat, case) if case.localised else None
-        for case, heat in zip(cases, heats, strict=True)
+        cell_scores(heatmap, case) if case.localised else None
+        for case, heatmap in zip(cases, heatmaps, strict=True)
     ]
     for name, samples in (("patch", patches), ("pixel", pixels)):
         auroc, precision, prevalence = within_images(samples)
         positive, negative = pooled_histograms(samples)
         statistics |= {
-            f"{name} auroc": weighted_mean(auroc),
-            f"{name} ap": weighted_mean(precision),
-            f"{name} auroc pooled": _of_pooled(histogram_auroc, positive, negative),
-            f"{name} ap pooled": _of_pooled(histogram_average_precision, positive, negative),
+            f"{name} AUROC": weighted_mean(auroc),
+            f"{name} AP": weighted_mean(precision),
+            f"pooled {name} AUROC": _of_pooled(histogram_auroc, positive, negative),
+            f"pooled {name} AP": _of_pooled(histogram_average_precision, positive, negative),
         }
         chance |= {
-            f"{name} auroc": _constant(0.5),
-            f"{name} ap": weighted_mean(prevalence),
-            f"{name} auroc pooled": _constant(0.5),
-            f"{name} ap pooled": _share(positive.sum(axis=1), negative.sum(axis=1)),
+            f"{name} AUROC": _constant(0.5),
+            f"{name} AP": weighted_mean(prevalence),
+            f"pooled {name} AUROC": _constant(0.5),
+            f"pooled {name} AP": _fraction(positive.sum(axis=1), negative.sum(axis=1)),
         }
-    statistics["aupro"] = pro_statistic(cases, pixels)
-    chance["aupro"] = _constant(PRO_LIMIT / 2)
+    statistics["AUPRO"] = pro_statistic(cases, pixels)
+    chance["AUPRO"] = _constant(PRO_LIMIT / 2)
     hits = [
-        pointing_hit(heat, case) if case.localised else np.nan
-        for case, heat in zip(cases, heats, strict=True)
+        pointing_hit(heatmap, case) if case.localised else np.nan
+        for case, heatmap in zip(cases, heatmaps, strict=True)
     ]
-    statistics["pointing"] = weighted_mean(np.array(hits))
-    chance["pointing"] = chance["pixel ap"]
+    statistics["pointing game"] = weighted_mean(np.array(hits))
+    chance["pointing game"] = chance["pixel AP"]
     return statistics, chance
 
 
 Samples = Sequence[tuple[Floats, NDArray[np.bool_]] | None]
 
 
+def pixel_samples(cases: Sequence[Case], heatmaps: Sequence[FloatImage]) -> Samples:
+    """Return scores and truth of the lung pixels of each image.
+
+    Parameters
+    ----------
+    cases : sequence of Case
+    heatmaps : sequence of ndarray of float32, shape (GRID_SIZE, GRID_SIZE)
+
+    Returns
+    -------
+    sequence of (scores, positive) or None
+        None for an image in which localisation cannot be measured.
+
+    Examples
+    --------
+    >>> pixel_samples([], [])
+    []
+    """
+    return [
+        (scores_in_lungs(heatmap, case), case.lesion[case.lungs]) if case.localised else None
+        for case, heatmap in zip(cases, heatmaps, strict=True)
+    ]
+
+
 def within_images(samples: Samples) -> tuple[Floats, Floats, Floats]:
-    """AUROC, average precision and share of positives of each image by itself.
+    """Return AUROC, average precision and the fraction of positives within each image.
 
     Parameters
     ----------
     samples : sequence of (scores, positive) or None
-        One an image.
+        One per image.
 
     Returns
     -------
     auroc, average_precision, prevalence : ndarray of float64, shape (N,)
-        NaN for an image of one class, or None.
+        NaN for None, and for an image with one class only.
 
     Examples
     --------
@@ -206,12 +233,12 @@ def within_images(samples: Samples) -> tuple[Floats, Floats, Floats]:
         if sample is None or not 0 < sample[1].sum() < sample[1].size:
             continue
         scores, positive = sample
-        places = ranks(scores)
-        n_bins = int(places.max()) + 1
-        ill = np.bincount(places[positive], minlength=n_bins)[None].astype(np.float64)
-        well = np.bincount(places[~positive], minlength=n_bins)[None].astype(np.float64)
-        found[0, index] = histogram_auroc(ill, well)[0]
-        found[1, index] = histogram_average_precision(ill, well)[0]
+        bins = ranks(scores)
+        n_bins = int(bins.max()) + 1
+        positives = np.bincount(bins[positive], minlength=n_bins)[None].astype(np.float64)
+        negatives = np.bincount(bins[~positive], minlength=n_bins)[None].astype(np.float64)
+        found[0, index] = histogram_auroc(positives, negatives)[0]
+        found[1, index] = histogram_average_precision(positives, negatives)[0]
         found[2, index] = positive.mean()
     return found[0], found[1], found[2]
 
@@ -238,15 +265,17 @@ def pooled_histograms(samples: Samples) -> tuple[Floats, Floats]:
     negative = np.zeros_like(positive)
     for index, sample in enumerate(samples):
         if sample is not None:
-            scores, ill = sample
-            places = np.searchsorted(edges, scores, side="right")
-            positive[index] = np.bincount(places[ill], minlength=edges.size + 1)
-            negative[index] = np.bincount(places[~ill], minlength=edges.size + 1)
+            scores, truth = sample
+            bins = np.searchsorted(edges, scores, side="right")
+            positive[index] = np.bincount(bins[truth], minlength=edges.size + 1)
+            negative[index] = np.bincount(bins[~truth], minlength=edges.size + 1)
     return positive, negative
 
 
 def bin_edges(samples: Samples) -> Floats:
-    """Edges between the bins of pooled scores; all of them where there are no more than `BINS`.
+    """Return the edges between the bins of pooled scores.
+
+    If there are at most `BINS` different scores, each has a bin of its own.
 
     Parameters
     ----------
@@ -255,7 +284,7 @@ def bin_edges(samples: Samples) -> Floats:
     Returns
     -------
     ndarray of float64, shape (B - 1,)
-        A score lies in the bin whose number is the count of edges not above it.
+        The bin of a score is the number of edges that are not above it.
 
     Examples
     --------
@@ -267,33 +296,34 @@ def bin_edges(samples: Samples) -> Floats:
         return np.empty(0)
     values = np.unique(np.concatenate(pooled))
     if values.size > BINS:
-        shares = np.linspace(0, 1, BINS + 1)[1:-1]
-        return np.unique(np.quantile(np.concatenate(pooled), shares))
+        quantiles = np.linspace(0, 1, BINS + 1)[1:-1]
+        return np.unique(np.quantile(np.concatenate(pooled), quantiles))
     return values[1:]
 
 
 def pro_statistic(cases: Sequence[Case], samples: Samples) -> Statistic:
-    """Area under the per-region overlap curve up to a false positive rate of `PRO_LIMIT`.
+    """Return the area under the per-region overlap curve (AUPRO) [1]_ as a statistic.
 
-    A region is a connected part of the boxes' union, within the lungs; the overlap is the share of
-    it above a threshold, the mean over regions; false positives are lung pixels beside the boxes of
-    the same images. The area is divided by `PRO_LIMIT`, so that 1 is perfect.
+    A region is a connected part of the lung pixels in the boxes; its overlap is the fraction of it
+    above a threshold. The mean overlap of all regions is drawn against the fraction of the other
+    lung pixels of the same images above the threshold, up to `PRO_LIMIT`. The area is divided by
+    `PRO_LIMIT`, so that 1 is perfect.
 
     Parameters
     ----------
     cases : sequence of Case
     samples : sequence of (scores, positive) or None
-        Of the lung pixels.
+        From `pixel_samples`.
 
     Returns
     -------
     callable
         From weights (R, N).
 
-    Notes
-    -----
-    Source: P. Bergmann et al., "The MVTec anomaly detection dataset", International Journal of
-    Computer Vision 129, 2021.
+    References
+    ----------
+    .. [1] P. Bergmann et al., "The MVTec anomaly detection dataset", International Journal of
+       Computer Vision 129, 2021.
 
     Examples
     --------
@@ -306,12 +336,12 @@ def pro_statistic(cases: Sequence[Case], samples: Samples) -> Statistic:
     for index, (case, sample) in enumerate(zip(cases, samples, strict=True)):
         if sample is None:
             continue
-        scores, ill = sample
-        places = np.searchsorted(edges, scores, side="right")
-        negative[index] = np.bincount(places[~ill], minlength=edges.size + 1)
+        scores, truth = sample
+        bins = np.searchsorted(edges, scores, side="right")
+        negative[index] = np.bincount(bins[~truth], minlength=edges.size + 1)
         labels = label_regions(case.lesion)[0][case.lungs]
         for region in range(1, int(labels.max()) + 1):
-            counts = np.bincount(places[labels == region], minlength=edges.size + 1)
+            counts = np.bincount(bins[labels == region], minlength=edges.size + 1)
             overlap[index] += counts / counts.sum()
             n_regions[index] += 1
 
@@ -336,12 +366,12 @@ def _area_up_to(rate: Floats, pro: Floats) -> float:
 
 
 def _of_pooled(
-    figure: Callable[[Floats, Floats], Floats], positive: Floats, negative: Floats
+    metric: Callable[[Floats, Floats], Floats], positive: Floats, negative: Floats
 ) -> Statistic:
-    return lambda weights: figure(weights @ positive, weights @ negative)
+    return lambda weights: metric(weights @ positive, weights @ negative)
 
 
-def _share(part: Floats, rest: Floats) -> Statistic:
+def _fraction(part: Floats, rest: Floats) -> Statistic:
     return lambda weights: ratio(weights @ part, weights @ (part + rest))
 
 

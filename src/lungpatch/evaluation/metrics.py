@@ -1,4 +1,4 @@
-"""How well scores and maps find what is really there. The only room that sees ground truth."""
+"""Metrics of image scores and of single anomaly maps."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 
 
 def auroc(pred_scores: ArrayLike, gt_labels: ArrayLike) -> float:
-    """Area under the ROC curve: the chance that a positive scores above a negative.
+    """Return the area under the ROC curve.
 
-    Computed as the Mann-Whitney statistic, ties counted half (Hanley and McNeil, Radiology 143,
-    1982).
+    It is the probability that a positive scores higher than a negative, computed as the
+    Mann-Whitney statistic [1]_; ties count half.
 
     Parameters
     ----------
@@ -36,6 +36,15 @@ def auroc(pred_scores: ArrayLike, gt_labels: ArrayLike) -> float:
     ------
     InsufficientDataError
         If one of the classes is empty.
+
+    See Also
+    --------
+    bootstrap_interval : its interval.
+
+    References
+    ----------
+    .. [1] J. A. Hanley and B. J. McNeil, "The meaning and use of the area under a receiver
+       operating characteristic (ROC) curve", Radiology 143, 1982.
 
     Examples
     --------
@@ -57,16 +66,17 @@ def auroc(pred_scores: ArrayLike, gt_labels: ArrayLike) -> float:
 
 @attrs.frozen(kw_only=True)
 class LocalisationScore:
-    """How well one anomaly map finds a known region.
+    """How well one anomaly map localises a known region.
 
     Parameters
     ----------
     pixel_auroc : float
-        Scored pixels within the region against the other scored pixels of the same image.
+        AUROC of the scored pixels in the region against the other scored pixels of the image.
     pointing_hit : bool
-        Whether the highest heat lies in the region.
+        Whether the maximum of the map lies in the region.
     chance : float
-        Share of the scored pixels that the region holds: the chance that a random point hits.
+        Fraction of the scored pixels that lie in the region: the probability that a random point
+        hits.
 
     Examples
     --------
@@ -102,16 +112,16 @@ def score_localisation(
     Examples
     --------
     >>> import numpy as np
-    >>> heat = np.array([[0.1, 0.9, np.nan]])
-    >>> score_localisation(heat, np.array([[False, True, True]]))
+    >>> heatmap = np.array([[0.1, 0.9, np.nan]])
+    >>> score_localisation(heatmap, np.array([[False, True, True]]))
     LocalisationScore(pixel_auroc=1.0, pointing_hit=True, chance=0.5)
     """
     scored = ~np.isnan(heatmap)
     inside = gt_mask[scored]
-    heat = heatmap[scored]
+    scores = heatmap[scored]
     return LocalisationScore(
-        pixel_auroc=auroc(heat, inside),
-        pointing_hit=bool(inside[np.argmax(heat)]),
+        pixel_auroc=auroc(scores, inside),
+        pointing_hit=bool(inside[np.argmax(scores)]),
         chance=float(inside.mean()),
     )
 
@@ -124,9 +134,10 @@ def bootstrap_interval(
     confidence: float = 0.95,
     n_resamples: int = 1000,
 ) -> tuple[float, float]:
-    """Percentile bootstrap interval of ``statistic(*samples)``, resampling the first axis jointly.
+    """Return the percentile bootstrap interval of ``statistic(*samples)``.
 
-    Resamples on which the statistic is undefined (`InsufficientDataError`) are left out.
+    The first axis of all samples is resampled jointly. Resamples on which the statistic is
+    undefined (it is NaN, or raises `InsufficientDataError`) are left out.
 
     Parameters
     ----------
@@ -144,6 +155,11 @@ def bootstrap_interval(
     tuple of float
         Lower and upper end.
 
+    Raises
+    ------
+    InsufficientDataError
+        If the statistic is undefined on every resample.
+
     Examples
     --------
     >>> import numpy as np
@@ -160,8 +176,12 @@ def bootstrap_interval(
             found.append(statistic(*(sample[index] for sample in samples)))
         except InsufficientDataError:
             continue
+    found = [value for value in found if not np.isnan(value)]
     if not found:
-        raise InsufficientDataError(f"no interval can be had from {count} images")
+        raise InsufficientDataError(
+            f"no interval can be computed from {count} samples: the statistic is undefined on "
+            "every resample"
+        )
     tail = (1 - confidence) / 2
     low, high = np.quantile(found, [tail, 1 - tail])
     return float(low), float(high)

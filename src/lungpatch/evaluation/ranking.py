@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def histogram_auroc(positive: Floats, negative: Floats) -> Floats:
-    """AUROC from counts per score, ascending; scores of one bin count as ties.
+    """Return the AUROC of counts per score, ascending; scores in one bin count as ties.
 
     Parameters
     ----------
@@ -34,9 +34,10 @@ def histogram_auroc(positive: Floats, negative: Floats) -> Floats:
 
 
 def histogram_average_precision(positive: Floats, negative: Floats) -> Floats:
-    """Average precision from counts per score, ascending: precision at each score by its recall.
+    """Return the average precision of counts per score, ascending.
 
-    ``sum_b (R_b - R_(b+1)) P_b`` over the bins from the highest down, as scikit-learn has it.
+    The precision at each score is weighted by the recall gained there:
+    ``sum_b (R_b - R_(b+1)) P_b`` over the bins from the highest down, as scikit-learn defines it.
 
     Parameters
     ----------
@@ -52,8 +53,8 @@ def histogram_average_precision(positive: Floats, negative: Floats) -> Floats:
     [0.5]
     """
     hits = np.cumsum(positive[:, ::-1], axis=1)
-    called = hits + np.cumsum(negative[:, ::-1], axis=1)
-    precision = np.divide(hits, called, out=np.zeros_like(hits), where=called > 0)
+    predicted = hits + np.cumsum(negative[:, ::-1], axis=1)
+    precision = np.divide(hits, predicted, out=np.zeros_like(hits), where=predicted > 0)
     total = positive.sum(axis=1)
     return ratio((positive[:, ::-1] * precision).sum(axis=1), total)
 
@@ -61,14 +62,14 @@ def histogram_average_precision(positive: Floats, negative: Floats) -> Floats:
 def score_statistics(
     scores: Floats, positive: NDArray[np.bool_], negative: NDArray[np.bool_]
 ) -> tuple[Statistic, Statistic]:
-    """AUROC and average precision of one score an image.
+    """Return AUROC and average precision of one score per image as statistics.
 
     Parameters
     ----------
     scores : ndarray of float64, shape (N,)
-        NaN where there is none; such an image counts as the least anomalous.
+        NaN where there is no score; such an image counts as the least anomalous.
     positive, negative : ndarray of bool, shape (N,)
-        Images that are neither play no part.
+        Images that are neither are ignored.
 
     Returns
     -------
@@ -77,13 +78,13 @@ def score_statistics(
 
     Examples
     --------
-    >>> scores, ill = np.array([1.0, 3.0, 2.0]), np.array([False, True, True])
-    >>> auroc, _ = score_statistics(scores, ill, ~ill)
+    >>> scores, positive = np.array([1.0, 3.0, 2.0]), np.array([False, True, True])
+    >>> auroc, _ = score_statistics(scores, positive, ~positive)
     >>> auroc(np.ones((1, 3))).tolist()
     [1.0]
     """
-    places = ranks(scores)
-    one_hot = np.eye(places.max(initial=0) + 1)[places]
+    bins = ranks(scores)
+    one_hot = np.eye(bins.max(initial=0) + 1)[bins]
 
     def counts(weights: Floats) -> tuple[Floats, Floats]:
         return (weights * positive) @ one_hot, (weights * negative) @ one_hot
@@ -95,7 +96,7 @@ def score_statistics(
 
 
 def ranks(scores: Floats) -> NDArray[np.int64]:
-    """Rank from 0, ties sharing one; NaN, no score, ranks lowest.
+    """Rank scores from 0; equal scores share a rank, and NaN (no score) ranks lowest.
 
     Parameters
     ----------

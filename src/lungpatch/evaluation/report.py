@@ -1,4 +1,4 @@
-"""An evaluation as files: results.json, table.md, plots, and a sheet of the best and worst."""
+"""Writing an evaluation as files: results.json, table.md, figures, and sheets of images."""
 
 from __future__ import annotations
 
@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
+from lungpatch._utils.axes import load_pyplot
 from lungpatch._utils.files import atomic_write, write_json
 from lungpatch._version import __version__
 from lungpatch.evaluation.bootstrap import Estimate
 from lungpatch.evaluation.cases import KINDS
+from lungpatch.evaluation.figures import plot_froc, plot_roc, plot_scores_by_kind
 from lungpatch.evaluation.protocol import LARGE, N_RESAMPLES, SMALL, Evaluation
 from lungpatch.evaluation.sheets import draw_sheet
 
@@ -21,35 +23,35 @@ if TYPE_CHECKING:
 Table = Mapping[str, Mapping[str, Estimate]]
 
 SECTIONS = {
-    "Is the image ill?": ("image auroc", "image ap", "folder test"),
-    "Where? Each image by itself": (
-        "patch auroc",
-        "patch ap",
-        "pixel auroc",
-        "pixel ap",
-        "pointing",
-        "aupro",
+    "Images": ("image AUROC", "image AP", "folder test"),
+    "Localisation within each image": (
+        "patch AUROC",
+        "patch AP",
+        "pixel AUROC",
+        "pixel AP",
+        "pointing game",
+        "AUPRO",
     ),
-    "Where? All images together": (
-        "patch auroc pooled",
-        "patch ap pooled",
-        "pixel auroc pooled",
-        "pixel ap pooled",
+    "Localisation, all images pooled": (
+        "pooled patch AUROC",
+        "pooled patch AP",
+        "pooled pixel AUROC",
+        "pooled pixel AP",
     ),
-    "Boxes": (
+    "Boxes, by false boxes per image": (
         "sensitivity at 0.25",
         "sensitivity at 0.5",
         "sensitivity at 1",
         "sensitivity at 2",
         "sensitivity at 4",
         "mean sensitivity",
-        "best box iou",
+        "best box IoU",
     ),
 }
 
 
 def write_report(evaluation: Evaluation, out: str | os.PathLike[str]) -> None:
-    """Write results.json, table.md and the pictures.
+    """Write results.json, table.md, figures and sheets of the best and worst images.
 
     Parameters
     ----------
@@ -64,7 +66,7 @@ def write_report(evaluation: Evaluation, out: str | os.PathLike[str]) -> None:
 
     Examples
     --------
-    >>> write_report(evaluation, "judged")                             # doctest: +SKIP
+    >>> write_report(evaluation, "evaluated")                          # doctest: +SKIP
     """
     out = Path(out)
     tables = {group: evaluation.table(group) for group in evaluation.groups}
@@ -77,23 +79,21 @@ def write_report(evaluation: Evaluation, out: str | os.PathLike[str]) -> None:
 
 
 def _write_sheets(evaluation: Evaluation, out: Path) -> None:
-    for judgement in evaluation.judgements[: evaluation.n_pipelines]:
-        outcome = judgement.outcome
-        assert outcome.heats is not None
-        assert outcome.colour_scale is not None
-        sheet = draw_sheet(evaluation.cases, outcome.heats, outcome.colour_scale)
+    for result in evaluation.results[: evaluation.n_pipelines]:
+        predictions = result.predictions
+        assert predictions.heatmaps is not None
+        assert predictions.colour_scale is not None
+        sheet = draw_sheet(evaluation.cases, predictions.heatmaps, predictions.colour_scale)
         if sheet is not None:
-            with atomic_write(out / f"best-and-worst-{Path(outcome.name).stem}.png") as temporary:
+            name = f"best-and-worst-{Path(predictions.name).stem}.png"
+            with atomic_write(out / name) as temporary:
                 sheet.save(temporary)
 
 
 def _write_figures(evaluation: Evaluation, out: Path) -> None:
-    from lungpatch._utils.axes import load_pyplot
-    from lungpatch.evaluation.figures import plot_froc, plot_roc, plot_scores_by_kind
-
     figures = {"roc": plot_roc(evaluation), "froc": plot_froc(evaluation)}
     for number in range(evaluation.n_pipelines):
-        name = Path(evaluation.judgements[number].outcome.name).stem
+        name = Path(evaluation.results[number].predictions.name).stem
         figures[f"scores-{name}"] = plot_scores_by_kind(evaluation, number=number)
     for name, axes in figures.items():
         figure = axes.get_figure(root=True)
@@ -106,7 +106,7 @@ def _write_figures(evaluation: Evaluation, out: Path) -> None:
 def record(
     evaluation: Evaluation, tables: Mapping[str, Table], comparisons: Table
 ) -> dict[str, Any]:
-    """All that was found, ready for JSON.
+    """Return all results, ready for JSON.
 
     Parameters
     ----------
@@ -125,7 +125,7 @@ def record(
     >>> record(evaluation, tables, comparisons)["images"]["boxed"]      # doctest: +SKIP
     71
     """
-    outcomes = [judgement.outcome for judgement in evaluation.judgements]
+    detectors = [result.predictions for result in evaluation.results]
     return {
         "lungpatch_version": __version__,
         "split": {"name": evaluation.split.name, "sha256": evaluation.split.sha256},
@@ -133,9 +133,9 @@ def record(
         "resamples": N_RESAMPLES,
         "images": evaluation.counts(),
         "left_out": dict(evaluation.left_out),
-        "outcomes": {
-            outcome.name: {"milliseconds": outcome.milliseconds, "unscored": outcome.unscored}
-            for outcome in outcomes
+        "detectors": {
+            each.name: {"milliseconds": each.milliseconds, "unscored": each.unscored}
+            for each in detectors
         },
         "tables": {
             group: {name: _plain(row) for name, row in table.items()}
@@ -148,7 +148,7 @@ def record(
                 "patient": case.patient,
                 "view": case.view,
                 "kind": case.kind,
-                **{outcome.name: outcome.scores[index] for outcome in outcomes},
+                **{each.name: each.scores[index] for each in detectors},
             }
             for index, case in enumerate(evaluation.cases)
         ],
@@ -156,11 +156,11 @@ def record(
 
 
 def _plain(row: Mapping[str, Estimate]) -> dict[str, dict[str, float]]:
-    return {figure: attrs.asdict(value) for figure, value in row.items()}
+    return {metric: attrs.asdict(value) for metric, value in row.items()}
 
 
 def markdown(evaluation: Evaluation, tables: Mapping[str, Table], comparisons: Table) -> str:
-    """Tables for people, in Markdown.
+    """Return the tables in Markdown.
 
     Parameters
     ----------
@@ -177,32 +177,34 @@ def markdown(evaluation: Evaluation, tables: Mapping[str, Table], comparisons: T
     >>> print(markdown(evaluation, tables, comparisons))               # doctest: +SKIP
     """
     counts = evaluation.counts()
-    names = [judgement.outcome.name for judgement in evaluation.judgements]
+    names = [result.predictions.name for result in evaluation.results]
     pipelines = names[: evaluation.n_pipelines]
     left_out = ", ".join(f"{number} {kind}" for kind, number in evaluation.left_out.items())
     lines = [
-        f"# Evaluation of {' and '.join(pipelines)}",
+        f"# Evaluation of {' and '.join(pipelines) or 'the controls'}",
         "",
         f"{counts['images']} images of {counts['patients']} patients: "
         + ", ".join(f"{counts[kind]} {kind}" for kind in KINDS)
         + f"; {counts['boxes']} boxes on {counts['boxed']} images.",
-        f"Left out, as their patients are in the training part of `{evaluation.split.name}` "
-        f"(sha256 {evaluation.split.sha256[:12]}): {left_out or 'none'}.",
+        f"Left out, since they or their patients are in the training part of "
+        f"`{evaluation.split.name}` (sha256 {evaluation.split.sha256[:12]}): "
+        f"{left_out or 'none'}.",
         f"In brackets: 95 % intervals, {N_RESAMPLES} resamples of patients.",
         "",
     ]
     for group, table in tables.items():
         images = evaluation.groups[group]
         lines += [f"## {group}: {int(images.sum())} images", ""]
-        for section, figures in SECTIONS.items():
-            lines += [f"### {section}", "", *_rows(table, figures), ""]
+        for section, metrics in SECTIONS.items():
+            lines += [f"### {section}", "", *_rows(table, metrics), ""]
     if pipelines[1:]:
         lines += [f"## {pipelines[0]} minus {pipelines[1]}, paired", ""]
-        for section, figures in SECTIONS.items():
-            lines += [f"### {section}", "", *_rows(comparisons, figures), ""]
+        for section, metrics in SECTIONS.items():
+            lines += [f"### {section}", "", *_rows(comparisons, metrics), ""]
     lines += [
-        "`image`: RSNA `Lung Opacity` against `Normal`, both of the folder of the ill. "
-        "`folder test`: those read as normal against the folder of the normal; 0.5 is honest. "
+        "`image AUROC`, `image AP`: images that RSNA's readers called `Lung Opacity` against "
+        "`Normal`, neither labelled normal. `folder test`: AUROC of those called `Normal` against "
+        "those labelled normal; it should be 0.5. "
         f"Small boxes cover under {SMALL:.0%} of an image, large ones over {LARGE:.0%}. The best "
         "box IoU is at a threshold chosen on the boxes themselves. See the page Evaluation.",
         "",
@@ -210,14 +212,14 @@ def markdown(evaluation: Evaluation, tables: Mapping[str, Table], comparisons: T
     return "\n".join(lines)
 
 
-def _rows(table: Table, figures: tuple[str, ...]) -> list[str]:
+def _rows(table: Table, metrics: tuple[str, ...]) -> list[str]:
     shown = {
-        name: [str(row[figure]) if figure in row else "-" for figure in figures]
+        name: [str(row[metric]) if metric in row else "-" for metric in metrics]
         for name, row in table.items()
     }
     return [
-        "| | " + " | ".join(figures) + " |",
-        "| --- |" + " --- |" * len(figures),
+        "| | " + " | ".join(metrics) + " |",
+        "| --- |" + " --- |" * len(metrics),
         *(
             f"| {name} | " + " | ".join(cells) + " |"
             for name, cells in shown.items()

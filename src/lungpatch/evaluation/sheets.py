@@ -1,4 +1,4 @@
-"""Pictures of the images on which a detector did best and worst."""
+"""Renderings of the images on which a detector localised best and worst."""
 
 from __future__ import annotations
 
@@ -9,15 +9,14 @@ from PIL import Image
 
 from lungpatch._utils.renderings import contact_sheet, outline
 from lungpatch.evaluation.cases import Case, boxes_mask
-from lungpatch.evaluation.localisation import heat_in_lungs, within_images
+from lungpatch.evaluation.localisation import pixel_samples, within_images
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
-    from lungpatch.containers import FloatImage
-    from lungpatch.containers.colours import ColourScale
+    from lungpatch.containers import ColourScale, FloatImage
 
 N_SHOWN = 6
 ZOOM = 2
@@ -25,92 +24,90 @@ _BOXES = (80, 220, 100)
 _LUNGS = (90, 160, 230)
 
 
-def best_and_worst(cases: Sequence[Case], heats: Sequence[FloatImage]) -> list[tuple[int, float]]:
+def best_and_worst(
+    cases: Sequence[Case], heatmaps: Sequence[FloatImage]
+) -> list[tuple[int, float]]:
     """Choose images by the pixel AUROC within them: the best `N_SHOWN`, then the worst.
 
     Parameters
     ----------
     cases : sequence of Case
-    heats : sequence of ndarray of float32, shape (FRAME, FRAME)
+    heatmaps : sequence of ndarray of float32, shape (GRID_SIZE, GRID_SIZE)
 
     Returns
     -------
     list of (int, float)
-        Index and AUROC, best first; no image twice.
+        Index and AUROC, best first; no image is listed twice.
 
     Examples
     --------
     >>> best_and_worst([], [])
     []
     """
-    samples = [
-        (heat_in_lungs(heat, case), case.lesion[case.lungs]) if case.localised else None
-        for case, heat in zip(cases, heats, strict=True)
-    ]
-    auroc = within_images(samples)[0]
+    auroc = within_images(pixel_samples(cases, heatmaps))[0]
     known = np.flatnonzero(~np.isnan(auroc))
     ranked = known[np.argsort(-auroc[known], kind="stable")].tolist()
     chosen = ranked if len(ranked) <= 2 * N_SHOWN else ranked[:N_SHOWN] + ranked[-N_SHOWN:]
     return [(index, float(auroc[index])) for index in chosen]
 
 
-def draw_case(case: Case, heat: FloatImage, scale: ColourScale) -> NDArray[np.uint8]:
-    """Draw an image beside itself with heat, the true boxes in green and the lungs in blue.
+def draw_case(case: Case, heatmap: FloatImage, scale: ColourScale) -> NDArray[np.uint8]:
+    """Draw an image, and beside it the same with its anomaly map; boxes green, lungs blue.
 
     Parameters
     ----------
     case : Case
-    heat : ndarray of float32, shape (FRAME, FRAME)
+    heatmap : ndarray of float32, shape (GRID_SIZE, GRID_SIZE)
     scale : ColourScale
 
     Returns
     -------
-    ndarray of uint8, shape (2 FRAME, 4 FRAME, 3)
+    ndarray of uint8, shape (2 GRID_SIZE, 4 GRID_SIZE, 3)
 
     Examples
     --------
-    >>> draw_case(case, heat, scale).shape                             # doctest: +SKIP
+    >>> draw_case(case, heatmap, scale).shape                          # doctest: +SKIP
     (512, 1024, 3)
     """
     grey: NDArray[np.uint8] = np.rint(case.pixels * 255).astype(np.uint8)
-    painted = scale.paint(grey, heat)
+    painted = scale.paint(grey, heatmap)
     plain = np.repeat(grey[..., None], 3, axis=2)
     shape = (grey.shape[0], grey.shape[1])
-    for picture in (painted, plain):
+    for rendering in (painted, plain):
         for box in case.boxes:
-            picture[outline(boxes_mask(box[None], shape), 1)] = _BOXES
+            rendering[outline(boxes_mask(box[None], shape), 1)] = _BOXES
     painted[outline(case.lungs, 1)] = _LUNGS
     both = np.concatenate([plain, painted], axis=1)
     return np.asarray(both.repeat(ZOOM, axis=0).repeat(ZOOM, axis=1))
 
 
 def draw_sheet(
-    cases: Sequence[Case], heats: Sequence[FloatImage], scale: ColourScale
+    cases: Sequence[Case], heatmaps: Sequence[FloatImage], scale: ColourScale
 ) -> Image.Image | None:
     """Lay out the images of `best_and_worst`.
 
     Parameters
     ----------
     cases : sequence of Case
-    heats : sequence of ndarray of float32, shape (FRAME, FRAME)
+    heatmaps : sequence of ndarray of float32, shape (GRID_SIZE, GRID_SIZE)
     scale : ColourScale
         The same for all images.
 
     Returns
     -------
     PIL.Image.Image or None
-        None if no image has places to tell right from wrong.
+        None if localisation cannot be measured in any image.
 
     Examples
     --------
-    >>> draw_sheet(cases, heats, scale).save("sheet.png")              # doctest: +SKIP
+    >>> draw_sheet(cases, heatmaps, scale).save("sheet.png")           # doctest: +SKIP
     """
-    chosen = best_and_worst(cases, heats)
+    chosen = best_and_worst(cases, heatmaps)
     if not chosen:
         return None
     return Image.fromarray(
         contact_sheet(
-            [draw_case(cases[index], heats[index], scale) for index, _ in chosen],
+            [draw_case(cases[index], heatmaps[index], scale) for index, _ in chosen],
             columns=2,
             labels=[f"{cases[index].image_id}: pixel AUROC {auroc:.2f}" for index, auroc in chosen],
         )

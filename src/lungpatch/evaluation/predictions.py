@@ -1,8 +1,7 @@
-"""What a detector says about the images, and what the controls say that detect nothing."""
+"""The predictions of detectors, and of controls that detect nothing."""
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import attrs
@@ -10,55 +9,66 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lungpatch._utils.progress import ProgressCallback, silent
-from lungpatch.containers import FloatImage
-from lungpatch.containers.colours import ColourScale
-from lungpatch.evaluation.cases import FRAME, Case, in_frame
-from lungpatch.pipeline import Failure, Pipeline
+from lungpatch.containers import ColourScale, FloatImage
+from lungpatch.evaluation.cases import GRID_SIZE, Case, to_evaluation_grid
+from lungpatch.pipeline import (
+    Failure,
+    Pipeline,
+    build_pipeline,
+    load_preset,
+    pipeline_settings,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
-    from lungpatch.datasets.dataset import Dataset
+    from lungpatch.datasets import Dataset
 
 
 @attrs.frozen(eq=False, kw_only=True)
-class Outcome:
-    """One score and one map an image.
+class Predictions:
+    """One score and one map per image.
 
     Parameters
     ----------
     name : str
+        Of the detector or control.
     scores : ndarray of float64, shape (N,)
         Higher is more anomalous; NaN where the detector gave none.
-    heats : tuple of ndarray of float32, shape (FRAME, FRAME), or None
-        NaN where nothing was scored; None for what says nothing about places.
+    heatmaps : tuple of ndarray of float32, shape (GRID_SIZE, GRID_SIZE), or None
+        Anomaly scores of the pixels, NaN where nothing was scored; None for a detector that does
+        not localise.
     milliseconds : float
-        Median time an image; NaN for a control.
+        Median time per image; NaN for a control.
     colour_scale : ColourScale or None
         One for all maps; None for a control.
 
+    See Also
+    --------
+    run_pipeline, simple_controls : make predictions.
+
     Examples
     --------
-    >>> outcome = Outcome(name="a", scores=np.array([1.0, np.nan]), heats=None)
-    >>> outcome.unscored
+    >>> predictions = Predictions(name="a", scores=np.array([1.0, np.nan]), heatmaps=None)
+    >>> predictions.unscored
     1
     """
 
     name: str
     scores: NDArray[np.float64]
-    heats: tuple[FloatImage, ...] | None
+    heatmaps: tuple[FloatImage, ...] | None
     milliseconds: float = float("nan")
     colour_scale: ColourScale | None = None
 
     @property
     def unscored(self) -> int:
-        """Images without a score; they count as the least anomalous."""
+        """Number of images without a score; they count as the least anomalous."""
         return int(np.isnan(self.scores).sum())
 
 
 def run_pipeline(
     name: str, pipeline: Pipeline, dataset: Dataset, *, progress: ProgressCallback | None = None
-) -> Outcome:
+) -> Predictions:
     """Run a fitted pipeline over images.
 
     Parameters
@@ -70,12 +80,12 @@ def run_pipeline(
 
     Returns
     -------
-    Outcome
+    Predictions
 
     Raises
     ------
     InvalidImageError, MissingInputError
-        If an image cannot be used: what is judged must be whole.
+        If an image cannot be used: an evaluation leaves no image out silently.
 
     Examples
     --------
@@ -84,25 +94,25 @@ def run_pipeline(
     """
     notify = progress or silent
     scores, seconds = [], []
-    heats: list[FloatImage] = []
+    heatmaps: list[FloatImage] = []
     for count, found in enumerate(pipeline.detect_many(dataset), start=1):
         if isinstance(found, Failure):
             raise found.error
         scores.append(np.nan if found.decision is None else found.decision.pred_score)
-        heats.append(in_frame(found.anomaly_map.heatmap))
+        heatmaps.append(to_evaluation_grid(found.anomaly_map.heatmap))
         seconds.append(found.seconds)
         notify(name, count, len(dataset), {})
-    return Outcome(
+    return Predictions(
         name=name,
         scores=np.array(scores, dtype=np.float64),
-        heats=tuple(heats),
+        heatmaps=tuple(heatmaps),
         milliseconds=1000 * float(np.median(seconds)),
         colour_scale=pipeline.calibration.colour_scale,
     )
 
 
-def simple_controls(cases: Sequence[Case]) -> list[Outcome]:
-    """Tell ill from well by what has nothing to do with lesions.
+def simple_controls(cases: Sequence[Case]) -> list[Predictions]:
+    """Return baselines that use no information about lesions.
 
     Parameters
     ----------
@@ -110,27 +120,26 @@ def simple_controls(cases: Sequence[Case]) -> list[Outcome]:
 
     Returns
     -------
-    list of Outcome
-        ``mean lung grey``: the mean grey level in the lungs, and grey as heat. ``vertical
-        position``: how low the lungs' centre lies in the image, and how low a pixel lies in it.
-        ``mask area``: how small the lungs are. ``view AP``: whether the image was taken from the
-        front.
+    list of Predictions
+        ``mean lung grey``: the mean grey level of the lungs, with grey levels as the map.
+        ``vertical position``: how low the lungs' centre lies in the image, with the pixel's row as
+        the map. ``mask area``: how small the lungs are. ``view AP``: 1 for an AP view, else 0.
 
     Examples
     --------
     >>> [control.name for control in simple_controls([])]
     ['mean lung grey', 'vertical position', 'mask area', 'view AP']
     """
-    row = np.repeat(np.linspace(0, 1, FRAME, dtype=np.float32)[:, None], FRAME, axis=1)
+    row = np.repeat(np.linspace(0, 1, GRID_SIZE, dtype=np.float32)[:, None], GRID_SIZE, axis=1)
     grey = tuple(_in_lungs(case.pixels, case) for case in cases)
     height = tuple(_in_lungs(row, case) for case in cases)
     areas = np.array([case.lungs.mean() for case in cases], dtype=np.float64)
-    taken = np.array([case.view == "AP" for case in cases], dtype=np.float64)
+    is_ap = np.array([case.view == "AP" for case in cases], dtype=np.float64)
     return [
-        Outcome(name="mean lung grey", scores=_means(grey), heats=grey),
-        Outcome(name="vertical position", scores=_means(height), heats=height),
-        Outcome(name="mask area", scores=-areas, heats=None),
-        Outcome(name="view AP", scores=taken, heats=None),
+        Predictions(name="mean lung grey", scores=_means(grey), heatmaps=grey),
+        Predictions(name="vertical position", scores=_means(height), heatmaps=height),
+        Predictions(name="mask area", scores=-areas, heatmaps=None),
+        Predictions(name="view AP", scores=is_ap, heatmaps=None),
     ]
 
 
@@ -138,8 +147,8 @@ def _in_lungs(values: FloatImage, case: Case) -> FloatImage:
     return np.where(case.lungs, values, np.float32(np.nan))
 
 
-def _means(heats: Sequence[FloatImage]) -> NDArray[np.float64]:
-    known = [heat[~np.isnan(heat)] for heat in heats]
+def _means(heatmaps: Sequence[FloatImage]) -> NDArray[np.float64]:
+    known = [heatmap[~np.isnan(heatmap)] for heatmap in heatmaps]
     means = [values.mean() if values.size else np.nan for values in known]
     return np.array(means, dtype=np.float64)
 
@@ -156,14 +165,15 @@ def atlas_pipeline(seed: int) -> Pipeline:
     Pipeline
         Not fitted.
 
+    See Also
+    --------
+    lungpatch.AtlasModel : the model.
+
     Examples
     --------
     >>> atlas_pipeline(0).model.patch_size
     64
     """
-    from lungpatch.pipeline import pipeline_settings
-    from lungpatch.pipeline.configuration import build_pipeline, load_preset
-
     tables = pipeline_settings(load_preset("paper"))
     crop = {"name": "lung-crop", "patch_size": 64}
     tables["pipeline"] |= {"image_score": "mean", "map_detail": "pixel", "seed": seed}
@@ -171,26 +181,3 @@ def atlas_pipeline(seed: int) -> Pipeline:
     tables["model"] = {"name": "atlas", "patch_size": 64}
     tables["scorer"] = {"name": "feature", "difference": "excess"}
     return build_pipeline(tables, origin="evaluation")
-
-
-def training_images(dataset: Dataset, names: Iterable[str]) -> list[Path]:
-    """Find the images of a split's training part in a data set.
-
-    Parameters
-    ----------
-    dataset : Dataset
-    names : iterable of str
-        File names.
-
-    Returns
-    -------
-    list of pathlib.Path
-
-    Examples
-    --------
-    >>> images = Dataset(name="two", images=[Path("a.png"), Path("b.png")])
-    >>> [image.name for image in training_images(images, ["b.png"])]
-    ['b.png']
-    """
-    wanted = set(names)
-    return [image for image in dataset.images if isinstance(image, Path) and image.name in wanted]

@@ -1,0 +1,43 @@
+from .bootstrap import Estimate as Estimate
+from .cases import Case as Case
+from .cases import leave_out_training as leave_out_training
+from .cases import read_cases as read_cases
+from .figures import plot_froc as plot_froc
+from .figures import plot_roc as plot_roc
+from .figures import plot_scores_by_kind as plot_scores_by_kind
+from .metrics import LocalisationScore as LocalisationScore
+from .metrics import auroc as auroc
+from .metrics import bootstrap_interval as bootstrap_interval
+from .metrics import score_localisation as score_localisation
+from .predictions import Predictions as Predictions
+from .predictions import run_pipeline as run_pipeline
+from .predictions import simple_controls as simple_controls
+from .protocol import DetectorResult as DetectorResult
+from .protocol import Evaluation as Evaluation
+from .protocol import evaluate as evaluate
+from .protocol import evaluate_predictions as evaluate_predictions
+from .report import write_report as write_report
+from .sheets import draw_sheet as draw_sheet
+
+__all__ = [
+    "Case",
+    "DetectorResult",
+    "Estimate",
+    "Evaluation",
+    "LocalisationScore",
+    "Predictions",
+    "auroc",
+    "bootstrap_interval",
+    "draw_sheet",
+    "evaluate",
+    "evaluate_predictions",
+    "leave_out_training",
+    "plot_froc",
+    "plot_roc",
+    "plot_scores_by_kind",
+    "read_cases",
+    "run_pipeline",
+    "score_localisation",
+    "simple_controls",
+    "write_report",
+]
