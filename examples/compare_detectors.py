@@ -2,8 +2,8 @@
 Detectors compared
 ==================
 
-Every detector is a reconstruction compared by a scorer, so each of these is the same pipeline with
-other components: the paper's, and two that see whole lungs at once.
+Every detector is a reconstruction compared by a scorer, so each of these is the same pipeline
+with other components: two see small patches, as the paper does, and two see whole lungs.
 """
 
 import copy
@@ -58,9 +58,9 @@ for name, tables in detectors.items():
 print(f"{'a random point':>22}: pointing {np.mean([s.chance for s in scores]):.1f}")
 
 # %%
-# Ten images are few, and the phantom flatters the detector that is trained on painted lesions: its
-# opacities are painted by the same functions. What carries over to real images is the pattern of the
-# first two rows: small patches of opacity are easy to reconstruct, so they are not found.
+# Ten images are few, and the phantom flatters the detector that is trained on painted lesions:
+# its opacities are painted by the same functions. What carries over to real images is the pattern
+# of the first two rows: small patches of opacity are easy to reconstruct, so they are not found.
 
 shown = [0, 1, 2, 3, 4]
 rows = ["truth", *results]

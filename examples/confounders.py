@@ -3,8 +3,8 @@ Labels, devices, borders and arms
 =================================
 
 Objects that are no disease should not raise the anomaly score.
-:py:func:`~lungpatch.datasets.confounders.paint_confounder` paints such objects on any image, so that
-their effect on a detector can be seen and measured.
+:py:func:`~lungpatch.datasets.confounders.paint_confounder` paints such objects on any image, so
+that their effect on a detector can be seen and measured.
 """
 
 import matplotlib.pyplot as plt
@@ -42,8 +42,8 @@ plt.show()
 # %%
 # Their effect on a detector
 # --------------------------
-# The lungs are segmented in every image. Nothing outside them is scored, so an object beside the lungs
-# matters only if it changes the lung mask.
+# The lungs are segmented in every image. Nothing outside them is scored, so an object beside the
+# lungs matters only if it changes the lung mask.
 
 crop = LungCropSampler(patch_size=64)
 pipeline = lungpatch.Pipeline(
@@ -68,8 +68,8 @@ for ax, found, title in zip(axes, [before, *after], ["nothing", *CONFOUNDER_KIND
 plt.show()
 
 # %%
-# In words and numbers: where the anomaly score is high, and how far the lung masks overlap with the one
-# of the unchanged image (intersection over union).
+# In words and numbers: where the anomaly score is high, and how far the lung masks overlap with
+# the one of the unchanged image (intersection over union).
 
 for found, title in zip([before, *after], ["nothing", *CONFOUNDER_KINDS], strict=True):
     intersection = found.native_lungs & before.native_lungs

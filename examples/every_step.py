@@ -2,8 +2,8 @@
 Every step of a detection
 =========================
 
-A :py:class:`~lungpatch.pipeline.Detection` keeps the result of every step, in order, so a wrong result
-can be followed back to the step that it comes from.
+A :py:class:`~lungpatch.pipeline.Detection` keeps the result of every step, in order, so a wrong
+result can be followed back to the step that it comes from.
 """
 
 import matplotlib.pyplot as plt
@@ -18,8 +18,8 @@ from lungpatch.segmenters import UNetSegmenter
 from lungpatch.thresholders import QuantileThresholder
 
 # %%
-# Patches of 32 x 32 pixels, as in the paper, reconstructed from the first eight principal components
-# of normal patches.
+# Patches of 32 x 32 pixels, as in the paper, reconstructed from the first eight principal
+# components of normal patches.
 
 pipeline = lungpatch.Pipeline(
     segmenter=UNetSegmenter(),
@@ -55,8 +55,8 @@ detection.patches
 # %%
 # 4 and 5. Reconstruction and scores
 # ----------------------------------
-# From left to right three patches each with the lowest, middle and highest scores: the patch, what the
-# model would have expected, and where they differ.
+# From left to right three patches each with the lowest, middle and highest scores: the patch,
+# what the model would have expected, and where they differ.
 
 values = detection.scores.values
 order = np.argsort(values)
@@ -77,16 +77,17 @@ plt.show()
 # %%
 # 6. Anomaly map
 # --------------
-# The scores where the patches were cut, overlaps averaged. Where nothing was scored the map is NaN
-# (black here), never 0.
+# The scores where the patches were cut, overlaps averaged. Where nothing was scored the map is
+# NaN (black here), never 0.
 
 detection.anomaly_map
 
 # %%
 # 7 and 8. Decision and localisation
 # ----------------------------------
-# The image's score is a percentile of the patch scores; the predicted mask is where the anomaly map is
-# above a threshold of its own. Both thresholds come from normal images that the model has not seen.
+# The image's score is a percentile of the patch scores; the predicted mask is where the anomaly
+# map is above a threshold of its own. Both thresholds come from normal images that the model has
+# not seen.
 
 figure, (scores, mask) = plt.subplots(1, 2, figsize=(11, 4), layout="constrained")
 scores.hist(values, bins=40, color="0.7")

@@ -7,8 +7,8 @@ Fit on normal images, detect in another, look at what was found.
 
 # %%
 # Images first. Yours come from a folder: ``pipeline.fit("normal/")`` and
-# ``pipeline.detect("patient.png")`` take paths. Here they are synthetic: 30 normal chests to fit on,
-# and one with an opacity.
+# ``pipeline.detect("patient.png")`` take paths. Here they are synthetic: 30 normal chests to fit
+# on, and one with an opacity.
 
 import lungpatch
 from lungpatch.datasets.phantom import phantom_chest, phantom_cohort
@@ -17,9 +17,9 @@ normal = [case.image for case in phantom_cohort(30, 0, seed=1, size=256)]
 patient = phantom_chest(8, size=256, opacity="lobar", patient="patient")
 
 # %%
-# A pipeline has a component for every step. This one brings both lungs to one size and position. Its
-# model is trained to find lesions that it paints into normal lungs itself; no opacity of an image is
-# shown to it.
+# A pipeline has a component for every step. This one brings both lungs to one size and position.
+# Its model is trained to find lesions that it paints into normal lungs itself; no opacity of an
+# image is shown to it.
 
 from lungpatch.models import SyntheticLesionModel
 from lungpatch.samplers import LungCropSampler
@@ -39,8 +39,8 @@ pipeline = lungpatch.Pipeline(
 )
 
 # %%
-# The three lines. In a notebook the last one shows what is below: the image, and the image with its
-# lungs (green), its anomaly map, and boxes around the regions above the threshold.
+# The three lines. In a notebook the last one shows what is below: the image, and the image with
+# its lungs (green), its anomaly map, and boxes around the regions above the threshold.
 
 pipeline.fit(normal)
 detection = pipeline.detect(patient.image)

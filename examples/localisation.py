@@ -2,8 +2,9 @@
 Evaluate the localisation
 =========================
 
-The score of a whole image can be right for a wrong reason: brightness, position, the scanner. Such
-differences between images have no effect on localisation within one image, so evaluate that first.
+The score of a whole image can be right for a wrong reason: brightness, position, the scanner.
+Such differences between images have no effect on localisation within one image, so evaluate that
+first.
 """
 
 import matplotlib.pyplot as plt
@@ -36,9 +37,10 @@ detections = list(pipeline.detect_many(case.image for case in test))
 # %%
 # Within each image
 # -----------------
-# Pixel AUROC: the probability that a pixel of the opacity has a higher score than another lung pixel of
-# the same image. Pointing: whether the pixel of the maximum score lies in the opacity. The probability
-# of that for a random lung pixel, the fraction of the lung that is opaque, is printed below it.
+# Pixel AUROC: the probability that a pixel of the opacity has a higher score than another lung
+# pixel of the same image. Pointing: whether the pixel of the maximum score lies in the opacity.
+# The probability of that for a random lung pixel, the fraction of the lung that is opaque, is
+# printed below it.
 
 opaque = [(case, found) for case, found in zip(test, detections, strict=True) if case.opacity.any()]
 scores = [score_localisation(found.native_heatmap, case.opacity) for case, found in opaque]
@@ -56,8 +58,8 @@ print("pointing        ", mean_with_interval([score.pointing_hit for score in sc
 print("pointing, chance", mean_with_interval([score.chance for score in scores]))
 
 # %%
-# The best two, the middle one and the worst two. Looking at the worst is the most useful step on this
-# page.
+# The best two, the middle one and the worst two. Looking at the worst is the most useful step on
+# this page.
 
 order = np.argsort([score.pixel_auroc for score in scores])[::-1]
 chosen = [*order[:2], order[len(order) // 2], *order[-2:]]
@@ -76,8 +78,8 @@ plt.show()
 # %%
 # Between images
 # --------------
-# How well the score of an image separates images with an opacity from normal ones. On real data ask
-# first what else differs between the two groups.
+# How well the score of an image separates images with an opacity from normal ones. On real data
+# ask first what else differs between the two groups.
 
 pred = np.array([found.decision.pred_score for found in detections])
 truth = np.array([case.opacity.any() for case in test])

@@ -14,8 +14,8 @@ from lungpatch.segmenters import ThresholdSegmenter, UNetSegmenter
 # %%
 # Two segmenters, one opacity
 # ---------------------------
-# ``threshold`` takes the dark regions of the chest, so it misses opaque lung. ``unet``, the default,
-# was trained on images with opaque lung.
+# ``threshold`` takes the dark regions of the chest, so it misses opaque lung. ``unet``, the
+# default, was trained on images with opaque lung.
 
 case = phantom_chest(5, size=512, opacity="lobar")
 figure, axes = plt.subplots(1, 3, figsize=(12, 4.3), layout="constrained")
@@ -51,8 +51,8 @@ plt.show()
 # %%
 # Coordinates that can be compared between people
 # -----------------------------------------------
-# Each lung pixel has coordinates: ``u`` from apex (0) to base (1), ``v`` from the medial border (0) to
-# the lateral one (1).
+# Each lung pixel has coordinates: ``u`` from apex (0) to base (1), ``v`` from the medial border
+# (0) to the lateral one (1).
 
 u, v = lungs.frame.coordinates()
 figure, axes = plt.subplots(1, 2, figsize=(9, 4.3), layout="constrained")

@@ -35,9 +35,9 @@ scale = pipeline.calibration.colour_scale
 print(scale)
 
 # %%
-# Above, each map on its own scale: which three are normal? Below, one scale for all. It begins at the
-# median score of normal pixels, where it is transparent, and its middle is a score that normal pixels
-# hardly ever reach.
+# Above, each map on its own scale: which three are normal? Below, one scale for all. It begins at
+# the median score of normal pixels, where it is transparent, and its middle is a score that
+# normal pixels hardly ever reach.
 
 figure, axes = plt.subplots(2, len(images), figsize=(13, 4.9), layout="constrained")
 for (own, shared), case, found in zip(axes.T, images, detections, strict=True):
@@ -54,7 +54,7 @@ axes[1, 0].set_ylabel("the pipeline's scale")
 plt.show()
 
 # %%
-# Every map has the scale with it, so ``detection.plot()``, the overlays of ``lungpatch detect`` and a
-# notebook all use it.
+# Every map has the scale with it, so ``detection.plot()``, the overlays of ``lungpatch detect``
+# and a notebook all use it.
 
 detections[-1].anomaly_map

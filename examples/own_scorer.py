@@ -2,8 +2,8 @@
 Write a scorer
 ==============
 
-A component is a small class that keeps a contract. It can be used in a pipeline at once; a package
-makes it available by name (:doc:`/plugins`).
+A component is a small class that keeps a contract. It can be used in a pipeline at once; a
+package makes it available by name (:doc:`/plugins`).
 """
 
 import attrs
@@ -21,9 +21,9 @@ from lungpatch.testing import check_scorer
 from lungpatch.thresholders import QuantileThresholder
 
 # %%
-# The contract of a scorer: patches and their reconstruction in, one score per patch out, higher is more
-# anomalous. This one blurs the difference first, so that a misplaced rib edge, dark on one side and
-# bright on the other, cancels out.
+# The contract of a scorer: patches and their reconstruction in, one score per patch out, higher
+# is more anomalous. This one blurs the difference first, so that a misplaced rib edge, dark on
+# one side and bright on the other, cancels out.
 
 
 @attrs.define(kw_only=True, eq=False)
@@ -51,8 +51,8 @@ class BlurredScorer(lungpatch.Component):
 
 
 # %%
-# Does it keep the contract? Named checks on a synthetic chest say whether it does, and what to change if
-# not.
+# Does it keep the contract? Named checks on a synthetic chest say whether it does, and what to
+# change if not.
 
 report = check_scorer(BlurredScorer())
 for result in report:

@@ -41,8 +41,8 @@ for path in sorted(saved.iterdir()):
     print(f"{path.name:<22} {path.stat().st_size:>8} bytes")
 
 # %%
-# Components are saved by name, with their settings, so loading a pipeline runs no code from its folder.
-# Digests are checked first.
+# Components are saved by name, with their settings, so loading a pipeline runs no code from its
+# folder. Digests are checked first.
 
 description = json.loads((saved / "pipeline.json").read_text(encoding="utf-8"))
 print(json.dumps(description, indent=1)[:900], "...")

@@ -2,8 +2,8 @@
 Scorers compared
 ================
 
-Several ways to measure how far an image is from its reconstruction. The model stays the same; only the
-scorer is exchanged.
+Several ways to measure how far an image is from its reconstruction. The model stays the same;
+only the scorer is exchanged.
 """
 
 import matplotlib.pyplot as plt
@@ -22,9 +22,9 @@ cases = list(phantom_cohort(28, 10, seed=3, size=256))
 normal, opaque = cases[:28], cases[28:]
 
 # %%
-# The model reconstructs both lungs from the first ten principal components of normal lungs. ``SAD`` and
-# ``L2`` measure any difference; ``excess`` counts only what is brighter than expected, as opacities
-# are; ``SSIM`` compares structure.
+# The model reconstructs both lungs from the first ten principal components of normal lungs.
+# ``SAD`` and ``L2`` measure any difference; ``excess`` counts only what is brighter than
+# expected, as opacities are; ``SSIM`` compares structure.
 
 scorers = {
     "SAD": SADScorer(),
@@ -68,8 +68,8 @@ for ax in axes.ravel():
 plt.show()
 
 # %%
-# How well do they localise? A pixel AUROC of 0.5 is chance. The images are few and synthetic, so this
-# shows that scorers matter, and is no ranking.
+# How well do they localise? A pixel AUROC of 0.5 is chance. The images are few and synthetic, so
+# this shows that scorers matter, and is no ranking.
 
 for name, detections in results.items():
     scores = [

@@ -43,8 +43,8 @@ plt.show()
 # %%
 # Lesions to train on
 # -------------------
-# :py:class:`~lungpatch.synthesis.LesionSynthesiser` paints lesions into images, real ones too. Red
-# shows where, and how dense.
+# :py:class:`~lungpatch.synthesis.LesionSynthesiser` paints lesions into images, real ones too.
+# Red shows where, and how dense.
 
 normal = phantom_chest(12, size=256)
 other = phantom_chest(13, size=256)

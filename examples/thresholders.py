@@ -2,8 +2,8 @@
 Thresholds and false alarms
 ===========================
 
-A threshold is set by normal images alone. How many normal patients will be above it, and how certain
-is that?
+A threshold is set by normal images alone. How many normal patients will be above it, and how
+certain is that?
 """
 
 import matplotlib.pyplot as plt
@@ -33,9 +33,9 @@ population = normal_scores(200_000)
 # %%
 # What ``conformal`` guarantees
 # -----------------------------
-# The 95 % quantile of 40 patients gives more than 5 % false alarms on average, because so few patients
-# hardly show the tail. The conformal threshold keeps to 5 % on average over calibrations, whatever the
-# distribution; the rate of a single calibration still varies.
+# The 95 % quantile of 40 patients gives more than 5 % false alarms on average, because so few
+# patients hardly show the tail. The conformal threshold keeps to 5 % on average over
+# calibrations, whatever the distribution; the rate of a single calibration still varies.
 
 asked = 0.05
 sizes = (20, 40, 80, 160, 320)
@@ -73,9 +73,9 @@ except LungpatchError as error:
 # %%
 # Several thresholds
 # ------------------
-# The paper looks for two thresholds between three kinds of patches. Where scores have three peaks,
-# ``multi-otsu`` and ``mixture`` find the valleys between them. The scores of the paper's patches have
-# one peak, and then any two thresholds are arbitrary.
+# The paper looks for two thresholds between three kinds of patches. Where scores have three
+# peaks, ``multi-otsu`` and ``mixture`` find the valleys between them. The scores of the paper's
+# patches have one peak, and then any two thresholds are arbitrary.
 
 kinds = {
     "three peaks": np.concatenate([rng.normal(m, 1, 700) for m in (2, 7, 12)]),
