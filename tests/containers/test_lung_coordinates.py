@@ -23,7 +23,7 @@ from lungpatch.containers.lung_coordinates import (
 from lungpatch.errors import ConfigurationError, InvalidMaskError
 
 DATA = Path(
-    os.environ.get("LUNGPATCH_DATA", Path(__file__).resolve().parents[1].parent / "shared" / "data")
+    os.environ.get("LUNGPATCH_DATA", Path(__file__).resolve().parents[3] / "shared" / "data")
 )
 HEIGHT, WIDTH = 300, 320
 

@@ -20,7 +20,7 @@ from lungpatch.segmenters.unet import UNetSegmenter
 from lungpatch.synthesis import OPACITY_KINDS
 
 DATA = Path(
-    os.environ.get("LUNGPATCH_DATA", Path(__file__).resolve().parents[1].parent / "shared" / "data")
+    os.environ.get("LUNGPATCH_DATA", Path(__file__).resolve().parents[3] / "shared" / "data")
 )
 SIDE = 256
 ROW, COLUMN = np.mgrid[:SIDE, :SIDE]

@@ -15,7 +15,7 @@ from lungpatch.segmenters.mask_folder import MaskFolderSegmenter
 from lungpatch.segmenters.threshold import ThresholdSegmenter
 from lungpatch.segmenters.whole_image import WholeImageSegmenter
 
-DATA = Path(os.environ.get("LUNGPATCH_DATA", Path(__file__).parents[2].parent / "shared" / "data"))
+DATA = Path(os.environ.get("LUNGPATCH_DATA", Path(__file__).parents[3] / "shared" / "data"))
 
 
 def dice(a, b):

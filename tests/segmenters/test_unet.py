@@ -27,7 +27,7 @@ from lungpatch.segmenters.unet import (
 )
 
 DATA = Path(
-    os.environ.get("LUNGPATCH_DATA", Path(__file__).resolve().parents[2].parent / "shared" / "data")
+    os.environ.get("LUNGPATCH_DATA", Path(__file__).resolve().parents[3] / "shared" / "data")
 )
 
 

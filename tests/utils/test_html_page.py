@@ -63,7 +63,7 @@ def test_all_text_is_escaped(tmp_path):
     page.heading(NASTY)
     page.paragraph(NASTY)
     page.table([[NASTY]], header=[NASTY])
-    page.picture(np.zeros((2, 2), np.uint8), caption=NASTY, alt=NASTY)
+    page.figure(np.zeros((2, 2), np.uint8), caption=NASTY, alt=NASTY)
     reader = read(page, tmp_path)
     assert not any(tag == "script" for tag, _ in reader.tags)
     seen = NASTY.replace("\udcff", "?")
@@ -76,7 +76,7 @@ def test_all_text_is_escaped(tmp_path):
 def test_a_picture_is_in_the_page_bit_by_bit(tmp_path, shape):
     picture = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
     page = HtmlPage("Title")
-    page.picture(picture, caption="", alt="noise")
+    page.figure(picture, caption="", alt="noise")
     reader = read(page, tmp_path)
     (image,) = (attributes for tag, attributes in reader.tags if tag == "img")
     assert (image["width"], image["height"]) == ("9", "5")
@@ -88,7 +88,7 @@ def test_a_picture_is_in_the_page_bit_by_bit(tmp_path, shape):
 
 def test_the_page_fetches_nothing(tmp_path):
     page = HtmlPage("Title")
-    page.picture(np.zeros((2, 2), np.uint8), caption="c", alt="a")
+    page.figure(np.zeros((2, 2), np.uint8), caption="c", alt="a")
     read(page, tmp_path)
     text = (tmp_path / "page.html").read_text(encoding="utf-8")
     assert not re.search(r"https?:|url\(|@import|<link|<script", text)

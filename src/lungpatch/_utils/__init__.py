@@ -1,1 +1,1 @@
-"""Helpers without knowledge of radiographs: files, pages, renderings, progress, devices, extras."""
+"""General helpers: components, files, pages, renderings, progress, devices, optional packages."""

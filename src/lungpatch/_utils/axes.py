@@ -1,4 +1,4 @@
-"""What all figures share: matplotlib imported late, where to draw, grey levels and outlines."""
+"""Helpers for all figures: late import of matplotlib, new axes, grey levels and outlines."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 LUNGS = "limegreen"
-"""Colour of the lungs' outline."""
+"""Colour of the outline of the lungs."""
 
 
 def load_pyplot() -> ModuleType:
@@ -51,7 +51,7 @@ def show_grey(axes: Axes, pixels: NDArray[Any]) -> None:
 
 
 def draw_outline(axes: Axes, mask: NDArray[np.bool_], colour: str, *, width: float = 0.8) -> None:
-    """Draw the border between a mask and what it leaves out, where there is one."""
+    """Draw the border of a mask, if it has one."""
     # A single row or column has no contour for matplotlib.
     if mask.any() and not mask.all() and min(mask.shape) > 1:
         axes.contour(mask, levels=[0.5], colors=colour, linewidths=width)

@@ -1,4 +1,4 @@
-"""What components and pipelines share: scikit-learn's parameters, and errors in plain words."""
+"""Base of components and pipelines: scikit-learn's parameters, and errors in plain words."""
 
 from __future__ import annotations
 
@@ -9,11 +9,16 @@ from typing import Any, Self
 
 import attrs
 
+from lungpatch._utils.forks import make_torch_fork_safe
 from lungpatch._utils.suggestions import did_you_mean
 from lungpatch.errors import ConfigurationError, LungpatchError
 
 EXECUTION = "execution"
-"""Key of a field's metadata: the setting does not change results, only where they are computed."""
+"""Key in a field's metadata: the setting changes where results are computed, not the results."""
+
+
+# Every component comes through here, and so does whatever runs torch.
+make_torch_fork_safe()
 
 
 class Component:

@@ -1,4 +1,4 @@
-"""Where torch runs. Importing this module does not import torch."""
+"""The device that torch runs on. Importing this module does not import torch."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def choose_device(name: Device) -> torch.device:
     Parameters
     ----------
     name : {"auto", "cpu", "cuda", "mps"}
-        ``"auto"`` is the first there is of CUDA, Apple's MPS and the CPU.
+        ``"auto"`` is the first available one of CUDA, Apple's MPS and the CPU.
 
     Returns
     -------
@@ -28,7 +28,7 @@ def choose_device(name: Device) -> torch.device:
     Raises
     ------
     ConfigurationError
-        If there is no such device here; the message says which there are.
+        If the device is not available; the message lists those that are.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""One HTML page with everything in it: no scripts, no other files, nothing fetched."""
+"""Self-contained HTML pages: no scripts, no other files, nothing is loaded from elsewhere."""
 
 from __future__ import annotations
 
@@ -46,12 +46,12 @@ figcaption { max-width: 42rem; margin-top: 0.5rem; color: var(--faint); font-siz
 class HtmlPage:
     """A page that is filled from top to bottom and written as one file.
 
-    All text is escaped. Light or dark as the reader's system is.
+    All text is escaped. The page is light or dark as the reader's system is.
 
     Parameters
     ----------
     title : str
-        Of the window and of the page.
+        Title of the window and of the page.
 
     Examples
     --------
@@ -83,8 +83,8 @@ class HtmlPage:
         Parameters
         ----------
         rows : iterable of sequences
-            Cells as they are to be read: format numbers first. Columns that hold numbers only
-            (or text that reads as such, ``"0.93"``, ``"12 %"``) are set flush right.
+            Cells, with numbers already formatted. Columns that hold only numbers (or text such as
+            ``"0.93"`` or ``"12 %"``) are aligned to the right.
         header : sequence of str
 
         Raises
@@ -107,18 +107,18 @@ class HtmlPage:
             + "\n</tbody>\n</table></div>"
         )
 
-    def picture(self, picture: NDArray[np.uint8], *, caption: str, alt: str) -> None:
-        """Add a picture, held in the page as PNG.
+    def figure(self, rendering: NDArray[np.uint8], *, caption: str, alt: str) -> None:
+        """Add an image, embedded as PNG.
 
         Parameters
         ----------
-        picture : ndarray of uint8, shape (H, W) or (H, W, 3)
+        rendering : ndarray of uint8, shape (H, W) or (H, W, 3)
         caption : str
-            Printed below it; may be empty.
+            Printed below the image; may be empty.
         alt : str
-            What it shows, for who cannot see it.
+            Text that describes the image, for readers who cannot see it.
         """
-        self._parts.append(figure(picture, caption=caption, alt=alt))
+        self._parts.append(figure(rendering, caption=caption, alt=alt))
 
     def write(self, path: str | os.PathLike[str]) -> None:
         """Write the page.
@@ -136,16 +136,16 @@ class HtmlPage:
             f"<body>\n<main>\n{body}\n</main>\n</body>\n</html>\n"
         )
         with atomic_write(path) as temporary:
-            # A file name that is no valid text holds what UTF-8 cannot encode.
+            # A file name that is not valid text holds code points that UTF-8 cannot encode.
             temporary.write_text(text, encoding="utf-8", errors="replace")
 
 
-def png(picture: NDArray[np.uint8]) -> bytes:
-    r"""Encode a picture as PNG.
+def png(rendering: NDArray[np.uint8]) -> bytes:
+    r"""Encode a rendering as PNG.
 
     Parameters
     ----------
-    picture : ndarray of uint8, shape (H, W) or (H, W, 3)
+    rendering : ndarray of uint8, shape (H, W) or (H, W, 3)
 
     Returns
     -------
@@ -153,24 +153,25 @@ def png(picture: NDArray[np.uint8]) -> bytes:
 
     Examples
     --------
+    >>> import numpy as np
     >>> png(np.zeros((2, 2), np.uint8))[:4]
     b'\x89PNG'
     """
     buffer = io.BytesIO()
-    Image.fromarray(picture).save(buffer, format="PNG")
+    Image.fromarray(rendering).save(buffer, format="PNG")
     return buffer.getvalue()
 
 
-def figure(picture: NDArray[np.uint8], *, caption: str, alt: str) -> str:
-    """Return a picture as an HTML element that holds it whole, as PNG.
+def figure(rendering: NDArray[np.uint8], *, caption: str, alt: str) -> str:
+    """Return the HTML of a figure with its image embedded as PNG.
 
     Parameters
     ----------
-    picture : ndarray of uint8, shape (H, W) or (H, W, 3)
+    rendering : ndarray of uint8, shape (H, W) or (H, W, 3)
     caption : str
-        Printed below it; may be empty.
+        Printed below the image; may be empty.
     alt : str
-        What it shows, for who cannot see it.
+        Text that describes the image, for readers who cannot see it.
 
     Returns
     -------
@@ -178,12 +179,13 @@ def figure(picture: NDArray[np.uint8], *, caption: str, alt: str) -> str:
 
     Examples
     --------
+    >>> import numpy as np
     >>> figure(np.zeros((2, 3), np.uint8), caption="a < b", alt="black")
     '<figure><img src="data:image/png;base64,..." width="3" height="2" alt="black"
     style="max-width:100%;height:auto"><figcaption>a &lt; b</figcaption></figure>'
     """
-    data = base64.b64encode(png(picture)).decode("ascii")
-    height, width = picture.shape[:2]
+    data = base64.b64encode(png(rendering)).decode("ascii")
+    height, width = rendering.shape[:2]
     below = f"<figcaption>{html.escape(caption)}</figcaption>" if caption else ""
     return (
         f'<figure><img src="data:image/png;base64,{data}" width="{width}" height="{height}" '

@@ -1,6 +1,6 @@
-"""How values show themselves in a notebook: a rendering and, below it, their repr.
+"""Display of values in a notebook: a rendering and, below it, their repr.
 
-Jupyter asks an object for ``_repr_html_`` or ``_repr_png_``; neither needs matplotlib.
+Jupyter calls an object's ``_repr_html_`` or ``_repr_png_``; neither needs matplotlib.
 """
 
 from __future__ import annotations
@@ -15,12 +15,13 @@ if TYPE_CHECKING:
 
 
 class NotebookDisplay:
-    """Gives a class with a ``_rendering`` the methods that notebooks look for.
+    """Base class that gives a class with a ``_rendering`` the methods that notebooks call.
 
-    Where ``_rendering`` returns None there is nothing to see, and a notebook prints the repr.
+    If ``_rendering`` returns None there is nothing to show, and a notebook prints the repr.
 
     Examples
     --------
+    >>> import numpy as np
     >>> class Dot(NotebookDisplay):
     ...     def _rendering(self):
     ...         return np.zeros((1, 1), np.uint8)

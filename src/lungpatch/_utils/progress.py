@@ -1,4 +1,4 @@
-"""How long work says how far it is."""
+"""Progress of long work: a bar per stage, in a terminal or a notebook."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ if TYPE_CHECKING:
 _SECONDS_BETWEEN_DRAWINGS = 0.2
 
 ProgressCallback = Callable[[str, int, int, Mapping[str, float]], None]
-"""Called as ``progress(stage, done, total, figures)``; ``figures`` may be empty."""
+"""Called as ``progress(stage, done, total, metrics)``; ``metrics`` may be empty."""
 
 
-def silent(stage: str, done: int, total: int, figures: Mapping[str, float]) -> None:
-    """Say nothing.
+def silent(_stage: str, _done: int, _total: int, _metrics: Mapping[str, float]) -> None:
+    """Report nothing.
 
     Examples
     --------
@@ -29,14 +29,15 @@ def silent(stage: str, done: int, total: int, figures: Mapping[str, float]) -> N
 
 @contextlib.contextmanager
 def progress_bar() -> Iterator[ProgressCallback]:
-    """Show a bar a stage, with rate and time left: on standard error, or in the notebook's cell.
+    """Show one progress bar per stage, with the rate and the time left.
 
-    Where standard error is no terminal, only the last state is printed.
+    The bars appear on standard error, or in the cell of a notebook. If standard error is not a
+    terminal, only the final state is printed.
 
     Yields
     ------
     callable
-        To pass as ``progress``.
+        Pass it as ``progress`` to `lungpatch.Pipeline.fit` and others.
 
     Examples
     --------
@@ -76,23 +77,23 @@ def _terminal_bars(console: Console) -> Iterator[ProgressCallback]:
         MofNCompleteColumn(),
         Rate(),
         TimeRemainingColumn(elapsed_when_finished=True),
-        TextColumn("{task.fields[figures]}"),
+        TextColumn("{task.fields[metric]}"),
     )
     with Progress(*columns, console=console) as bars:
         tasks: dict[str, TaskID] = {}
 
-        def show(stage: str, done: int, total: int, figures: Mapping[str, float]) -> None:
+        def show(stage: str, done: int, total: int, metrics: Mapping[str, float]) -> None:
             if stage not in tasks:
-                tasks[stage] = bars.add_task(stage, total=total, figures="")
-            text = _last_figure(figures)
-            bars.update(tasks[stage], completed=done, total=total, figures=text)
+                tasks[stage] = bars.add_task(stage, total=total, metric="")
+            metric = _last_metric(metrics)
+            bars.update(tasks[stage], completed=done, total=total, metric=metric)
 
         yield show
 
 
 @contextlib.contextmanager
 def _notebook_bars() -> Iterator[ProgressCallback]:
-    """Redraw a table of bars in place; rich's own bars stay blank without ipywidgets."""
+    """Redraw a table of bars in place; the bars of rich stay blank without ipywidgets."""
     from IPython.display import HTML, display
 
     handle = display(HTML(""), display_id=True)
@@ -103,7 +104,7 @@ def _notebook_bars() -> Iterator[ProgressCallback]:
     def draw() -> None:
         handle.update(HTML(f"<table>{''.join(rows.values())}</table>"))
 
-    def show(stage: str, done: int, total: int, figures: Mapping[str, float]) -> None:
+    def show(stage: str, done: int, total: int, metrics: Mapping[str, float]) -> None:
         nonlocal drawn
         now = time.monotonic()
         seconds = now - began.setdefault(stage, now)
@@ -111,7 +112,7 @@ def _notebook_bars() -> Iterator[ProgressCallback]:
         rows[stage] = (
             f'<tr><td>{html.escape(stage)}</td><td><progress value="{done}" max="{total}">'
             f"</progress></td><td>{done}/{total}</td><td>{seconds:.0f} s{left}</td>"
-            f"<td>{html.escape(_last_figure(figures))}</td></tr>"
+            f"<td>{html.escape(_last_metric(metrics))}</td></tr>"
         )
         if now - drawn > _SECONDS_BETWEEN_DRAWINGS:
             drawn = now
@@ -120,9 +121,9 @@ def _notebook_bars() -> Iterator[ProgressCallback]:
     try:
         yield show
     finally:
-        draw()  # where the work ended, or was interrupted
+        draw()  # the final state, also after an interruption
 
 
-def _last_figure(figures: Mapping[str, float]) -> str:
-    # One figure is what a line of 80 columns has room for: the last is what matters most.
-    return "".join(f"{name} {value:.3g}" for name, value in [*figures.items()][-1:])
+def _last_metric(metrics: Mapping[str, float]) -> str:
+    # A line of 80 columns has room for one metric; the last one matters most.
+    return "".join(f"{name} {value:.3g}" for name, value in [*metrics.items()][-1:])

@@ -1,4 +1,4 @@
-"""Small renderings: uint8 arrays to look at, made without matplotlib."""
+"""Small renderings: uint8 arrays for display, drawn without matplotlib."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _MIN_PATCH_SIDE = 64
 
 
 def render_grey(pixels: NDArray[np.floating] | NDArray[np.bool_]) -> Rendering | None:
-    """Turn values in [0, 1] into a grey rendering of at most 768 pixels per side.
+    """Convert values in [0, 1] to a grey rendering of at most 768 pixels per side.
 
     Parameters
     ----------
@@ -41,10 +41,11 @@ def render_grey(pixels: NDArray[np.floating] | NDArray[np.bool_]) -> Rendering |
     Returns
     -------
     ndarray of uint8, shape (H', W'), or None
-        None where there are no pixels.
+        None if there are no pixels.
 
     Examples
     --------
+    >>> import numpy as np
     >>> render_grey(np.array([[False, True]]))
     array([[  0, 255]], dtype=uint8)
     """
@@ -56,7 +57,7 @@ def render_grey(pixels: NDArray[np.floating] | NDArray[np.bool_]) -> Rendering |
 
 
 def patch_sheet(pixels: NDArray[np.float32], lung: NDArray[np.bool_]) -> Rendering | None:
-    """Lay out at most 48 evenly picked patches in rows; what is not lung is darker.
+    """Lay out at most 48 patches in rows, picked evenly; pixels outside the lung are darker.
 
     Parameters
     ----------
@@ -66,10 +67,11 @@ def patch_sheet(pixels: NDArray[np.float32], lung: NDArray[np.bool_]) -> Renderi
     Returns
     -------
     ndarray of uint8, shape (H, W, 3), or None
-        None where there is no patch.
+        None if there is no patch.
 
     Examples
     --------
+    >>> import numpy as np
     >>> patch_sheet(np.zeros((2, 8, 8), np.float32), np.ones((2, 8, 8), bool)).shape
     (72, 140, 3)
     """
@@ -134,16 +136,16 @@ def contact_sheet(
         if labels is not None:
             text = fit_text(labels[index], font, cell_width)
             draw.text((left, top), text, TEXT, font)
-        place = (
+        position = (
             left + (cell_width - rendering.shape[1]) // 2,
             top + head + (cell_height - rendering.shape[0]) // 2,
         )
-        canvas.paste(Image.fromarray(rendering).convert("RGB"), place)
+        canvas.paste(Image.fromarray(rendering).convert("RGB"), position)
     return np.asarray(canvas)
 
 
 def outline(mask: NDArray[np.bool_], width: int) -> NDArray[np.bool_]:
-    """Return the outermost ``width`` pixels of a mask's regions.
+    """Return the outermost ``width`` pixels of the regions of a mask.
 
     Parameters
     ----------
@@ -156,6 +158,7 @@ def outline(mask: NDArray[np.bool_], width: int) -> NDArray[np.bool_]:
 
     Examples
     --------
+    >>> import numpy as np
     >>> int(outline(np.ones((4, 4), bool), 1).sum())
     12
     """
@@ -165,14 +168,15 @@ def outline(mask: NDArray[np.bool_], width: int) -> NDArray[np.bool_]:
 
 @cache
 def font_of_size(size: int) -> ImageFont.FreeTypeFont:
+    """Return Pillow's default font in a size, in pixels."""
     font = ImageFont.load_default(size)
-    assert isinstance(font, ImageFont.FreeTypeFont)  # so it is wherever a size can be given
+    assert isinstance(font, ImageFont.FreeTypeFont)  # always so if a size is given
     return font
 
 
 def fit_text(text: str, font: ImageFont.FreeTypeFont, width: int) -> str:
-    """Return ``text`` on one line, its middle left out where it is too long."""
-    # Pillow's own font knows no more than ASCII, and a name may hold anything.
+    """Return ``text`` as ASCII of at most ``width`` pixels, its middle left out if necessary."""
+    # Pillow's default font has ASCII letters only.
     text = "".join(
         letter if letter.isascii() and letter.isprintable() else "?"
         for letter in unicodedata.normalize("NFKD", text)

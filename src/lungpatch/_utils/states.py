@@ -1,4 +1,4 @@
-"""Checks of the arrays that a model is given to load. No torch here."""
+"""Checks of the arrays that a model loads, without torch."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def check_state(
     state: Mapping[str, NDArray[Any]],
     expected: Mapping[str, tuple[tuple[int, ...], np.dtype[Any]]],
 ) -> None:
-    """Refuse a state that has not exactly the expected names, shapes and dtypes.
+    """Check that a state has exactly the expected names, shapes and dtypes.
 
     Parameters
     ----------
@@ -27,9 +27,11 @@ def check_state(
     Raises
     ------
     ConfigurationError
+        If it does not; the message names at most three differences.
 
     Examples
     --------
+    >>> import numpy as np
     >>> check_state({"mean": np.zeros(3)}, {"mean": ((4,), np.dtype("float64"))})
     Traceback (most recent call last):
     ...

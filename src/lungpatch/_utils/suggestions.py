@@ -1,4 +1,4 @@
-"""The nearest known name for one that is not known: "did you mean"."""
+"""Suggestions for unknown names: "did you mean"."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ if TYPE_CHECKING:
 
 
 def did_you_mean(name: object, known: Iterable[str]) -> str:
-    """Return the end of a sentence about an unknown name, with the nearest known one if any.
+    """Return the end of a sentence about an unknown name: the most similar known name, if any.
 
     Parameters
     ----------
     name : object
-        What was asked for.
+        The unknown name.
     known : iterable of str
 
     Returns
     -------
     str
-        ``"; did you mean 'sad'?"``, or a full stop where nothing is near.
+        Such as ``"; did you mean 'sad'?"``; a full stop if no known name is similar.
 
     Examples
     --------
     >>> "there is no scorer 'sda'" + did_you_mean("sda", ["l2", "sad"])
     "there is no scorer 'sda'; did you mean 'sad'?"
     """
-    near = difflib.get_close_matches(str(name), sorted(known), n=1)
-    return f"; did you mean {near[0]!r}?" if near else "."
+    similar = difflib.get_close_matches(str(name), sorted(known), n=1)
+    return f"; did you mean {similar[0]!r}?" if similar else "."

@@ -1,6 +1,6 @@
 """The values that flow through a pipeline, one class per step.
 
-All are frozen, take keyword arguments only, check what they are given, and hold read-only arrays.
+All are frozen, take keyword arguments only, check their values, and hold read-only arrays.
 Axis order is (row, column) everywhere; boxes are half-open ``(row0, col0, row1, col1)``.
 """
 

@@ -1,4 +1,4 @@
-"""Patch scores brought back to the image."""
+"""The anomaly map: patch scores at their positions in the image."""
 
 from __future__ import annotations
 
@@ -17,16 +17,21 @@ if TYPE_CHECKING:
 
 @attrs.frozen(eq=False, kw_only=True, repr=False)
 class AnomalyMap(NotebookDisplay):
-    """Patch scores brought back to their places in the image.
+    """Patch scores at their positions in the image.
 
     Parameters
     ----------
     heatmap : ndarray of float32, shape (H, W)
         Weighted mean of the scores that cover a pixel; NaN where nothing was scored.
     colour_scale : ColourScale or None
-        Which colour a score has, in this map as in every other of the same fitted pipeline. None
-        before there is one; then a notebook shows no picture, since colours stretched over a
-        single map would paint normal lungs as hot as sick ones.
+        The colour of each score, the same in all maps of a fitted pipeline. If it is None, a
+        notebook shows no rendering: colours stretched over a single map would make normal lungs
+        look as anomalous as abnormal ones.
+
+    See Also
+    --------
+    PatchScores : The scores that a map is built from.
+    Localisation : The regions of a map above a threshold.
 
     Examples
     --------
@@ -40,18 +45,18 @@ class AnomalyMap(NotebookDisplay):
 
     @property
     def scored(self) -> BoolImage:
-        """True where a pixel was scored, shape (H, W)."""
+        """Which pixels were scored, bool (H, W)."""
         return ~np.isnan(self.heatmap)
 
     @property
     def coverage(self) -> float:
-        """Share of the image that was scored, in [0, 1]."""
+        """Fraction of the image that was scored, in [0, 1]."""
         return float(self.scored.mean()) if self.heatmap.size else 0.0
 
     def _rendering(self) -> Rendering | None:
         if self.colour_scale is None or not self.heatmap.size:
             return None
-        # Black where nothing was scored; elsewhere the grey that `ColourScale.bar` paints over.
+        # Black where nothing was scored; elsewhere the background of `ColourScale.bar`.
         ground = np.where(self.scored, MID_GREY, 0).astype(np.uint8)
         return self.colour_scale.paint(ground, self.heatmap)
 

@@ -1,4 +1,4 @@
-"""Places: the coarse grid on which patches are described."""
+"""Cells: the coarse grid on which feature maps describe a patch."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 MIN_FRACTION = 0.25
-"""A place is known if it is lung in so many patches, as a share of those at the best-known one."""
+"""A cell is known if it is lung in at least this fraction of the highest count of any cell."""
 
 
 def mean_over_cells(maps: NDArray[Any], shape: tuple[int, int]) -> NDArray[np.float64]:
-    """Average the last two axes of maps over places of nearly equal size.
+    """Average the last two axes of maps over cells of nearly equal size.
 
-    Row ``r`` of ``n`` lies in row ``i`` of ``m`` places if ``floor(i n / m) <= r <
-    floor((i + 1) n / m)``; so do columns.
+    Row ``r`` of ``n`` lies in row ``i`` of ``m`` rows of cells if ``floor(i n / m) <= r <
+    floor((i + 1) n / m)``; the same holds for columns.
 
     Parameters
     ----------
     maps : ndarray, shape (..., n, k)
-        Of numbers or booleans.
+        Numbers or booleans.
     shape : tuple of int
-        Rows and columns of places; at most n and k.
+        Number of rows and columns of cells; at most n and k.
 
     Returns
     -------
@@ -33,6 +33,7 @@ def mean_over_cells(maps: NDArray[Any], shape: tuple[int, int]) -> NDArray[np.fl
 
     Examples
     --------
+    >>> import numpy as np
     >>> mean_over_cells(np.arange(16.0).reshape(4, 4), (2, 2))
     array([[ 2.5,  4.5],
            [10.5, 12.5]])
@@ -47,20 +48,22 @@ def mean_over_cells(maps: NDArray[Any], shape: tuple[int, int]) -> NDArray[np.fl
 
 
 def known_cells(lung: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Say which places are lung in enough patches for statistics of their own.
+    """Find the cells that are lung in enough patches for their own statistics.
 
     Parameters
     ----------
     lung : ndarray of bool, shape (N, h, w)
-        Which places of each patch are lung; some are.
+        Which cells of each patch are lung; at least one is.
 
     Returns
     -------
     ndarray of bool, shape (h, w)
-        Those that are lung in at least a quarter as many patches as the place that most often is.
+        True where a cell is lung in at least a quarter as many patches as the cell that is lung
+        most often.
 
     Examples
     --------
+    >>> import numpy as np
     >>> lung = np.zeros((8, 1, 3), bool)
     >>> lung[:, 0, 0] = lung[:2, 0, 1] = lung[0, 0, 2] = True
     >>> known_cells(lung)
@@ -72,20 +75,21 @@ def known_cells(lung: NDArray[np.bool_]) -> NDArray[np.bool_]:
 
 
 def nearest_known(known: NDArray[np.bool_]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return, for every place, row and column of the nearest one that is known.
+    """Return, for every cell, row and column of the nearest cell that is known.
 
     Parameters
     ----------
     known : ndarray of bool, shape (h, w)
-        At least one is.
+        At least one cell is known.
 
     Returns
     -------
     rows, columns : ndarray of int64, shape (h, w)
-        A known place's own.
+        For a known cell, its own row and column.
 
     Examples
     --------
+    >>> import numpy as np
     >>> rows, columns = nearest_known(np.array([[True, False, False, True]]))
     >>> columns.tolist()
     [[0, 0, 3, 3]]

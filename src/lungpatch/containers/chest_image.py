@@ -18,19 +18,27 @@ class ChestImage(NotebookDisplay):
     pixels : ndarray of float32, shape (H, W), values in [0, 1]
         Grey levels; 1 is white (bone), 0 is black (air).
     image_id : str
-        A name for messages and records; the file's stem where it came from a file.
+        A name for messages and records; the stem of the file name if the image is from a file.
     pixel_spacing_mm : tuple of float or None
-        Distance between pixel centres, (row, column), in millimetres, of ``pixels``.
+        Distance between the centres of neighbouring ``pixels``, (row, column), in millimetres.
+    tags : mapping of str to str
+        DICOM tags by keyword that later steps need, such as ``ViewPosition``; empty where the image
+        has none.
     source : str
-        Where it came from: a path, or ``"array"``.
+        Where the image comes from: a path, or ``"array"``.
     native_shape : tuple of int or None
-        Shape of the picture as its owner knows it, where ``pixels`` was resized from it; by
-        default the shape of ``pixels``.
+        Shape of the image before it was resized to the shape of ``pixels``. None stands for the
+        shape of ``pixels``.
 
     Raises
     ------
     ValueError
-        If ``pixels`` is not two-dimensional or leaves [0, 1].
+        If ``pixels`` is not two-dimensional or has values outside [0, 1].
+
+    See Also
+    --------
+    lungpatch.read_image : Read an image from a file.
+    lungpatch.as_chest_image : Make an image from an array of any range.
 
     Examples
     --------
@@ -42,6 +50,7 @@ class ChestImage(NotebookDisplay):
     pixels: FloatImage = attrs.field(converter=as_float32, validator=[has_ndim(2), in_unit_range])
     image_id: str
     pixel_spacing_mm: tuple[float, float] | None = None
+    tags: Mapping[str, str] = attrs.field(factory=dict)
     source: str = "array"
     _native_shape: tuple[int, int] | None = None
 
@@ -52,7 +61,7 @@ class ChestImage(NotebookDisplay):
 
     @property
     def native_shape(self) -> tuple[int, int]:
-        """Shape of the picture as its owner knows it."""
+        """Shape of the image before it was resized; without resizing, the shape of ``pixels``."""
         return self._native_shape or self.shape
 
     def _rendering(self) -> Rendering | None:
@@ -60,9 +69,6 @@ class ChestImage(NotebookDisplay):
 
     def __repr__(self) -> str:
         size = "x".join(map(str, self.shape))
-        own = (
-            ""
-            if self.native_shape == self.shape
-            else f" from {'x'.join(map(str, self.native_shape))}"
-        )
-        return f"ChestImage({self.image_id!r}, {size}{own}, range {range_text(self.pixels)})"
+        native = "x".join(map(str, self.native_shape))
+        origin = "" if native == size else f" from {native}"
+        return f"ChestImage({self.image_id!r}, {size}{origin}, range {range_text(self.pixels)})"

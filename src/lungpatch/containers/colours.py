@@ -1,7 +1,7 @@
-"""One colour scale for all images, fixed by normal ones.
+"""One colour scale for all images, set on normal images.
 
-Stretching each map between its own lowest and highest value paints normal lungs as hot as sick
-ones. Here a colour means the same score in every picture.
+A map that is stretched between its own minimum and maximum makes normal lungs look as anomalous as
+abnormal ones. Here a colour means the same score in every rendering.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from lungpatch.errors import InsufficientDataError
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
-# Indigo to pale yellow; the lightness (CIELAB) rises throughout, so the order survives in grey and
-# to colour-blind eyes.
+# Indigo to pale yellow; the lightness (CIELAB) rises throughout, so the order is also visible in
+# grey and to colour-blind readers.
 _ANCHORS = (
     (40, 20, 100),
     (112, 22, 132),
@@ -28,18 +28,18 @@ _ANCHORS = (
     (255, 236, 140),
 )
 MID_GREY = 120
-"""The grey that colours are shown over where there is no radiograph below them."""
+"""The grey background of colours that are shown without a radiograph."""
 
-# The radiograph stays visible under the hottest colour.
-_HIGHEST_ALPHA = 0.7
+# The radiograph stays visible below the colour of the highest scores.
+_MAX_OPACITY = 0.7
 
 
 def _colour_table() -> NDArray[np.uint8]:
-    """Red, green, blue and opacity of 256 places from ``low`` to ``high``, uint8 (256, 4)."""
-    place = np.linspace(0.0, 1.0, 256)
+    """Red, green, blue and opacity of 256 steps from ``low`` to ``high``, uint8 (256, 4)."""
+    position = np.linspace(0.0, 1.0, 256)
     stops = np.linspace(0.0, 1.0, len(_ANCHORS))
-    channels = [np.interp(place, stops, values) for values in zip(*_ANCHORS, strict=True)]
-    opacity = 255.0 * _HIGHEST_ALPHA * np.minimum(2.0 * place, 1.0)
+    channels = [np.interp(position, stops, values) for values in zip(*_ANCHORS, strict=True)]
+    opacity = 255.0 * _MAX_OPACITY * np.minimum(2.0 * position, 1.0)
     table: NDArray[np.uint8] = np.rint(np.stack([*channels, opacity], axis=-1)).astype(np.uint8)
     table[0] = 0
     return table
@@ -55,22 +55,27 @@ def _finite(_: Any, attribute: attrs.Attribute[Any], value: float) -> None:
 
 @attrs.frozen(kw_only=True)
 class ColourScale:
-    """Which colour a score has, in every image alike.
+    """The colour of each score, the same in all images.
 
     Parameters
     ----------
     low : float
-        At and below it nothing is painted.
+        Scores up to this one are not coloured.
     high : float
-        From here on the colour stays the hottest; above ``low``.
+        Scores from this one on have the last colour; above ``low``.
 
     Raises
     ------
     ValueError
         If a value is not finite, or ``low`` is not below ``high``.
 
+    See Also
+    --------
+    AnomalyMap : A map that can be rendered with a scale.
+
     Examples
     --------
+    >>> from lungpatch.containers import ColourScale
     >>> scale = ColourScale(low=1.0, high=5.0)
     >>> scale.to_rgba([0.5, 3.0, 9.0, float("nan")])
     array([[  0,   0,   0,   0],
@@ -88,18 +93,18 @@ class ColourScale:
 
     @classmethod
     def from_normal(cls, values: ArrayLike, threshold: float) -> Self:
-        """Fix the scale by the anomaly maps of normal images.
+        """Set the scale on the anomaly maps of normal images.
 
-        ``low`` is their median; the middle of the scale is their 99th percentile, or the
-        threshold where that is higher. So a colour beyond the middle is rare in normal lung, and
-        the threshold lies on the scale unless it is below the normal median.
+        ``low`` is the median of their scores. The middle of the scale is their 99th percentile,
+        or the threshold if that is higher. So colours beyond the middle are rare in normal lung,
+        and the threshold lies on the scale unless it is below the median.
 
         Parameters
         ----------
         values : array-like
-            Heat at normal pixels, any shape; NaN (unscored) is left out.
+            Anomaly scores of normal pixels, any shape; NaN (not scored) is left out.
         threshold : float
-            The heat above which a pixel counts as anomalous.
+            The anomaly score above which a pixel counts as anomalous.
 
         Returns
         -------
@@ -115,25 +120,25 @@ class ColourScale:
         >>> ColourScale.from_normal([0, 1, 2, 3, 4], threshold=5)
         ColourScale(low=2.0, high=8.0)
         """
-        heat = np.asarray(values, dtype=np.float64).ravel()
-        heat = heat[np.isfinite(heat)]
-        if heat.size == 0:
+        scores = np.asarray(values, dtype=np.float64).ravel()
+        scores = scores[np.isfinite(scores)]
+        if scores.size == 0:
             raise InsufficientDataError(
                 "a colour scale needs scores of normal images, and no normal pixel was scored: "
                 "check the segmenter and the sampler"
             )
-        low, extreme = np.quantile(heat, (0.5, 0.99))
+        low, extreme = np.quantile(scores, (0.5, 0.99))
         high = low + 2.0 * (max(extreme, threshold) - low)
-        if not high > low:  # normal pixels that all score the same
+        if not high > low:  # all normal pixels have the same score
             high = low + (abs(low) or 1.0)
         return cls(low=low, high=high)
 
-    def to_rgba(self, heat: ArrayLike) -> NDArray[np.uint8]:
-        """Colour scores.
+    def to_rgba(self, scores: ArrayLike) -> NDArray[np.uint8]:
+        """Return the colours of scores.
 
         Parameters
         ----------
-        heat : array-like of float, any shape
+        scores : array-like of float, any shape
             NaN where nothing was scored.
 
         Returns
@@ -142,18 +147,18 @@ class ColourScale:
             Red, green, blue and opacity, not premultiplied. Opacity rises from 0 at ``low`` to
             70 % in the middle of the scale, and is 0 for NaN.
         """
-        place = (np.asarray(heat, dtype=np.float64) - self.low) / (self.high - self.low)
-        index = 255.0 * np.clip(np.nan_to_num(place, nan=0.0), 0.0, 1.0)
+        position = (np.asarray(scores, dtype=np.float64) - self.low) / (self.high - self.low)
+        index = 255.0 * np.clip(np.nan_to_num(position, nan=0.0), 0.0, 1.0)
         return _TABLE[np.rint(index).astype(np.uint8)]
 
-    def paint(self, grey: NDArray[np.uint8], heat: ArrayLike) -> NDArray[np.uint8]:
-        """Paint scores over a grey picture.
+    def paint(self, grey: NDArray[np.uint8], scores: ArrayLike) -> NDArray[np.uint8]:
+        """Paint the colours of scores over a grey image.
 
         Parameters
         ----------
         grey : ndarray of uint8, shape (H, W)
-        heat : array-like of float, shape (H, W)
-            NaN where nothing was scored; there, and at or below ``low``, the picture stays grey.
+        scores : array-like of float, shape (H, W)
+            NaN where nothing was scored. There, and up to ``low``, the image stays grey.
 
         Returns
         -------
@@ -161,22 +166,24 @@ class ColourScale:
 
         Examples
         --------
+        >>> import numpy as np
         >>> scale = ColourScale(low=1.0, high=5.0)
         >>> scale.paint(np.array([[100, 100]], np.uint8), [[1.0, 5.0]])
         array([[[100, 100, 100],
                 [208, 195, 128]]], dtype=uint8)
         """
-        rgba = self.to_rgba(heat)
+        rgba = self.to_rgba(scores)
         alpha = rgba[..., 3:].astype(np.float32) / 255.0
         mixed = alpha * rgba[..., :3] + (1.0 - alpha) * grey[..., None]
         return np.rint(mixed).astype(np.uint8)
 
     def bar(self, steps: int) -> NDArray[np.uint8]:
-        """Return the colours from ``low`` to ``high`` as they look over mid-grey.
+        """Return the colours from ``low`` to ``high`` over mid-grey, such as for a legend.
 
         Parameters
         ----------
         steps : int
+            Number of colours.
 
         Returns
         -------
@@ -188,6 +195,7 @@ class ColourScale:
         array([[120, 120, 120],
                [214, 201, 134]], dtype=uint8)
         """
-        heat = np.linspace(self.low, self.high, steps)[None]
-        colours: NDArray[np.uint8] = self.paint(np.full(heat.shape, MID_GREY, np.uint8), heat)[0]
+        scores = np.linspace(self.low, self.high, steps)[None]
+        grey = np.full(scores.shape, MID_GREY, np.uint8)
+        colours: NDArray[np.uint8] = self.paint(grey, scores)[0]
         return colours

@@ -1,4 +1,4 @@
-"""What thresholds make of scores and maps."""
+"""The results of thresholds: of a score a decision, of a map the regions above."""
 
 from __future__ import annotations
 
@@ -18,15 +18,19 @@ from lungpatch.containers.arrays import (
 
 @attrs.frozen(kw_only=True)
 class Decision:
-    """Whether an image departs from normal.
+    """Whether an image is classified as anomalous.
 
     Parameters
     ----------
     pred_score : float
-        The image's anomaly score.
+        The anomaly score of the image.
     threshold : float
     rule : str
-        The thresholder that set the threshold.
+        Name of the thresholder that set the threshold.
+
+    See Also
+    --------
+    Localisation : Where an image is anomalous.
 
     Examples
     --------
@@ -46,17 +50,23 @@ class Decision:
 
 @attrs.frozen(eq=False, kw_only=True, repr=False)
 class Localisation:
-    """Where an image departs from normal.
+    """Where an image is anomalous.
 
     Parameters
     ----------
     pred_mask : ndarray of bool, shape (H, W)
-        Pixels whose heat lies above ``threshold``.
+        Which pixels have an anomaly score above ``threshold``.
     boxes : ndarray of int64, shape (K, 4)
-        Half-open boxes (row0, col0, row1, col1) around its connected regions, highest first.
+        Half-open boxes (row0, col0, row1, col1) around the connected regions of ``pred_mask``, by
+        falling score.
     box_scores : ndarray of float64, shape (K,)
-        The highest heat in each region.
+        The maximum anomaly score of each region.
     threshold : float
+
+    See Also
+    --------
+    AnomalyMap : The map that the threshold is applied to.
+    Decision : Whether the image as a whole is anomalous.
 
     Examples
     --------

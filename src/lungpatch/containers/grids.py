@@ -1,8 +1,9 @@
-"""Between the native grid of an image and the square model grid of a pipeline.
+"""Conversion from the square model grid of a pipeline to the native grid of an image.
 
-A pixel is a unit square: of an image with ``n`` native rows on a model grid of ``m`` rows, native
-row ``r`` lies in model row ``floor((r + 1/2) m / n)``. Maps are brought back by that rule alone, without
-interpolation, so a value, a mask and the boxes around it agree to the pixel.
+A pixel is a unit square. If an image has ``n`` native rows and the model grid ``m`` rows, native
+row ``r`` lies in model row ``floor((r + 1/2) m / n)``; the same holds for columns. Maps are
+converted by this rule alone, without interpolation, so that a score, a mask and the boxes around it
+agree to the pixel.
 """
 
 from __future__ import annotations
@@ -16,13 +17,13 @@ if TYPE_CHECKING:
 
 
 def _model_index(native: int, model: int) -> NDArray[np.int64]:
-    """Model index of each native index, int64 (native,), never decreasing."""
-    # In integers, so that it is exact for any size.
+    """Return the model index of each native index, int64 (native,), never decreasing."""
+    # Integer arithmetic is exact for any size.
     return (2 * np.arange(native, dtype=np.int64) + 1) * model // (2 * native)
 
 
 def to_native_grid(array: NDArray[Any], native_shape: tuple[int, int]) -> NDArray[Any]:
-    """Bring an array from the model grid to the native grid of the image.
+    """Convert an array from the model grid to the native grid of the image.
 
     Parameters
     ----------
@@ -49,10 +50,10 @@ def to_native_grid(array: NDArray[Any], native_shape: tuple[int, int]) -> NDArra
 def boxes_to_native_grid(
     boxes: NDArray[np.int64], model_shape: tuple[int, int], native_shape: tuple[int, int]
 ) -> NDArray[np.int64]:
-    """Bring half-open boxes from the model grid to the native grid of the image.
+    """Convert half-open boxes from the model grid to the native grid of the image.
 
     A box holds exactly the native pixels that lie in its model pixels. In an image smaller than the
-    model grid that can be none; then it is the one native pixel nearest to its centre.
+    model grid there may be none; then the box holds the native pixel at its centre.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""What happened while a model was trained."""
+"""The record of a training."""
 
 from __future__ import annotations
 
@@ -6,20 +6,28 @@ from typing import Literal
 
 import attrs
 
+from lungpatch._utils.component import plain_errors
 
-@attrs.frozen(kw_only=True, repr=False)
+
+@attrs.frozen(kw_only=True, repr=False, field_transformer=plain_errors)
 class TrainingHistory:
-    """What happened while a model was trained.
+    """The epochs of a training, and why it ended.
 
     Parameters
     ----------
     epochs : tuple of dict
-        Figures of each epoch, in order, such as ``{"train_loss": 0.3, "validation_loss": 0.4}``.
+        Metrics of each epoch, in order, such as ``{"train_loss": 0.3, "validation_loss": 0.4}``.
     best_epoch : int or None
-        The epoch, counted from 1, whose weights were kept; None where nothing was iterated.
+        The epoch, counted from 1, whose weights were kept; None if training has no epochs.
     stopped : {"finished", "early", "interrupted"}
         Why training ended: all epochs done, no more improvement, or Ctrl-C.
     seconds : float
+        Duration of the training.
+
+    Raises
+    ------
+    ConfigurationError
+        If ``epochs`` are not dicts, or another value is not of its type.
 
     Examples
     --------

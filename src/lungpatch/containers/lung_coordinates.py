@@ -1,7 +1,7 @@
-"""The two lungs of a mask, and where in its lung each pixel lies.
+"""The two lungs of a mask, and the position of each pixel in its lung.
 
-The frame is built from lines and ratios that affine maps keep, so it moves with the lungs: a place
-has the same coordinates however the image was shifted, scaled, rotated or sheared.
+Lung coordinates are built from lines and ratios that affine maps preserve. So a position in a lung
+has the same coordinates if the image is shifted, scaled, rotated or sheared.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ SIDES: tuple[Side, ...] = get_args(Side)
 """The patient's sides, the right one first."""
 
 ZONES: tuple[Zone, ...] = get_args(Zone)
-"""The thirds of a lung, from the apex down."""
+"""The thirds of a lung, from apex to base."""
 
 ZONE_BORDERS = (1 / 3, 2 / 3)
 """Lung coordinates ``u`` at which the middle and the lower zone begin."""
@@ -37,20 +37,20 @@ RIGHT: Literal[1] = 1
 LEFT: Literal[2] = 2
 """The left lung in `LungFrame.side`."""
 
-SMALLEST_LUNG = 0.1
-"""Least size of a lung's main component, as a share of the largest component of the mask."""
+MIN_LUNG_FRACTION = 0.1
+"""Minimum area of a component that can be a lung, as a fraction of the largest component."""
 
-DEEPEST_VALLEY = 0.6
-"""Two touching lungs are told from one by this: width at the neck against width of the lungs."""
+MAX_NECK_RATIO = 0.6
+"""A component is two lungs if its width at the neck is below this fraction of the lungs' width."""
 
 APICAL_FRACTION = 0.1
-"""Share of each lung above the line that the levels of the frame are parallel to."""
+"""Fraction of each lung that lies above the line that gives the direction of the levels."""
 
 MAX_SLOPE = 1.0
-"""Steepest level line, in rows a column: 45 degrees."""
+"""Slope of the steepest level line, in rows per column: 45 degrees."""
 
 MAX_POINTS = 2000
-"""Pixels, evenly picked, that are enough for the directions in a lung."""
+"""Maximum number of pixels, picked evenly, that directions in a lung are computed from."""
 
 
 @attrs.frozen(eq=False, kw_only=True, repr=False)
@@ -60,12 +60,13 @@ class LungSides:
     Parameters
     ----------
     right : ndarray of bool, shape (H, W)
-        The patient's right lung: on the left of an image in its usual display.
+        The patient's right lung: at the left of the displayed image.
     left : ndarray of bool, shape (H, W)
         The patient's left lung. No pixel is in both.
 
     Examples
     --------
+    >>> import numpy as np
     >>> LungSides(right=np.array([[True, False]]), left=np.array([[False, True]]))
     LungSides(1x2, right 50.0%, left 50.0%)
     """
@@ -79,12 +80,12 @@ class LungSides:
 
 
 def split_lungs(mask: ArrayLike) -> LungSides:
-    """Tell the right lung from the left.
+    """Split a lung mask into the right and the left lung.
 
-    Named by the patient's side, for the usual display of a frontal image, PA or AP alike, in which
-    patient and viewer face each other: the patient's right lung is at the left of the image, at
-    smaller column indices. An image that was mirrored by mistake, or a heart on the right, cannot be
-    told from a mask.
+    The sides are the patient's. In the usual display of a frontal image, PA or AP, patient and
+    viewer face each other: the patient's right lung is at the left of the image, at the smaller
+    column indices. A mask does not show whether the image was mirrored by mistake, or whether the
+    heart is on the right.
 
     Parameters
     ----------
@@ -94,7 +95,7 @@ def split_lungs(mask: ArrayLike) -> LungSides:
     Returns
     -------
     LungSides
-        Every pixel of the mask is in exactly one side. Both are empty for an empty mask.
+        Every pixel of the mask is on exactly one side. Both sides of an empty mask are empty.
 
     Raises
     ------
@@ -103,35 +104,40 @@ def split_lungs(mask: ArrayLike) -> LungSides:
 
     Notes
     -----
-    Connected components (4-connected) are sorted into two groups by the columns of their centres.
-    Lungs that touch, so that one component holds both, are cut along the straight line where that
-    component is narrowest between its two halves. Where there is one lung only, its centre tells
-    its side: right if it lies in the left half of the image.
+    The connected components (4-connected) are sorted into two groups by the columns of their
+    centres. If the lungs touch, so that one component holds both, it is cut along the straight line
+    where it is narrowest between its two halves. If there is only one lung, its side is decided by
+    its centre: it is the right lung if the centre lies in the left half of the image.
 
     Examples
     --------
+    >>> import numpy as np
     >>> split_lungs(np.array([[1, 1, 0, 1], [1, 1, 0, 1]], bool))
     LungSides(2x4, right 50.0%, left 25.0%)
     """
     pixels = _checked(mask)
     left = np.zeros(pixels.shape, bool)
-    place = np.flatnonzero(pixels)
-    if len(place):
-        component = ndimage.label(pixels)[0].ravel()[place]
-        rows, columns = np.divmod(place, pixels.shape[1])
-        left.ravel()[place] = _in_left_lung(rows, columns, component, pixels.shape[1])
+    inside = np.flatnonzero(pixels)
+    if len(inside):
+        component = ndimage.label(pixels)[0].ravel()[inside]
+        rows, columns = np.divmod(inside, pixels.shape[1])
+        left.ravel()[inside] = _in_left_lung(rows, columns, component, pixels.shape[1])
     right = pixels & ~left
     right.flags.writeable = left.flags.writeable = False
     return LungSides(right=right, left=left)
 
 
 def lung_zone(u: float) -> Zone:
-    """Third of a lung, counted from its apex, as radiologists name them.
+    """Return the name of the third of a lung that a coordinate lies in.
 
     Parameters
     ----------
     u : float, 0 to 1
         Lung coordinate from apex to base.
+
+    Returns
+    -------
+    {"upper", "middle", "lower"}
 
     Examples
     --------
@@ -143,20 +149,21 @@ def lung_zone(u: float) -> Zone:
 
 @attrs.frozen(eq=False, kw_only=True, repr=False)
 class LungBorders:
-    """Where one lung begins and ends at each level from apex to base.
+    """The borders of one lung at each level from apex to base.
 
-    A level is a line of equal ``row - slope * column``, which is also how its height is given.
+    A level is a line of equal ``row - slope * column``; that value is its height.
 
     Parameters
     ----------
     apex, base : float
-        Heights of the lung's ends.
+        Heights of the ends of the lung.
     medial, lateral : ndarray of float64, shape (K,)
-        Columns of the outermost border points at K heights, evenly spaced at the middle of K equal
-        steps from apex to base.
+        Columns of the outermost border points at K heights: the middles of K equal steps from apex
+        to base.
 
     Examples
     --------
+    >>> import numpy as np
     >>> borders = LungBorders(
     ...     apex=0.0, base=4.0, medial=np.array([2.0, 4.0]), lateral=np.array([6.0, 8.0]))
     >>> medial, lateral = borders.at(np.array([0.5]))
@@ -170,52 +177,59 @@ class LungBorders:
     lateral: Floats
 
     def at(self, u: Floats) -> tuple[Floats, Floats]:
-        """Columns of the medial and lateral border at ``u``, linearly interpolated."""
-        # np.interp, which does not know that levels are evenly spaced, is six times slower.
+        """Return the columns of the medial and lateral border at ``u``, linearly interpolated."""
+        # np.interp does not know that the levels are evenly spaced and is six times slower.
         last = len(self.medial) - 1
-        place = np.fmin(np.fmax(u * len(self.medial) - 0.5, 0.0), last)
-        above = np.minimum(place.astype(np.int64), last - 1)
-        share = place - above
+        level = np.fmin(np.fmax(u * len(self.medial) - 0.5, 0.0), last)
+        above = np.minimum(level.astype(np.int64), last - 1)
+        part = level - above
         return (
-            self.medial[above] + share * np.diff(self.medial)[above],
-            self.lateral[above] + share * np.diff(self.lateral)[above],
+            self.medial[above] + part * np.diff(self.medial)[above],
+            self.lateral[above] + part * np.diff(self.lateral)[above],
         )
 
 
 @attrs.frozen(eq=False, kw_only=True, repr=False)
 class LungFrame:
-    """Lung coordinates: the same place in any lung has the same ``(side, u, v)``.
+    """Lung coordinates ``(side, u, v)``, comparable between patients.
 
     ``u`` runs from 0 at the apex to 1 at the base, ``v`` from 0 at the medial border (towards the
-    heart) to 1 at the lateral border (towards the ribs), in each lung on its own.
+    heart) to 1 at the lateral border (towards the ribs), separately in each lung.
 
-    Built by `LungFrame.from_mask`.
+    Use `LungFrame.from_mask` or `LungMask.frame` to make one.
 
     Parameters
     ----------
     side : ndarray of int8, shape (H, W)
-        0 outside the lungs, ``RIGHT`` (1) and ``LEFT`` (2) in the patient's right and left lung.
+        0 outside the lungs, ``RIGHT`` (1) in the patient's right lung, ``LEFT`` (2) in the left.
     slope : float
         Rows by which a level line (equal ``u``) falls from one column to the next.
     right, left : LungBorders or None
-        None where the mask has no such lung.
+        None if the mask has no such lung.
+
+    See Also
+    --------
+    LungMask.frame : The lung coordinates of a mask.
+    split_lungs : The two lungs without coordinates.
 
     Notes
     -----
-    Levels are parallel to the line that has a tenth of either lung above it: apices are what
-    disease changes least, and a tenth is more than a spur of the mask. Along a level, ``v`` is the
-    share of the way between the lung's outermost borders. Below the diaphragm's dome those are the
-    borders of the recess beside it, which are closer together and both lateral.
+    The levels are parallel to the line that has a tenth of each lung above it. Disease changes the
+    apices least, and a tenth of a lung is more than a spur of the mask. Along a level, ``v`` is the
+    relative distance between the outermost borders of the lung. Below the dome of the diaphragm
+    these are the borders of the recess beside it, which are closer together and both lateral.
 
-    All this is kept by affine maps. Shift, scale (each axis by its own factor), rotate or shear the
-    image, and corresponding pixels keep their coordinates to within what a pixel's width allows, as
-    long as the level lines stay within 45 degrees of the image's rows and the lungs in their order
-    from left to right. Mirrored left to right, the two lungs swap sides and keep their coordinates.
-    Turned upside down, they do not: apex is up. With one lung only nothing tells its tilt; levels
-    are then image rows, which shifts, scalings and shears along the rows keep.
+    Affine maps preserve this construction. If an image is shifted, scaled (each axis by its own
+    factor), rotated or sheared, corresponding pixels keep their coordinates to within what the
+    width of a pixel allows, as long as the level lines stay within 45 degrees of the rows of the
+    image and the lungs keep their order from left to right. In an image that is mirrored left to
+    right, the lungs swap sides and keep their coordinates. In an image that is upside down they
+    change, since the apex is taken to be up. If there is only one lung, its tilt is unknown; the
+    levels are then the rows of the image, which shifts, scalings and shears along the rows keep.
 
     Examples
     --------
+    >>> import numpy as np
     >>> mask = np.zeros((30, 50), bool)
     >>> mask[5:25, 5:15] = mask[5:25, 30:45] = True
     >>> frame = LungFrame.from_mask(mask)
@@ -223,7 +237,7 @@ class LungFrame:
     >>> int(frame.side[16, 5]) == RIGHT, round(float(u), 3), round(float(v), 3)
     (True, 0.575, 0.95)
 
-    The place in the left lung that mirrors it:
+    The mirror position in the left lung:
 
     >>> row, column = frame.locate("left", u, v)
     >>> round(float(row), 2), round(float(column), 2)
@@ -237,12 +251,12 @@ class LungFrame:
 
     @classmethod
     def from_mask(cls, mask: ArrayLike) -> LungFrame:
-        """Build the frame of a lung mask.
+        """Build the lung coordinates of a lung mask.
 
         Parameters
         ----------
         mask : array of bool, shape (H, W)
-            True within the lungs. An empty mask has a frame without lungs.
+            True within the lungs. An empty mask gives a frame without lungs.
 
         Returns
         -------
@@ -262,13 +276,13 @@ class LungFrame:
         return cls(
             side=side,
             slope=slope,
-            # The median plane lies towards larger columns from the right lung.
+            # The median plane is at larger columns than the right lung.
             right=right and attrs.evolve(right, medial=right.lateral, lateral=right.medial),
             left=left,
         )
 
     def coordinates(self) -> NDArray[np.float32]:
-        """Lung coordinates of every lung pixel.
+        """Return the lung coordinates of every pixel.
 
         Returns
         -------
@@ -279,34 +293,34 @@ class LungFrame:
         for lung, borders in ((RIGHT, self.right), (LEFT, self.left)):
             if borders is None:
                 continue
-            place = np.flatnonzero(self.side == lung)
-            rows, columns = np.divmod(place, self.side.shape[1])
+            inside = np.flatnonzero(self.side == lung)
+            rows, columns = np.divmod(inside, self.side.shape[1])
             u = (rows - self.slope * columns - borders.apex) / (borders.base - borders.apex)
             medial, lateral = borders.at(u)
-            coordinates[0, place] = u
-            coordinates[1, place] = (columns - medial) / (lateral - medial)
+            coordinates[0, inside] = u
+            coordinates[1, inside] = (columns - medial) / (lateral - medial)
         return coordinates.reshape(2, *self.side.shape)
 
     def locate(self, side: Side, u: ArrayLike, v: ArrayLike) -> tuple[Floats, Floats]:
-        """Position of lung coordinates in the image: the inverse of `coordinates`.
+        """Return the position in the image of lung coordinates: the inverse of `coordinates`.
 
         Parameters
         ----------
         side : {"right", "left"}
             The patient's side.
         u, v : array of float, values in [0, 1]
-            Of shapes that broadcast together.
+            Arrays whose shapes broadcast together.
 
         Returns
         -------
         row, column : ndarray of float64
-            Pixel centres are at whole numbers. May lie in a bay of the lung's outline, such as
-            beside the diaphragm's dome.
+            Pixel centres are at whole numbers. The position may lie outside the mask where its
+            outline is concave, such as beside the dome of the diaphragm.
 
         Raises
         ------
         ConfigurationError
-            If ``side`` is another word.
+            If ``side`` is anything else.
         InvalidMaskError
             If the mask has no lung on that side.
         """
@@ -343,10 +357,10 @@ def _checked(mask: ArrayLike) -> BoolImage:
 def _in_left_lung(
     rows: NDArray[np.int64], columns: NDArray[np.int64], component: NDArray[np.int32], width: int
 ) -> BoolImage:
-    """Which lung pixels belong to the left lung, bool (N,)."""
+    """Return which lung pixels belong to the left lung, bool (N,)."""
     sizes = np.bincount(component)
     centres = np.bincount(component, columns) / np.maximum(sizes, 1)
-    lungs = np.flatnonzero(sizes > SMALLEST_LUNG * sizes.max())
+    lungs = np.flatnonzero(sizes > MIN_LUNG_FRACTION * sizes.max())
     if len(lungs) > 1:
         left_components: BoolImage = centres > _between_groups(centres[lungs], sizes[lungs])
         return left_components[component]
@@ -360,7 +374,7 @@ def _in_left_lung(
 
 
 def _between_groups(centres: Floats, sizes: NDArray[np.int64]) -> float:
-    """Column that parts components into two groups with the least variance within them."""
+    """Return the column that splits components into two groups of minimum variance."""
     order = np.argsort(centres)
     centres, sizes = centres[order], sizes[order]
     below, moment = np.cumsum(sizes)[:-1], np.cumsum(sizes * centres)
@@ -373,10 +387,10 @@ def _between_groups(centres: Floats, sizes: NDArray[np.int64]) -> float:
 def _narrowest_cut(
     rows: NDArray[np.int64], columns: NDArray[np.int64]
 ) -> tuple[Floats, float] | None:
-    """Line ``normal @ (row, column) == offset`` between two lungs that touch; None for one lung.
+    """Find the line ``normal @ (row, column) == offset`` between lungs that touch; None for one.
 
-    Fisher's linear discriminant of the two halves gives the direction of the line, which affine
-    maps keep.
+    Fisher's linear discriminant of the two halves gives the direction of the line; affine maps
+    preserve it.
     """
     step = 1 + len(rows) // MAX_POINTS
     points = np.stack([rows[::step], columns[::step]]).astype(np.float64)
@@ -388,13 +402,13 @@ def _narrowest_cut(
             return None
         halves = points[:, ~beyond], points[:, beyond]
         centres = [half.mean(axis=1) for half in halves]
-        spread = np.eye(2) / 12  # that of a pixel; keeps thin masks invertible
+        spread = np.eye(2) / 12  # the covariance of one pixel; keeps thin masks invertible
         for half, centre in zip(halves, centres, strict=True):
             away = half - centre[:, None]
             spread += away @ away.T / points.shape[1]
         normal = np.linalg.solve(spread, centres[1] - centres[0])
         along = normal @ points
-        # Two pixels wide at the least, or bins would be empty between pixels.
+        # At least two pixels wide, since narrower bins can be empty.
         bins = int(np.clip(np.ptp(along) / np.linalg.norm(normal) / 2, 1, 40))
         counts, edges = np.histogram(along, bins)
         ends = [normal @ centre for centre in centres]
@@ -403,24 +417,24 @@ def _narrowest_cut(
         offset = float(edges[neck] + edges[neck + 1]) / 2
         depth = counts[neck] / min(counts[: neck + 1].max(), counts[neck:].max())
         beyond = along > offset
-    return (normal, offset) if depth < DEEPEST_VALLEY else None
+    return (normal, offset) if depth < MAX_NECK_RATIO else None
 
 
 # ----------------------------------------------------------------------------------- frame
 
 
 def _level_slope(sides: LungSides) -> float:
-    """Slope, in rows a column, of the line with a tenth of either lung above it."""
+    """Return the slope, in rows per column, of the line with a tenth of each lung above it."""
     lungs = []
     for pixels in (sides.right, sides.left):
-        place = np.flatnonzero(pixels)
-        if len(place) == 0:
+        inside = np.flatnonzero(pixels)
+        if len(inside) == 0:
             return 0.0
-        place = place[:: 1 + len(place) // MAX_POINTS]
-        lungs.append(np.divmod(place, pixels.shape[1]))
+        inside = inside[:: 1 + len(inside) // MAX_POINTS]
+        lungs.append(np.divmod(inside, pixels.shape[1]))
 
     def excess(slope: float) -> float:
-        """How much too steep the slope is: how far the left lung's line lies above the right's."""
+        """Return how far the line of the left lung lies above that of the right: 0 if it fits."""
         right, left = (_apical_height(rows - slope * columns) for rows, columns in lungs)
         return right - left
 
@@ -433,22 +447,22 @@ def _level_slope(sides: LungSides) -> float:
 
 
 def _apical_height(heights: Floats) -> float:
-    """Height with a tenth of the pixels above it, each pixel spread over a unit of height."""
+    """Return the height with a tenth of the pixels above it; a pixel fills one unit of height."""
     start = np.floor(heights.min())
-    step, share = np.divmod(heights - start, 1.0)
+    step, part = np.divmod(heights - start, 1.0)
     nth = step.astype(np.int64)
     length = int(nth.max()) + 2
-    filled = np.bincount(nth, 1.0 - share, length) + np.bincount(nth + 1, share, length)
+    filled = np.bincount(nth, 1.0 - part, length) + np.bincount(nth + 1, part, length)
     above = np.concatenate([[0.0], np.cumsum(filled)])
     edges = np.arange(length + 1) - 0.5
     return float(start + np.interp(APICAL_FRACTION * len(heights), above, edges))
 
 
 def _borders(lung: BoolImage, slope: float) -> LungBorders | None:
-    """First (as medial) and last (as lateral) columns of a lung at levels of equal height.
+    """Find the first (as medial) and last (as lateral) columns of a lung at equidistant levels.
 
-    Levels are at most half a pixel apart: then the interpolated borders enclose every pixel's
-    centre, because the outline passes half a pixel above and below it at the nearest.
+    The levels are at most half a pixel apart, so that the interpolated borders enclose the centre
+    of every pixel: the outline passes at least half a pixel above and below each centre.
     """
     if not lung.any():
         return None
@@ -456,31 +470,31 @@ def _borders(lung: BoolImage, slope: float) -> LungBorders | None:
     heights = rows - slope * columns
     apex, base = float(heights.min()), float(heights.max())
     levels = int(np.ceil(2 * (base - apex)))
-    # Level k lies at k in these units.
-    place = (heights - apex) * (levels / (base - apex)) - 0.5
-    upper, lower = place.min(axis=1), place.max(axis=1)
-    # A piece of the outline is at most a pixel high, so it crosses at most 4 levels.
+    # In these units level k has height k.
+    ends = (heights - apex) * (levels / (base - apex)) - 0.5
+    upper, lower = ends.min(axis=1), ends.max(axis=1)
+    # A piece of the outline is at most one pixel high, so it crosses at most 4 levels.
     crossed = np.ceil(upper).astype(np.int64)[:, None] + np.arange(4)
     piece, nth = np.nonzero((crossed <= lower[:, None]) & (upper < lower)[:, None])
     level = crossed[piece, nth]
     inside = (level >= 0) & (level < levels)
     piece, level = piece[inside], level[inside]
-    share = (level - place[piece, 0]) / (place[piece, 1] - place[piece, 0])
-    column = columns[piece, 0] + share * (columns[piece, 1] - columns[piece, 0])
+    part = (level - ends[piece, 0]) / (ends[piece, 1] - ends[piece, 0])
+    column = columns[piece, 0] + part * (columns[piece, 1] - columns[piece, 0])
     first, last = np.full(levels, np.inf), np.full(levels, -np.inf)
     np.minimum.at(first, level, column)
     np.maximum.at(last, level, column)
     known = np.flatnonzero(np.isfinite(first))
-    if len(known) < levels:  # between the pieces of a lung in several
+    if len(known) < levels:  # gaps between the components of a lung
         first = np.interp(np.arange(levels), known, first[known])
         last = np.interp(np.arange(levels), known, last[known])
     return LungBorders(apex=apex, base=base, medial=first, lateral=last)
 
 
 def _outline(lung: BoolImage) -> tuple[Floats, Floats]:
-    """Rows and columns, each (N, 2), of the ends of N straight pieces around a mask.
+    """Return rows and columns, each (N, 2), of the ends of N straight pieces around a mask.
 
-    Marching squares at one half: the pieces join the midpoints between pixels in and out.
+    Marching squares at one half: the pieces connect midpoints between pixels inside and outside.
     """
     occupied_rows = np.flatnonzero(lung.any(axis=1))
     occupied_columns = np.flatnonzero(lung.any(axis=0))
@@ -491,7 +505,7 @@ def _outline(lung: BoolImage) -> tuple[Floats, Floats]:
     # The sides of a square between four pixel centres: top, left, bottom, right.
     sides = beside[:-1], below[:, :-1], beside[1:], below[:, 1:]
     square = np.nonzero(sides[0] | sides[1] | sides[2] | sides[3])
-    # Each has two or four changing sides, which come in pairs here.
+    # Each square has two or four sides that change; they come in pairs here.
     index, edge = np.nonzero(np.stack([side[square] for side in sides], axis=1))
     rows = square[0][index] + np.array([0.0, 0.5, 1.0, 0.5])[edge] + (top - 1)
     columns = square[1][index] + np.array([0.5, 0.0, 0.5, 1.0])[edge] + (left - 1)

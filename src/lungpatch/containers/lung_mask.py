@@ -1,4 +1,4 @@
-"""Which pixels of an image are lung."""
+"""The lung mask: which pixels of an image are lung."""
 
 from __future__ import annotations
 
@@ -20,10 +20,17 @@ class LungMask(NotebookDisplay):
     Parameters
     ----------
     pixels : ndarray of bool, shape (H, W)
-        True within the lungs. May be empty: then the image's status is ``no_lungs``.
+        True within the lungs. A mask without any lung pixel is allowed; the status of the image
+        is then ``no_lungs``.
     implausible : str or None
-        Why a segmenter doubts that these are the lungs of a frontal chest image (see
-        `lungpatch.segmenters.plausibility`); then the image's status is ``implausible_lungs``.
+        Why these are hardly the lungs of a frontal chest image, from
+        `lungpatch.segmenters.plausibility`; the status of the image is then
+        ``implausible_lungs``. None if the segmenter has no doubts.
+
+    See Also
+    --------
+    lungpatch.UNetSegmenter : The default segmenter.
+    lungpatch.containers.LungFrame : Lung coordinates.
 
     Examples
     --------
@@ -38,17 +45,17 @@ class LungMask(NotebookDisplay):
 
     @property
     def fraction(self) -> float:
-        """Share of the image that is lung, in [0, 1]."""
+        """Fraction of the image that is lung, in [0, 1]."""
         return float(self.pixels.mean()) if self.pixels.size else 0.0
 
     @property
     def right(self) -> BoolImage:
-        """The patient's right lung, bool (H, W): at the left of an image as it is displayed."""
+        """The patient's right lung, bool (H, W): at the left of the displayed image."""
         return self._sides.right
 
     @property
     def left(self) -> BoolImage:
-        """The patient's left lung, bool (H, W): at the right of an image as it is displayed."""
+        """The patient's left lung, bool (H, W): at the right of the displayed image."""
         return self._sides.left
 
     @cached_property
@@ -57,7 +64,7 @@ class LungMask(NotebookDisplay):
 
     @cached_property
     def frame(self) -> LungFrame:
-        """Lung coordinates: the place of each pixel, comparable over people."""
+        """Lung coordinates: the position of each pixel in its lung, comparable between patients."""
         return LungFrame.from_mask(self.pixels)
 
     @property

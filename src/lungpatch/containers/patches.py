@@ -1,4 +1,4 @@
-"""Patches of images."""
+"""Patches: square pieces of images."""
 
 from __future__ import annotations
 
@@ -35,12 +35,21 @@ class PatchBatch(NotebookDisplay):
     lung : ndarray of bool, shape (N, P, P)
         Which pixels of each patch are lung.
     image_shape : tuple of int
-        Shape of the image that the corners refer to.
+        Shape (H, W) of the image that the corners refer to.
     image_id : str
     extents : ndarray of int64, shape (N, 2), optional
-        Height and width of what each patch shows, in pixels of the image, at least 1. By default
-        P x P: the patch is a piece of the image as it is. A sampler that resamples to P x P says
-        here what it resampled; such a patch may reach beyond the image.
+        Height and width of the area that each patch shows, in pixels of the image, at least 1. By
+        default P x P: the patch is cut out of the image. A sampler that resamples an area to P x P
+        gives its size here; such an area may reach beyond the image.
+
+    Raises
+    ------
+    ValueError
+        If the patches are not square, the arrays do not fit each other, or an extent is below 1.
+
+    See Also
+    --------
+    lungpatch.GridSampler, lungpatch.RandomSampler, lungpatch.LungCropSampler
 
     Examples
     --------
@@ -83,7 +92,7 @@ class PatchBatch(NotebookDisplay):
         return int(self.pixels.shape[1])
 
     def __getitem__(self, index: slice | NDArray[Any]) -> PatchBatch:
-        """Patches ``index`` (a slice or an index array) as a batch."""
+        """Return the patches at a slice or index array as a batch."""
         return attrs.evolve(
             self,
             pixels=self.pixels[index],
@@ -99,7 +108,23 @@ class PatchBatch(NotebookDisplay):
 
     @classmethod
     def concatenate(cls, batches: Sequence[PatchBatch]) -> PatchBatch:
-        """Join batches of images of one shape, so that a model sees them at once."""
+        """Join batches of images of one shape into one batch.
+
+        Parameters
+        ----------
+        batches : sequence of PatchBatch
+            At least one.
+
+        Returns
+        -------
+        PatchBatch
+            The patches in order, with ``image_id`` ``"2 images"`` for two batches.
+
+        Raises
+        ------
+        ValueError
+            If the images have different shapes.
+        """
         if len(batches) == 1:
             return batches[0]
         shapes = {batch.image_shape for batch in batches}

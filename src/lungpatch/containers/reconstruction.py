@@ -1,4 +1,4 @@
-"""What a model compares, and what it expected."""
+"""The reconstruction: what a model compares, and what it expected."""
 
 from __future__ import annotations
 
@@ -14,8 +14,17 @@ class Reconstruction:
     Parameters
     ----------
     target, expected : ndarray of float32, shape (N, C, h, w)
-        For pixel models C = 1, h = w = P and ``target`` is the patches themselves; for feature
-        models both are feature maps.
+        For pixel models C = 1 and h = w = P, and ``target`` holds the patches themselves. For
+        feature models both are feature maps.
+
+    Raises
+    ------
+    ValueError
+        If the shapes differ, or ``expected`` is not finite.
+
+    See Also
+    --------
+    PatchScores : Result of comparing the two.
 
     Examples
     --------
@@ -38,7 +47,7 @@ class Reconstruction:
         return len(self.target)
 
     def __getitem__(self, index: slice) -> Reconstruction:
-        """Patches ``index`` as a reconstruction."""
+        """Return the reconstruction of the patches at a slice."""
         return Reconstruction(target=self.target[index], expected=self.expected[index])
 
     def __repr__(self) -> str:

@@ -21,15 +21,26 @@ from lungpatch.containers.arrays import (
 
 @attrs.frozen(eq=False, kw_only=True, repr=False)
 class PatchScores:
-    """One anomaly score a patch; higher is more anomalous.
+    """One anomaly score per patch; higher is more anomalous.
 
     Parameters
     ----------
     values : ndarray of float64, shape (N,)
+        The scores; finite.
     support : ndarray of bool, shape (N, P, P)
         The pixels that each score was computed over.
     error_maps : ndarray of float32, shape (N, P, P), or None
-        The error of every pixel, where the scorer has one.
+        One error per pixel; None if the scorer has none.
+
+    Raises
+    ------
+    ValueError
+        If the arrays do not fit each other, or a score is not finite.
+
+    See Also
+    --------
+    lungpatch.SADScorer, lungpatch.L2Scorer, lungpatch.SSIMScorer, lungpatch.FeatureScorer
+    AnomalyMap : The scores at their positions in the image.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""What `unet` and `autoencoder` share: the paper's network, with or without skip connections."""
+"""Base of `unet` and `autoencoder`: the paper's network, with or without skip connections."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812 - torch's own convention
 
 from lungpatch._utils.component import plain_errors
-from lungpatch._utils.devices import choose_device
 from lungpatch.containers import PatchBatch, Reconstruction, TrainingHistory
 from lungpatch.errors import ConfigurationError
 from lungpatch.networks.losses import LOSSES, SSIM_WINDOW, check_loss_name
@@ -31,14 +30,14 @@ OUTPUTS: tuple[Output, ...] = ("sigmoid", "linear")
 class PatchNetwork(nn.Module):
     """The network of the paper's figure 6, with skip connections or without.
 
-    Two 3x3 convolutions a level, zero padded, each followed by a ReLU; max-pooling halves the
-    size while the channels double, 32 -> 16 -> 8; pixel-replicating up-sampling doubles the size
-    while the channels halve, 8 -> 16 -> 32. A skip connection concatenates the encoder's features
-    of the same size between the two convolutions of a decoder level.
+    Each level has two 3x3 convolutions, zero padded, each followed by a ReLU; max-pooling halves
+    the size while the channels double, 32 -> 16 -> 8; pixel-replicating up-sampling doubles the
+    size while the channels halve, 8 -> 16 -> 32. A skip connection concatenates the encoder's
+    features of the same size between the two convolutions of a decoder level.
 
-    Weights start as K. He et al. draw them for ReLUs (ICCV 2015, arXiv:1502.01852, equation 10):
-    with PyTorch's own, smaller ones the signal fades on its way through eleven layers, and the
-    autoencoder can get stuck at a constant output.
+    Weights are initialised for ReLUs by equation 10 of [1]_: with PyTorch's default, smaller
+    weights, the signal fades on its way through eleven layers, and the autoencoder can get stuck
+    at a constant output.
 
     Parameters
     ----------
@@ -48,6 +47,11 @@ class PatchNetwork(nn.Module):
         True for the U-Net, False for the autoencoder.
     output : {"sigmoid", "linear"}
         What follows the last convolution.
+
+    References
+    ----------
+    .. [1] K. He, X. Zhang, S. Ren, J. Sun, "Delving deep into rectifiers: surpassing human-level
+       performance on ImageNet classification", ICCV 2015. arXiv:1502.01852
 
     Examples
     --------
@@ -116,10 +120,9 @@ def _multiple_of_4(_: Any, attribute: attrs.Attribute[Any], value: int) -> None:
 
 @attrs.define(kw_only=True, eq=False, field_transformer=plain_errors)
 class ConvolutionalModel(NetworkModel):
-    """A `PatchNetwork` that learns to return the normal patch it is given.
+    """A `PatchNetwork` that is trained to return the normal patch it is given.
 
-    `lungpatch.models.unet.UNet` and `lungpatch.models.autoencoder.Autoencoder` are the two kinds,
-    and say what the settings mean.
+    `UNet` and `Autoencoder` are the two kinds, and document the settings.
     """
 
     patch_size: int = attrs.field(
@@ -144,7 +147,7 @@ class ConvolutionalModel(NetworkModel):
         rng: np.random.Generator,
         on_epoch: EpochCallback | None = None,
     ) -> TrainingHistory:
-        """Learn to reconstruct normal patches; see `lungpatch.networks.training.train`.
+        """Train on normal patches; see `lungpatch.networks.training.train`.
 
         Parameters
         ----------
@@ -156,7 +159,7 @@ class ConvolutionalModel(NetworkModel):
         rng : numpy.random.Generator
             First weights and order of the patches.
         on_epoch : callable, optional
-            Called as ``on_epoch(epoch, epochs, figures)`` after every epoch.
+            Called as ``on_epoch(epoch, epochs, metrics)`` after every epoch.
 
         Returns
         -------
@@ -173,32 +176,28 @@ class ConvolutionalModel(NetworkModel):
         for patches in (source, validation):
             if patches is not None:
                 self._check_size(patches.patch_size)
-        device = choose_device(self.device)
+        settings = self._training_settings()
         network = self._new_network(seed=int(rng.integers(2**63)))
         loss = LOSSES[self.loss]
 
         def loss_of(batch: PatchBatch) -> Tensor:
-            pixels = patches_to_tensor(batch.pixels, device)
+            pixels = patches_to_tensor(batch.pixels, settings.device)
             return loss(network(pixels), pixels)
 
         history = train(
             network,
             source,
             loss_of=loss_of,
-            validation=validation,
-            epochs=self.epochs,
-            patience=self.patience,
-            batch_size=self.batch_size,
-            learning_rate=self.learning_rate,
-            device=device,
+            settings=settings,
             rng=rng,
+            validation=validation,
             on_epoch=on_epoch,
         )
         self.network_ = network
         return history
 
     def reconstruct(self, patches: PatchBatch) -> Reconstruction:
-        """Return the patches as the network would draw them if the lung were normal.
+        """Return the patches as the network reconstructs them.
 
         Parameters
         ----------

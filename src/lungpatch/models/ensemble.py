@@ -119,7 +119,7 @@ class EnsembleModel(Component):
         rng : numpy.random.Generator
             Each member gets a generator of its own.
         on_epoch : callable, optional
-            Called as ``on_epoch(epoch, epochs, figures)`` after every epoch of a member, counted
+            Called as ``on_epoch(epoch, epochs, metrics)`` after every epoch of a member, counted
             through; members to come are taken to need as many as the one that learns.
 
         Returns

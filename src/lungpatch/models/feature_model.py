@@ -1,4 +1,4 @@
-"""What all models share that compare features instead of pixels."""
+"""Base of the models that compare features instead of pixels."""
 
 from __future__ import annotations
 
@@ -23,20 +23,20 @@ if TYPE_CHECKING:
 BATCH_SIZE = 8
 
 MIN_LUNG = 0.5
-"""Share of a place that must be lung for it to count while learning."""
+"""Minimum fraction of a cell that must be lung for the cell to be used in ``fit``."""
 
 _EXTRACTOR = "extractor."
 
 
 @attrs.frozen(eq=False, kw_only=True)
 class NormalFeatures:
-    """What a feature model learns from.
+    """What a feature model is fitted to.
 
     Parameters
     ----------
     values : ndarray of float32, shape (N, C, h, w)
     lung : ndarray of bool, shape (N, h, w)
-        Which places are lung; some are.
+        Which cells are lung; at least one is.
     """
 
     values: FloatImage
@@ -45,11 +45,10 @@ class NormalFeatures:
 
 @attrs.define(kw_only=True, eq=False, field_transformer=plain_errors)
 class FeatureModel(Component):
-    """A model over the features of an extractor. A subclass says what is learnt of them.
+    """A model of the features of an extractor. A subclass says what is fitted to them.
 
-    A place of a patch is a place in the lungs where the sampler is ``lung-crop``: then the same
-    place of all patches shows the same anatomy, and only then do models that learn place by place
-    make sense. Only places that are lung take part in learning.
+    With the sampler ``lung-crop`` the same cell of all patches shows the same anatomy. Only then
+    do models make sense that are fitted cell by cell. Only cells that are lung are used.
     """
 
     patch_size: int = attrs.field(
@@ -64,7 +63,7 @@ class FeatureModel(Component):
         default=500, validator=[validators.instance_of(int), validators.ge(1)]
     )
 
-    learnt_: dict[str, NDArray[Any]] | None = attrs.field(init=False, default=None, repr=False)
+    fitted_: dict[str, NDArray[Any]] | None = attrs.field(init=False, default=None, repr=False)
 
     def fit(
         self,
@@ -74,7 +73,7 @@ class FeatureModel(Component):
         rng: np.random.Generator,
         on_epoch: EpochCallback | None = None,
     ) -> TrainingHistory:
-        """Let the extractor learn, then learn the features of normal patches.
+        """Fit the extractor, then fit the model to the features of normal patches.
 
         Parameters
         ----------
@@ -84,7 +83,7 @@ class FeatureModel(Component):
             Normal patches of other images, for the extractor.
         rng : numpy.random.Generator
         on_epoch : callable, optional
-            Called as ``on_epoch(epoch, epochs, figures)`` after every epoch of the extractor, and
+            Called as ``on_epoch(epoch, epochs, metrics)`` after every epoch of the extractor, and
             once when the features are learnt.
 
         Returns
@@ -97,42 +96,42 @@ class FeatureModel(Component):
         ConfigurationError
             If the patches have another size.
         InsufficientDataError
-            If there is no place that is lung.
+            If no cell is lung.
         """
         start = time.perf_counter()
         for patches in (source, validation):
             if patches is not None:
                 self._check_size(patches.patch_size)
 
-        def on_extractor_epoch(epoch: int, epochs: int, figures: Mapping[str, float]) -> None:
+        def on_extractor_epoch(epoch: int, epochs: int, metrics: Mapping[str, float]) -> None:
             if on_epoch is not None:
-                on_epoch(epoch, epochs + 1, figures)
+                on_epoch(epoch, epochs + 1, metrics)
 
         history = self.extractor.fit(
             source, validation=validation, rng=rng, on_epoch=on_extractor_epoch
         )
         if history.stopped == "interrupted" and not history.epochs:
-            raise KeyboardInterrupt  # it has learnt nothing
-        self.learnt_, figures = self._learn(source, rng)
+            raise KeyboardInterrupt  # it is not fitted
+        self.fitted_, metrics = self._fit_features(source, rng)
         if on_epoch is not None:
-            on_epoch(len(history.epochs) + 1, len(history.epochs) + 1, figures)
+            on_epoch(len(history.epochs) + 1, len(history.epochs) + 1, metrics)
         return TrainingHistory(
-            epochs=(*history.epochs, figures),
+            epochs=(*history.epochs, metrics),
             best_epoch=history.best_epoch,
             stopped=history.stopped,
             seconds=time.perf_counter() - start,
         )
 
     def state(self) -> dict[str, NDArray[Any]]:
-        """Return what was learnt, that of the extractor under names beginning ``extractor.``.
+        """Return what was fitted; that of the extractor has names beginning ``extractor.``.
 
         Raises
         ------
         NotFittedError
             Before ``fit``.
         """
-        learnt = {name: array.copy() for name, array in self._fitted().items()}
-        return {_EXTRACTOR + name: a for name, a in self.extractor.state().items()} | learnt
+        fitted = {name: array.copy() for name, array in self._fitted().items()}
+        return {_EXTRACTOR + name: a for name, a in self.extractor.state().items()} | fitted
 
     def load_state(self, state: Mapping[str, NDArray[Any]]) -> None:
         """Take over what ``state`` returned, from a model of the same settings.
@@ -143,20 +142,20 @@ class FeatureModel(Component):
             If names, shapes or dtypes do not fit; the model is then as it was before.
         """
         own = {n: np.array(a) for n, a in state.items() if not n.startswith(_EXTRACTOR)}
-        self._check_learnt(own)
+        self._check_fitted(own)
         self.extractor.load_state(
             {n.removeprefix(_EXTRACTOR): a for n, a in state.items() if n not in own}
         )
-        self.learnt_ = own
+        self.fitted_ = own
 
-    def _learn(
+    def _fit_features(
         self, source: PatchSource, rng: np.random.Generator
     ) -> tuple[dict[str, NDArray[Any]], dict[str, float]]:
-        """Return what is learnt, as named arrays, and figures of it."""
+        """Return what was fitted, as named arrays, and metrics of it."""
         raise NotImplementedError
 
-    def _check_learnt(self, learnt: Mapping[str, NDArray[Any]]) -> None:
-        """Raise ConfigurationError unless the arrays are what ``_learn`` returns."""
+    def _check_fitted(self, fitted: Mapping[str, NDArray[Any]]) -> None:
+        """Raise ConfigurationError unless the arrays are what ``_fit_features`` returns."""
         raise NotImplementedError
 
     def _features(self, patches: PatchBatch) -> FloatImage:
@@ -164,20 +163,20 @@ class FeatureModel(Component):
         return self.extractor.extract(patches)
 
     def _fitted(self) -> dict[str, NDArray[Any]]:
-        if self.learnt_ is None:
+        if self.fitted_ is None:
             raise NotFittedError(
-                f"this {type(self).__name__} has learnt nothing yet: call fit(source, rng=...) or "
+                f"this {type(self).__name__} is not fitted: call fit(source, rng=...) or "
                 "load_state(state)"
             )
-        return self.learnt_
+        return self.fitted_
 
     def _fitted_features(self, patches: PatchBatch, shape: tuple[int, ...]) -> FloatImage:
-        """Return the features of patches, which must have the (C, h, w) that was learnt."""
+        """Return the features of patches, which must have the (C, h, w) of the fitted ones."""
         self._check_size(patches.patch_size)
         features = self._features(patches)
         if features.shape[1:] != shape:
             raise ConfigurationError(
-                f"this {type(self).__name__} has learnt features of shape {shape}, and its "
+                f"this {type(self).__name__} was fitted to features of shape {shape}, and its "
                 f"extractor gives {features.shape[1:]}: fit it again"
             )
         return features
@@ -187,16 +186,16 @@ class FeatureModel(Component):
         values, lung = [], []
         for part in self._batches(source, rng if self.max_patches < len(source) else None):
             values.append(self._features(part))
-            shares = mean_over_cells(part.lung, values[-1].shape[2:])
-            lung.append(shares >= MIN_LUNG)
-        if not any(places.any() for places in lung):
+            fractions = mean_over_cells(part.lung, values[-1].shape[2:])
+            lung.append(fractions >= MIN_LUNG)
+        if not any(cells.any() for cells in lung):
             raise no_lung(source)
         return NormalFeatures(values=np.concatenate(values), lung=np.concatenate(lung))
 
     def _batches(
         self, source: PatchSource, rng: np.random.Generator | None
     ) -> Iterator[PatchBatch]:
-        """Yield the patches, ``max_patches`` of them at most; shuffled by ``rng``."""
+        """Yield at most ``max_patches`` patches; shuffled by ``rng``."""
         missing = self.max_patches
         for batch in source.batches(BATCH_SIZE, rng=rng):
             part = batch[:missing]
@@ -214,7 +213,7 @@ class FeatureModel(Component):
 
 
 def no_lung(source: PatchSource) -> InsufficientDataError:
-    """Return the error of patches that hold no lung to learn from."""
+    """Return the error of patches that hold no lung to fit a model to."""
     return InsufficientDataError(
-        f"no place of the {len(source)} patches is normal lung: check sampler and segmenter"
+        f"no cell of the {len(source)} patches is normal lung: check sampler and segmenter"
     )

@@ -100,7 +100,7 @@ class PCA(Component):
         rng : numpy.random.Generator
             Chooses ``max_patches`` patches where there are more.
         on_epoch : callable, optional
-            Called once, as ``on_epoch(1, 1, figures)``.
+            Called once, as ``on_epoch(1, 1, metrics)``.
 
         Returns
         -------

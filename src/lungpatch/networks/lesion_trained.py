@@ -1,4 +1,4 @@
-"""Networks trained on lesions painted into normal lungs: what models and the extractor share."""
+"""Networks trained on lesions painted into normal lungs: base of two models and an extractor."""
 
 from __future__ import annotations
 
@@ -16,12 +16,10 @@ from lungpatch._utils.devices import choose_device
 from lungpatch.containers.cells import mean_over_cells
 from lungpatch.errors import ConfigurationError
 from lungpatch.networks.compact_unet import CHANNELS, CompactUNet, resize, standardise
-from lungpatch.networks.lesion_painting import PaintedBatch, lesion_painter
+from lungpatch.networks.lesion_painting import LesionSettings, PaintedBatch, lesion_painter
 from lungpatch.networks.network_model import NetworkModel, at_least_1
 from lungpatch.networks.torch_adapter import mixed_precision, patches_to_tensor
 from lungpatch.networks.training import train
-from lungpatch.synthesis import RECIPES, LesionSynthesiser, Recipe
-from lungpatch.synthesis.lesions import are_recipes, as_recipes, is_fraction
 
 if TYPE_CHECKING:
     from lungpatch.containers import FloatImage, PatchBatch, TrainingHistory
@@ -29,11 +27,18 @@ if TYPE_CHECKING:
 
 
 @attrs.define(kw_only=True, eq=False, field_transformer=plain_errors)
-class LesionTrainedNetwork(NetworkModel):
-    """A `CompactUNet` that sees an image, its mirror image and its lungs, with lesions painted in.
+class LesionTrainedNetwork(LesionSettings, NetworkModel):
+    """A `CompactUNet` that takes an image, its mirror image and its lungs.
 
-    `lungpatch.models.synthetic_lesion.SyntheticLesionModel` and
-    `lungpatch.models.repair.RepairModel` are the two kinds, and say what the settings mean.
+    It is trained on normal patches into which lesions are painted. The models
+    `SyntheticLesionModel` and `RepairModel` and the extractor `LesionEncoder` are its three kinds,
+    and document the settings.
+
+    See Also
+    --------
+    SyntheticLesionModel : Returns evidence of a lesion.
+    RepairModel : Returns the image without the lesion.
+    LesionEncoder : Returns features.
     """
 
     patch_size: int = attrs.field(default=256, validator=at_least_1())
@@ -47,11 +52,6 @@ class LesionTrainedNetwork(NetworkModel):
             validators.deep_iterable(validators.and_(*at_least_1())),
         ],
     )
-    recipes: tuple[Recipe, ...] = attrs.field(
-        default=RECIPES, converter=as_recipes, validator=are_recipes
-    )
-    normal_fraction: float = attrs.field(default=0.25, validator=is_fraction)
-    max_lesions: int = attrs.field(default=2, validator=at_least_1())
     epochs: int = attrs.field(default=60, validator=at_least_1())
     patience: int = attrs.field(default=60, validator=at_least_1())
     batch_size: int = attrs.field(default=8, validator=at_least_1())
@@ -62,8 +62,8 @@ class LesionTrainedNetwork(NetworkModel):
     def __attrs_post_init__(self) -> None:
         if self.patch_size % (32 * self.shrink):
             raise ConfigurationError(
-                f"{type(self).__name__}: 'patch_size' must be a multiple of {32 * self.shrink}, "
-                f"that is of 32 times 'shrink' (five levels halve it) (got {self.patch_size})"
+                f"patch_size must be a multiple of {32 * self.shrink}, that is of 32 times shrink "
+                f"(it is halved five times), got {self.patch_size}"
             )
 
     def fit(
@@ -74,18 +74,18 @@ class LesionTrainedNetwork(NetworkModel):
         rng: np.random.Generator,
         on_epoch: EpochCallback | None = None,
     ) -> TrainingHistory:
-        """Learn from normal patches; see `lungpatch.networks.training.train`.
+        """Train on normal patches; see `lungpatch.networks.training.train`.
 
         Parameters
         ----------
         source : PatchSource
             Normal patches of P x P pixels.
         validation : PatchSource, optional
-            Normal patches of other images; lesions painted into them choose the best epoch.
+            Normal patches of other images; lesions painted into them decide which epoch is best.
         rng : numpy.random.Generator
-            First weights, order of the patches, lesions and augmentation.
+            Draws the first weights, the order of the patches, lesions and augmentation.
         on_epoch : callable, optional
-            Called as ``on_epoch(epoch, epochs, figures)`` after every epoch.
+            Called as ``on_epoch(epoch, epochs, metrics)`` after every epoch.
 
         Returns
         -------
@@ -102,7 +102,8 @@ class LesionTrainedNetwork(NetworkModel):
         for patches in (source, validation):
             if patches is not None:
                 self._check_size(patches.patch_size)
-        device = choose_device(self.device)
+        settings = self._training_settings("one-cycle")
+        device = settings.device
         network = self._new_network(seed=int(rng.integers(2**63)))
         paint = lesion_painter(network, self._synthesiser(), device, rng.spawn(1)[0])
 
@@ -116,27 +117,22 @@ class LesionTrainedNetwork(NetworkModel):
             network,
             source,
             loss_of=loss_of,
-            validation=validation,
-            epochs=self.epochs,
-            patience=self.patience,
-            batch_size=self.batch_size,
-            learning_rate=self.learning_rate,
-            device=device,
+            settings=settings,
             rng=rng,
+            validation=validation,
             on_epoch=on_epoch,
-            schedule="one-cycle",
         )
         self.network_ = network
         return history
 
     def _loss(self, output: Tensor, painted: PaintedBatch) -> Tensor:
-        """Return the mean loss over a batch, of what the network gave for it."""
+        """Return the mean loss over a batch, given the output of the network for it."""
         raise NotImplementedError
 
     def _outputs(self, patches: PatchBatch) -> FloatImage:
-        """Return what the network gives for patches, (N, 1, p/2, p/2) of shrunk side p.
+        """Return the network's output for patches, (N, 1, p/2, p/2) for the shrunk side p.
 
-        The mean over the patches and their mirror images.
+        It is the mean over the patches and their mirror images.
         """
 
         def output_of(network: nn.Module, part: PatchBatch, device: torch.device) -> Tensor:
@@ -166,11 +162,6 @@ class LesionTrainedNetwork(NetworkModel):
     def _build(self) -> CompactUNet:
         return CompactUNet(channels_in=3, channels=self.channels)
 
-    def _synthesiser(self) -> LesionSynthesiser:
-        return LesionSynthesiser(
-            recipes=self.recipes, normal_fraction=self.normal_fraction, max_lesions=self.max_lesions
-        )
-
 
 def network_input(images: Tensor, lung: Tensor) -> Tensor:
     """Stack images, their mirror images and their lungs.
@@ -194,7 +185,7 @@ def network_input(images: Tensor, lung: Tensor) -> Tensor:
 
 
 def lesion_loss(logits: Tensor, alpha: Tensor, lung: Tensor) -> Tensor:
-    """Binary cross-entropy plus 1 - Dice within the lungs, at the logits' resolution.
+    """Return binary cross-entropy plus 1 - Dice within the lungs, at the logits' resolution.
 
     Parameters
     ----------
