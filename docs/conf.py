@@ -2,7 +2,7 @@ import os
 import sys
 from pathlib import Path
 
-# Threads that spin while they wait make the gallery's small networks several times slower.
+# Threads that spin while they wait slow the gallery's small networks down several times.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 HERE = Path(__file__).parent

@@ -1,4 +1,4 @@
-"""The order of the gallery: from a first detection to the making of components."""
+"""The order of the gallery: from a first detection to components of one's own."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Writes small inventories for intersphinx, so that names of others are links without a network.
+"""Writes small inventories for intersphinx, so that names of other projects become links offline.
 
 They list what our docstrings name and no more; a build never asks another site.
 """
@@ -62,14 +62,14 @@ PROJECTS = {
 
 
 def write_inventories(folder: Path) -> dict[str, tuple[str, str]]:
-    """Write an inventory a project; returns what ``intersphinx_mapping`` wants."""
+    """Write one inventory per project; return the value of ``intersphinx_mapping``."""
     folder.mkdir(parents=True, exist_ok=True)
     mapping = {}
     for project, (home, names) in PROJECTS.items():
         lines = []
         for name, entry in names.items():
-            role, place = entry.split(" ")
-            lines.append(f"{name} py:{role} 1 {place} -\n")
+            role, page = entry.split(" ")
+            lines.append(f"{name} py:{role} 1 {page} -\n")
         head = f"# Sphinx inventory version 2\n# Project: {project}\n# Version: \n"
         head += "# The remainder of this file is compressed using zlib.\n"
         path = folder / f"{project}.inv"

@@ -1,6 +1,6 @@
-"""Checks every link within the built site, offline: a page or an anchor that is not there warns.
+"""Checks every link within the built site, offline, and warns of pages and anchors that do not exist.
 
-With ``-W`` such a warning fails the build. Links to other sites are left alone.
+With ``-W`` such a warning fails the build. Links to other sites are not checked.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _GENERATED = ("_modules/", "genindex.html", "py-modindex.html", "search.html")
 
 
 class _Page(HTMLParser):
-    """What a page links to, and what can be linked to in it."""
+    """The targets that a page links to, and the anchors in it."""
 
     def __init__(self, text: str) -> None:
         super().__init__()
