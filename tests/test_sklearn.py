@@ -6,12 +6,14 @@ import numpy as np
 import pytest
 
 import lungpatch
+from lungpatch._utils.component import find_components, result_settings
 from lungpatch.datasets.phantom import phantom_cohort
 from lungpatch.errors import ConfigurationError, InvalidImageError, MissingInputError
 from lungpatch.errors import NotFittedError as OurNotFittedError
 from lungpatch.models.pca import PCA
+from lungpatch.plugins.registry import default_registry
 from lungpatch.samplers.grid import GridSampler
-from lungpatch.scorers.sad import SADScorer
+from lungpatch.scorers import L2Scorer, SADScorer, SSIMScorer
 from lungpatch.segmenters.whole_image import WholeImageSegmenter
 from lungpatch.thresholders.quantile import QuantileThresholder
 
@@ -19,7 +21,8 @@ pytest.importorskip("sklearn")
 
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
-from sklearn.model_selection import StratifiedKFold, cross_val_score
+from sklearn.metrics import roc_auc_score
+from sklearn.model_selection import GridSearchCV, StratifiedKFold, cross_val_score
 from sklearn.utils.estimator_checks import check_estimator
 
 from lungpatch import sklearn as adapter
@@ -87,14 +90,9 @@ def test_a_fitted_pipeline_is_taken_as_it_is(detector, images, tmp_path):
 
 
 def test_cross_validation_of_scikit_learn_takes_it(images):
-    labels = np.array([1] * 12 + [-1] * 3)
-
-    class NormalOnly(LungPatchDetector):
-        def fit(self, X, y=None):
-            return super().fit([x for x, label in zip(X, y, strict=True) if label == 1])
-
+    labels = labelled(images)
     scores = cross_val_score(
-        NormalOnly(quick_pipeline()),
+        LungPatchDetector(quick_pipeline()),
         np.array(images, object),
         labels,
         cv=StratifiedKFold(3),
@@ -116,16 +114,172 @@ def test_mistakes_are_explained(detector, images, tmp_path):
         detector.predict([tmp_path / "no.png"])
 
 
-def test_an_image_without_a_score_is_named():
-    class NoLungs(WholeImageSegmenter):
-        def segment(self, image):
-            return lungpatch.LungMask(pixels=np.zeros(image.shape, bool))
+class BlackHasNoLungs(WholeImageSegmenter):
+    """Finds no lungs in a black image."""
 
-    films = [case.image for case in phantom_cohort(12, 0, seed=3, size=64)]
-    detector = LungPatchDetector(quick_pipeline()).fit(films)
-    detector.pipeline_.segmenter = NoLungs()
-    with pytest.raises(InvalidImageError, match=f"{images[0].image_id}.*no_lungs"):
-        detector.predict(films[:1])
+    def segment(self, image):
+        return lungpatch.LungMask(pixels=np.full(image.shape, image.pixels.any()))
+
+
+def test_an_image_without_a_score_is_named(images):
+    pipeline = quick_pipeline().set_params(segmenter=BlackHasNoLungs())
+    detector = LungPatchDetector(pipeline).fit(images[:12])
+    black = lungpatch.ChestImage(pixels=np.zeros((64, 64), np.float32), image_id="black")
+    with pytest.raises(InvalidImageError, match=r"black.*no_lungs"):
+        detector.predict([images[0], black])
+
+
+# --------------------------------------------------------------------- parameters and clones
+
+
+def test_the_settings_of_the_pipeline_are_parameters(images):
+    detector = LungPatchDetector(quick_pipeline())
+    assert detector.get_params()["pipeline__scorer__reduction"] == "mean"
+    assert detector.get_params(deep=False).keys() == {"pipeline", "random_state"}
+    detector.set_params(pipeline__scorer__reduction="sum", pipeline__thresholder__q=0.8)
+    assert detector.pipeline.scorer.reduction == "sum"
+    assert detector.pipeline.thresholder.q == 0.8
+    detector.set_params(pipeline__scorer=SSIMScorer(), pipeline__scorer__sigma=2.0)
+    assert detector.pipeline.scorer.sigma == 2.0
+    with pytest.raises(ConfigurationError, match="did you mean 'sigma'"):
+        detector.set_params(pipeline__scorer__sigmo=1.0)
+    with pytest.raises(ConfigurationError, match="reduction"):
+        LungPatchDetector(quick_pipeline()).set_params(pipeline__scorer__reduction="product")
+
+
+def test_a_clone_of_a_detector_shares_nothing_with_it(detector, images):
+    before = detector.score_samples(images)
+    copy = clone(detector)
+    assert copy.get_params()["pipeline__model__n_components"] == 1
+    assert not copy.pipeline.is_fitted
+    assert not hasattr(copy, "pipeline_")
+    copy.set_params(pipeline__scorer__reduction="sum").fit(images[3:15])
+    assert not np.allclose(copy.score_samples(images), before)
+    np.testing.assert_array_equal(detector.score_samples(images), before)
+    assert detector.pipeline.scorer.reduction == "mean"
+
+
+def test_a_clone_of_a_loaded_detector_is_not_fitted(fitted, cohort):
+    detector = LungPatchDetector.from_pipeline(fitted)
+    copy = clone(detector)
+    assert copy.pipeline is not fitted
+    assert not copy.pipeline.is_fitted
+    with pytest.raises(NotFittedError):
+        copy.predict(sorted((cohort / "normal").iterdir()))
+    assert fitted.is_fitted
+
+
+@pytest.mark.parametrize("name", ["default", "paper"])
+def test_a_clone_of_a_fitted_pipeline_is_not_fitted(name):
+    pipeline = lungpatch.load_pipeline(name)
+    copy = clone(pipeline)
+    assert pipeline.is_fitted
+    assert not copy.is_fitted
+    assert copy.report_ is None
+    parts, copies = find_components(pipeline), find_components(copy)
+    assert list(parts) == list(copies)
+    assert len(parts) > 5
+    for path, part in parts.items():
+        assert type(copies[path]) is type(part), path
+        assert copies[path] is not part, path
+        assert result_settings(copies[path]) == result_settings(part), path
+    with pytest.raises(OurNotFittedError):
+        copy.model.state()
+
+
+COMPONENTS = [
+    (entry.kind, entry.name)
+    for entry in default_registry().entries()
+    if entry.plugin_id == "lungpatch" and entry.name not in ("torch-module", "ensemble")
+]
+NEEDED = {"masks": {"folder": "masks"}, "imlab": {"weights": "w.h5"}, "fixed": {"value": 1.0}}
+
+
+@pytest.mark.parametrize(("kind", "name"), COMPONENTS)
+def test_every_component_can_be_cloned(kind, name):
+    component = default_registry().create(kind, name, NEEDED.get(name, {}))
+    copy = clone(component)
+    assert type(copy) is type(component)
+    assert copy is not component
+    assert result_settings(copy) == result_settings(component)
+    assert copy.get_params(deep=False).keys() == component.get_params(deep=False).keys()
+
+
+# ------------------------------------------------------------------------- searches and labels
+
+
+def labelled(images):
+    return np.array([1] * 12 + [-1] * (len(images) - 12))
+
+
+def test_labelled_outliers_are_left_out_of_the_fit(detector, images):
+    with_labels = LungPatchDetector(quick_pipeline()).fit(images, labelled(images))
+    np.testing.assert_array_equal(with_labels.score_samples(images), detector.score_samples(images))
+    with pytest.warns(UserWarning, match="fitted to all images"):
+        LungPatchDetector(quick_pipeline()).fit(images[:12], [0] * 11 + [1])
+    with pytest.raises(ConfigurationError, match="one label per image"):
+        LungPatchDetector(quick_pipeline()).fit(images, [1, -1])
+
+
+def test_a_grid_search_tries_scorers_and_their_settings(images):
+    tried = []
+
+    def separation(detector, X, y):
+        scorer = detector.pipeline_.scorer
+        tried.append((type(scorer).__name__, getattr(scorer, "sigma", None)))
+        scores = -detector.score_samples(X)
+        return roc_auc_score(np.equal(y, -1), scores)
+
+    pipeline = quick_pipeline()
+    search = GridSearchCV(
+        LungPatchDetector(pipeline),
+        [
+            {"pipeline__scorer": [SADScorer(), L2Scorer()]},
+            {"pipeline__scorer": [SSIMScorer()], "pipeline__scorer__sigma": [1.0, 2.0]},
+        ],
+        scoring=separation,
+        cv=StratifiedKFold(3),
+        error_score="raise",
+    )
+    search.fit(images, labelled(images))
+    assert set(tried) == {
+        ("SADScorer", None),
+        ("L2Scorer", None),
+        ("SSIMScorer", 1.0),
+        ("SSIMScorer", 2.0),
+    }
+    scores = search.cv_results_["mean_test_score"]
+    assert scores.shape == (4,)
+    assert ((scores >= 0) & (scores <= 1)).all()
+    assert len(set(scores)) > 1
+    best = search.best_estimator_
+    assert type(best.pipeline_.scorer) is type(search.best_params_["pipeline__scorer"])
+    # The search refits on all images, of which only the normal ones count.
+    assert sum(best.pipeline_.report_.images.values()) == 12
+    assert not pipeline.is_fitted
+    assert isinstance(pipeline.scorer, SADScorer)
+
+
+def test_a_grid_search_compares_settings_of_one_scorer(images):
+    search = GridSearchCV(
+        LungPatchDetector(quick_pipeline()),
+        {"pipeline__scorer__reduction": ["mean", "sum"], "pipeline__image_score": ["max", "p95"]},
+        scoring="roc_auc",
+        cv=StratifiedKFold(3),
+        refit=False,
+        error_score="raise",
+    ).fit(images, labelled(images))
+    # The sum of differences is their mean times a constant, which changes no ranking here.
+    by_reduction = {}
+    for params, score in zip(
+        search.cv_results_["params"], search.cv_results_["mean_test_score"], strict=True
+    ):
+        key = params["pipeline__image_score"]
+        by_reduction.setdefault(key, set()).add(round(score, 6))
+    assert all(len(scores) == 1 for scores in by_reduction.values())
+
+
+# --------------------------------------------------------------- what scikit-learn checks itself
 
 
 def failures_of(estimator, expected):

@@ -1,34 +1,34 @@
 """A pipeline as an outlier detector of scikit-learn.
 
-Needs the extra ``sklearn``. The signs are scikit-learn's, the opposite of ours: there, lower is
-more anomalous.
+Needs the extra ``sklearn``. The signs are scikit-learn's, the opposite of those elsewhere in
+lungpatch: lower is more anomalous.
 """
 
 from __future__ import annotations
 
-import copy
 import os
+import warnings
 from collections.abc import Sequence
 from typing import Any, Self
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
-import lungpatch
 from lungpatch.containers import ChestImage
 from lungpatch.errors import ConfigurationError, InvalidImageError, MissingExtraError
-from lungpatch.pipeline import Failure, Pipeline
+from lungpatch.pipeline import Failure, Pipeline, load_preset
 
 try:
-    from sklearn.base import BaseEstimator, OutlierMixin
+    from sklearn.base import BaseEstimator, OutlierMixin, clone
     from sklearn.utils.validation import check_is_fitted
 except ImportError as error:
     raise MissingExtraError(
-        'lungpatch.sklearn needs scikit-learn: pip install "lungpatch[sklearn]"'
+        "lungpatch.sklearn needs scikit-learn, which is not installed: "
+        'pip install "lungpatch[sklearn]"'
     ) from error
 
-_TABLES = "fits on a table of numbers; this takes images, and refuses tables"
-_TABLE_ERRORS = "wants a message about the rows or columns of a table"
+_TABLES = "fits to a table of numbers; this detector takes images, and refuses tables"
+_TABLE_ERRORS = "expects a message about the rows or columns of a table"
 
 EXPECTED_FAILED_CHECKS: dict[str, str] = {
     **dict.fromkeys(
@@ -56,28 +56,37 @@ EXPECTED_FAILED_CHECKS: dict[str, str] = {
     ),
     **dict.fromkeys(("check_fit2d_1feature", "check_fit2d_1sample"), _TABLE_ERRORS),
 }
-"""The checks of ``check_estimator`` that do not pass, with the reasons. Given rows painted as
-images, nearly all of the first group pass: our tests do that."""
+"""The checks of ``check_estimator`` that do not pass, with the reasons.
+
+Nearly all of those that need tables pass if the rows are drawn as images, which the tests do.
+"""
 
 Images = Sequence[ChestImage | str | os.PathLike[str] | NDArray[np.uint8]] | NDArray[np.uint8]
 
 
 class LungPatchDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
-    """Outlier detector of chest radiographs, learning from normal ones only.
+    """Outlier detector of chest radiographs, fitted to normal ones only.
 
     Parameters
     ----------
     pipeline : Pipeline, optional
-        What to do; a copy of it is fitted. By default the preset ``paper``.
+        The detector's parts and settings; a clone of it is fitted. By default the preset
+        ``paper``. Its settings are parameters of the detector too, such as
+        ``pipeline__scorer__reduction``.
     random_state : int, optional
-        Seed of the fit; by default the pipeline's own.
+        Seed of the fit; by default that of the pipeline.
 
     Attributes
     ----------
     pipeline_ : Pipeline
-        Fitted: for heat-maps, boxes, and to be saved.
+        The fitted pipeline, for anomaly maps and boxes, and to be saved.
     offset_ : float
-        ``decision_function`` is ``score_samples`` less this; minus our threshold.
+        ``decision_function`` is ``score_samples`` minus this; minus the pipeline's threshold.
+
+    See Also
+    --------
+    lungpatch.Pipeline : The same detector by lungpatch's own conventions.
+    sklearn.ensemble.IsolationForest : An outlier detector of tables.
 
     Notes
     -----
@@ -87,6 +96,7 @@ class LungPatchDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
     Examples
     --------
     >>> from lungpatch.datasets.phantom import phantom_cohort
+    >>> import lungpatch
     >>> pipeline = lungpatch.load_preset("paper")
     >>> pipeline.model.epochs = 1
     >>> images = [case.image for case in phantom_cohort(8, 1, seed=0, size=256)]
@@ -101,12 +111,16 @@ class LungPatchDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
 
     @classmethod
     def from_pipeline(cls, pipeline: Pipeline) -> Self:
-        """Return a detector that is fitted already, by a pipeline that is.
+        """Return a fitted detector from a fitted pipeline.
 
         Parameters
         ----------
         pipeline : Pipeline
-            Such as `lungpatch.load_pipeline` gives.
+            Such as `lungpatch.load_pipeline` returns; it is used as it is, not copied.
+
+        Returns
+        -------
+        LungPatchDetector
 
         Raises
         ------
@@ -117,13 +131,15 @@ class LungPatchDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         detector._take(pipeline)
         return detector
 
-    def fit(self, X: Images, y: Any = None) -> Self:
-        """Learn from images of normal lungs.
+    def fit(self, X: Images, y: ArrayLike | None = None) -> Self:
+        """Fit to images of normal lungs.
 
         Parameters
         ----------
         X : sequence of images, or ndarray of uint8, shape (N, H, W)
-        y : ignored
+        y : array-like, shape (N,), optional
+            1 for normal images and -1 for others, which are left out. Labels of other values are
+            ignored with a warning.
 
         Returns
         -------
@@ -133,13 +149,12 @@ class LungPatchDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         Raises
         ------
         ConfigurationError
-            If X is not a sequence of images.
+            If X is not a sequence of images, or y is not one label per image.
         InsufficientDataError
             If there are too few images.
         """
-        images = _images(X)
-        chosen = self.pipeline or lungpatch.load_preset("paper")
-        pipeline = copy.deepcopy(chosen)
+        images = _normal(_images(X), y)
+        pipeline = clone(self.pipeline or load_preset("paper"))
         if self.random_state is not None:
             pipeline.seed = self.random_state
         self._take(pipeline.fit(images))
@@ -153,13 +168,13 @@ class LungPatchDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         sklearn.exceptions.NotFittedError
             Before ``fit``.
         InvalidImageError
-            If an image has no score, for want of lungs; other errors if it cannot be read.
+            If an image has no score, because no lungs were found, or if it cannot be read.
         """
         check_is_fitted(self)
         return -np.array([_score(result) for result in self.pipeline_.detect_many(_images(X))])
 
     def decision_function(self, X: Images) -> NDArray[np.float64]:
-        """Return the threshold less the image scores, shape (N,): below 0 is an outlier."""
+        """Return the threshold minus the image scores, shape (N,): below 0 is an outlier."""
         # Both are rounded once, so an image exactly at the threshold gets 0.
         return self.score_samples(X) - self.offset_
 
@@ -190,9 +205,28 @@ def _images(X: Images) -> list[Any]:
     if isinstance(X, np.ndarray) and X.ndim != 3 and X.dtype != object and X.dtype.kind != "U":
         raise ConfigurationError(
             f"X must be images, such as a uint8 array (N, H, W), got a {X.ndim}D array of shape "
-            f"{X.shape} and {X.dtype}: lungpatch does not learn from tables"
+            f"{X.shape} and {X.dtype}: lungpatch cannot be fitted to tables"
         )
     return list(X)
+
+
+def _normal(images: list[Any], y: ArrayLike | None) -> list[Any]:
+    """Return the images that are not labelled as outliers."""
+    if y is None:
+        return images
+    labels = np.asarray(y)
+    if labels.shape != (len(images),):
+        raise ConfigurationError(
+            f"y must hold one label per image, shape ({len(images)},), got shape {labels.shape}"
+        )
+    if not np.isin(labels, (-1, 1)).all():
+        warnings.warn(
+            "the detector is fitted to all images, since y has labels other than 1 (normal) and "
+            "-1 (left out)",
+            stacklevel=3,
+        )
+        return images
+    return [image for image, label in zip(images, labels, strict=True) if label == 1]
 
 
 def _score(result: Any) -> float:
@@ -200,7 +234,7 @@ def _score(result: Any) -> float:
         raise result.error
     if result.decision is None:
         raise InvalidImageError(
-            f"{result.image.image_id}: has no score ({result.status}): leave it out, or use "
-            "pipeline_.detect_many, which reports it"
+            f"{result.image.image_id}: has no decision ({result.status}): leave it out, or use "
+            "pipeline_.detect_many, which reports the status"
         )
     return float(result.decision.pred_score)
