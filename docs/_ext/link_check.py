@@ -1,4 +1,4 @@
-"""Checks every link within the built site, offline, and warns of pages and anchors that do not exist.
+"""Checks every link within the built site, offline; warns of pages and anchors that do not exist.
 
 With ``-W`` such a warning fails the build. Links to other sites are not checked.
 """

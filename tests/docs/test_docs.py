@@ -1,4 +1,4 @@
-"""What the documentation tells people to type works: every code block of every page is run.
+"""What the documentation says to type works: every code block of every page is run.
 
 The blocks of a page run from top to bottom in one folder, which holds the images and pipelines that
 the pages speak of. A block that cannot run here has ``<!-- not run: reason -->`` above it.
