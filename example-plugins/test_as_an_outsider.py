@@ -1,6 +1,6 @@
-"""Installs both plugins as an outsider would, and uses them by name: from TOML and in commands.
+"""Installs both plugins as a user would, and uses them by name in TOML files and commands.
 
-`make plugins` runs it. Nothing is imported from the checkout's plugins but what pip installed.
+`make plugins` runs it. The plugins are imported only from where pip installed them.
 """
 
 import importlib.util
@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from lungpatch.datasets.phantom import phantom_cohort, save_cohort
+from lungpatch.datasets import phantom_cohort, save_cohort
 
 HERE = Path(__file__).parent
 PLUGINS = ("lungpatch-gms", "lungpatch-txrv")
@@ -92,7 +92,7 @@ def test_txrv_in_a_pipeline_from_toml(place):
     text = (HERE / "lungpatch-txrv" / "example.toml").read_text()
     text = text.replace('"txrv-pspnet"', '"txrv-pspnet"\nweights = "untrained"\nside = 64')
     text = text.replace("block = 2", 'block = 1\nweights = "untrained"')
-    # Random lungs are implausible; the images' own size is what the crop needs.
+    # Random lungs are too small for a crop of both lungs.
     text = text.replace('name = "lung-crop"', 'name = "grid"\nstride = 128')
     (place / "txrv.toml").write_text(text)
     _lungpatch(place, "fit", "images/normal", "--config", "txrv.toml", "--out", "txrv.lungpatch")

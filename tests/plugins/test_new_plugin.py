@@ -58,7 +58,7 @@ def test_its_code_meets_our_own_rules(kind, tmp_path):
     ruff = [Path(sys.executable).with_name("ruff"), "check", "--config", ROOT / "pyproject.toml"]
     if not ruff[0].exists():
         pytest.skip("ruff is not installed here")
-    # Sorted by what is installed; arguments of a contract may be unused; types at run time are plain.
+    # Isort depends on what is installed; contracts prescribe arguments; types are imported plainly.
     ignored = "I001,ARG002,TC"
     run(*map(str, ruff), "--no-cache", "--ignore", ignored, *map(str, code))
 

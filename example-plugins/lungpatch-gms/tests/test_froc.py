@@ -14,16 +14,16 @@ def test_contract(check):
 
 def test_five_images_by_hand():
     scores, labels = [1, 2, 3, 4, 5], [0, 0, 1, 0, 1]
-    # No normal image above; one of three; two of three; all.
+    # Above the threshold: no normal image, one of three, two of three, all.
     assert FROCThresholder(false_alarms=0).fit(scores, labels).threshold_ == 4
     assert FROCThresholder(false_alarms=1 / 3).fit(scores, labels).threshold_ == 2
     assert FROCThresholder(false_alarms=2 / 3).fit(scores, labels).threshold_ == 1
     assert FROCThresholder(false_alarms=1).fit(scores, labels).threshold_ < 1
 
 
-def test_boxes_are_counted_by_image():
+def test_boxes_are_counted_per_image():
     scores, labels = [0.9, 0.8, 0.7, 0.6, 0.5, 0.4], [1, 0, 0, 1, 0, 0]
-    # Half a false alarm an image in four images: two, those of 0.8 and 0.7.
+    # Half a false alarm per image in four images makes two: those of 0.8 and 0.7.
     assert FROCThresholder(false_alarms=0.5, n_images=4).fit(scores, labels).threshold_ == 0.5
 
 
@@ -33,9 +33,9 @@ def test_no_lower_threshold_keeps_the_rate(rate):
     labels = rng.random(200) < 0.3
     scores = np.round(rng.normal(size=200) + labels, 1)  # with ties
     threshold = FROCThresholder(false_alarms=rate).fit(scores, labels).threshold_
-    healthy = scores[~labels]
-    assert np.mean(healthy > threshold) <= rate
-    assert np.mean(healthy > threshold - 1e-6) > rate
+    normal = scores[~labels]
+    assert np.mean(normal > threshold) <= rate
+    assert np.mean(normal > threshold - 1e-6) > rate
 
 
 def test_one_kind_is_not_enough():

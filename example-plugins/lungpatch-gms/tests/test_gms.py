@@ -29,7 +29,7 @@ def batch(pixels):
 
 
 def test_a_ramp_by_hand():
-    # Steps of 0.1 and of 0.3 a column. Prewitt's gradient spans two columns: 0.2 and 0.6.
+    # Steps of 0.1 and 0.3 per column. Prewitt's gradient spans two columns: 0.2 and 0.6.
     ramp = np.tile(np.arange(8, dtype=np.float32), (1, 8, 1))
     target, expected = 0.1 * ramp, 0.3 * ramp
     patches = batch(target)

@@ -2,14 +2,14 @@ import numpy as np
 import pytest
 
 import lungpatch
-from lungpatch.datasets.phantom import phantom_chest
+from lungpatch.datasets import phantom_chest
 from lungpatch.errors import ConfigurationError
 from lungpatch.testing import parametrize_checks
 from lungpatch_txrv.extractor import DenseNetExtractor
 from lungpatch_txrv.segmenter import PSPNetSegmenter
 
 pytest.importorskip("torchxrayvision")
-RANDOM = "its weights are random, so it sees lung anywhere"
+RANDOM = "its weights are random, so it finds lung anywhere"
 
 
 @parametrize_checks(
@@ -52,7 +52,7 @@ def test_resolution_of_a_block(block, shape):
     assert found.shape == (1, shape[0], shape[1], shape[1])
 
 
-def test_the_mask_is_the_louder_of_the_two_lung_maps():
+def test_the_mask_is_the_higher_of_the_two_lung_maps():
     image = phantom_chest(0, size=64).image
     settings = {"weights": "untrained", "side": 64}
     everywhere = PSPNetSegmenter(probability=1e-9, **settings).segment(image)

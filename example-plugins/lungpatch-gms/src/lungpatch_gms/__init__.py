@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 @lungpatch.hookimpl
 def lungpatch_register(register: Register) -> None:
-    """Register both components; a class is imported when it is first used."""
+    """Register both components; each class is imported when it is first used."""
     register.scorer(
         "gms",
         "lungpatch_gms.gms:GMSScorer",
@@ -21,5 +21,5 @@ def lungpatch_register(register: Register) -> None:
     register.thresholder(
         "froc",
         "lungpatch_gms.froc:FROCThresholder",
-        summary="So many false alarms an image; uses labels.",
+        summary="A given number of false alarms per image; uses labels.",
     )

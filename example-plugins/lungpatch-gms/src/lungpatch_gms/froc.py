@@ -8,6 +8,7 @@ import attrs
 import numpy as np
 from attrs import validators
 
+from lungpatch import Component
 from lungpatch.errors import ConfigurationError, InsufficientDataError, NotFittedError
 
 if TYPE_CHECKING:
@@ -15,18 +16,20 @@ if TYPE_CHECKING:
 
 
 @attrs.define(kw_only=True, eq=False)
-class FROCThresholder:
-    """Lowest threshold, so highest sensitivity, with at most so many false alarms an image.
+class FROCThresholder(Component):
+    """Lowest threshold with at most a given number of false alarms per image.
 
-    Uses labels: figures on what it was fitted on are optimistic.
+    The lowest threshold has the highest sensitivity. It uses labels: metrics on the images that it
+    was fitted on are optimistic.
 
     Parameters
     ----------
     false_alarms : float
-        At least 0. May be above 1 where an image has several scores.
+        Number of false alarms per image, at least 0. It may be above 1 where an image has several
+        scores.
     n_images : int, optional
-        How many images the scores come from, if they are those of boxes. By default every score
-        is that of an image, and false alarms are counted by normal image.
+        Number of images that the scores come from, if they are scores of boxes. By default every
+        score belongs to one image, and false alarms are counted per normal image.
     """
 
     uses_labels: ClassVar[bool] = True
@@ -43,7 +46,7 @@ class FROCThresholder:
 
     @property
     def min_scores(self) -> int:
-        """Least number of scores that ``fit`` needs: one of each kind."""
+        """Minimum number of scores that ``fit`` needs: one of each kind."""
         return 2
 
     @property
@@ -62,14 +65,14 @@ class FROCThresholder:
         ----------
         pred_scores : array_like, shape (N,)
         gt_labels : array_like of bool, shape (N,)
-            True or 1 for an anomalous image, or for a box that hits a lesion.
+            True or 1 for an abnormal image, or for a box that hits an opacity.
 
         Raises
         ------
         InsufficientDataError
-            If there are fewer than two scores, or all labels are alike.
+            If there are fewer than two scores, or all labels are the same.
         ConfigurationError
-            If scores are no finite numbers, or labels are missing or of another length.
+            If scores are not finite numbers, or labels are missing or of another length.
         """
         scores = np.asarray(pred_scores, dtype=np.float64)
         if scores.ndim != 1 or not np.isfinite(scores).all():
@@ -79,7 +82,7 @@ class FROCThresholder:
         labels = np.asarray(gt_labels)
         if labels.shape != scores.shape or not np.isin(labels, (0, 1)).all():
             raise ConfigurationError(
-                f"gt_labels must be True or False, one a score, got shape {labels.shape} for "
+                f"gt_labels must be True or False, one per score, got shape {labels.shape} for "
                 f"{scores.shape}"
             )
         positive = labels.astype(bool)
@@ -89,6 +92,6 @@ class FROCThresholder:
         allowed = int(self.false_alarms * (self.n_images or len(alarms)) + 1e-9)
         if allowed < len(alarms):
             self._threshold = float(alarms[allowed])
-        else:  # all may be called
+        else:  # every image may be called abnormal
             self._threshold = float(np.nextafter(scores.min(), -np.inf))
         return self

@@ -9,7 +9,7 @@ import numpy as np
 from attrs import validators
 from scipy import ndimage
 
-from lungpatch import PatchBatch, PatchScores, Reconstruction
+from lungpatch import Component, PatchBatch, PatchScores, Reconstruction
 from lungpatch.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -17,21 +17,31 @@ if TYPE_CHECKING:
 
 
 @attrs.define(kw_only=True, eq=False)
-class GMSScorer:
-    """Mean of 1 - GMS over the lung, in [0, 1]; 0 where all gradients are as expected.
+class GMSScorer(Component):
+    """Mean of 1 - gradient magnitude similarity (GMS) over the lung, in [0, 1].
+
+    It is 0 where all gradients are as expected.
 
     Parameters
     ----------
     constant : float
-        Above 0. Gradients well below its root count as none; the source's 170 for grey levels up
-        to 255 is 0.0026 for ours up to 1.
+        Above 0. Gradients well below its square root hardly count. The 170 of [1]_ for grey levels
+        up to 255 corresponds to 0.0026 for grey levels up to 1.
+
+    See Also
+    --------
+    lungpatch.SSIMScorer : Compares local brightness and contrast, too.
 
     Notes
     -----
-    Gradients are those of Prewitt, divided by 3, mirrored at the patch's border.
+    The gradients are those of Prewitt, divided by 3, with the patch mirrored at its border, as in
+    equations 1 to 4 of [1]_. Several channels are averaged.
 
-    Source: Xue, Zhang, Mou, Bovik, "Gradient magnitude similarity deviation", IEEE Transactions
-    on Image Processing 23 (2014), equations 1 to 4, doi:10.1109/TIP.2013.2293423.
+    References
+    ----------
+    .. [1] W. Xue, L. Zhang, X. Mou, A. C. Bovik, "Gradient magnitude similarity deviation: a highly
+       efficient perceptual image quality index", IEEE Transactions on Image Processing 23 (2014),
+       doi:10.1109/TIP.2013.2293423.
     """
 
     constant: float = attrs.field(
@@ -39,7 +49,7 @@ class GMSScorer:
     )
 
     def score(self, patches: PatchBatch, reconstruction: Reconstruction) -> PatchScores:
-        """Return one value a patch; ``error_maps`` holds 1 - GMS of every pixel.
+        """Return one score per patch; ``error_maps`` holds 1 - GMS of every pixel.
 
         Raises
         ------
@@ -52,10 +62,10 @@ class GMSScorer:
         error = 1.0 - (above / (target**2 + expected**2 + self.constant)).mean(axis=1)
         if error.shape != patches.pixels.shape:
             raise ConfigurationError(
-                f"the scorer 'gms' needs a value a pixel, {patches.pixels.shape}, got "
+                f"the scorer 'gms' needs one value per pixel, {patches.pixels.shape}, got "
                 f"{error.shape}: take a model that reconstructs pixels, such as 'unet'"
             )
-        # Only lung counts; a patch that has none counts whole.
+        # Only lung pixels count; in a patch without any, all pixels count.
         support = patches.lung | ~patches.lung.any(axis=(1, 2), keepdims=True)
         return PatchScores(
             values=error.sum(axis=(1, 2), where=support) / support.sum(axis=(1, 2)),
@@ -65,7 +75,7 @@ class GMSScorer:
 
 
 def _gradient(images: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Magnitude of the gradient along the last two axes."""
+    """Return the magnitude of the gradient along the last two axes."""
     steps: list[NDArray[Any]] = []
     for axis, other in ((-2, -1), (-1, -2)):
         difference = ndimage.correlate1d(

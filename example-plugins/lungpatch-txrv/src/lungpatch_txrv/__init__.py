@@ -21,5 +21,5 @@ def lungpatch_register(register: Register) -> None:
     register.extractor(
         "txrv-densenet",
         "lungpatch_txrv.extractor:DenseNetExtractor",
-        summary="DenseNet-121 that learned diseases; downloads its weights.",
+        summary="DenseNet-121 that was trained on diseases; downloads its weights.",
     )

@@ -1,4 +1,4 @@
-"""Feature maps of a DenseNet-121 that learned diseases from radiographs."""
+"""Feature maps of a DenseNet-121 that was trained on diseases in radiographs."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from attrs import validators
 
-from lungpatch import PatchBatch, TrainingHistory
+from lungpatch import Component, PatchBatch, TrainingHistory
 from lungpatch.errors import ConfigurationError
 from lungpatch_txrv.networks import densenet
 
@@ -25,16 +25,20 @@ _AT_ONCE = 16
 
 
 @attrs.define(kw_only=True, eq=False)
-class DenseNetExtractor:
-    """Feature maps of one block. Its training used labels of disease.
+class DenseNetExtractor(Component):
+    """Feature maps of one block of a DenseNet-121, which was trained with labels of disease.
 
     Parameters
     ----------
     block : {1, 2, 3, 4}
-        Maps have a fourth, an eighth, a sixteenth and a thirty-second of the patch's resolution.
+        Block of the network. Its maps have 1/4, 1/8, 1/16 or 1/32 of the resolution of the patch.
     weights : str
-        What torchxrayvision calls them, such as ``"densenet121-res224-nih"``; ``"untrained"`` is
-        for tests.
+        Name of the weights in torchxrayvision, such as ``"densenet121-res224-nih"``;
+        ``"untrained"`` is for tests.
+
+    See Also
+    --------
+    lungpatch.TorchModuleExtractor : Layers of any network of several libraries.
     """
 
     block: int = attrs.field(default=2, validator=validators.in_((1, 2, 3, 4)))
@@ -54,12 +58,12 @@ class DenseNetExtractor:
         return TrainingHistory(epochs=(), best_epoch=None, stopped="finished", seconds=0.0)
 
     def extract(self, patches: PatchBatch) -> NDArray[np.float32]:
-        """Return features, (N, channels, places, places).
+        """Return features of N patches, at least one, of shape (N, channels, grid, grid).
 
         Raises
         ------
         ConfigurationError
-            If patches have fewer than 32 pixels a side.
+            If patches have fewer than 32 pixels per side.
         """
         if patches.patch_size < 32:
             raise ConfigurationError(
@@ -70,9 +74,8 @@ class DenseNetExtractor:
         end = [name for name, _ in layers.named_children()].index(f"denseblock{self.block}") + 1
         maps = []
         with torch.inference_mode():
-            # One piece even of no patches, so that the number of channels is known. A piece
-            # always has one size, so that a patch's features do not depend on its neighbours.
-            for start in range(0, max(len(patches), 1), _AT_ONCE):
+            # Batches of one size, so that the features of a patch do not depend on the others.
+            for start in range(0, len(patches), _AT_ONCE):
                 part = patches.pixels[start : start + _AT_ONCE]
                 filled = np.zeros((_AT_ONCE, *part.shape[1:]), np.float32)
                 filled[: len(part)] = part
@@ -90,12 +93,12 @@ class DenseNetExtractor:
         return {"weights_sha256": np.frombuffer(digest.digest(), np.uint8).copy()}
 
     def load_state(self, state: Mapping[str, NDArray[Any]]) -> None:
-        """Check that the weights here are those that ``state`` was made with."""
+        """Check that the weights are those that ``state`` was made with."""
         own = self.state()
         if set(state) != set(own) or not np.array_equal(
             state["weights_sha256"], own["weights_sha256"]
         ):
             raise ConfigurationError(
-                "the state is of other weights than those of 'txrv-densenet' here: install the "
-                "version of torchxrayvision that was used then, or fit again"
+                "the state belongs to other weights than those of 'txrv-densenet' here: install "
+                "the version of torchxrayvision that was used then, or fit again"
             )

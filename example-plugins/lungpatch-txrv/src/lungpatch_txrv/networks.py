@@ -1,4 +1,4 @@
-"""The networks, imported and built when they are first used, once for each setting."""
+"""The networks; they are imported and built at first use, once per setting."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def _library() -> Any:
 
 @functools.lru_cache(maxsize=1)
 def pspnet(weights: str) -> tuple[torch.nn.Module, tuple[int, int]]:
-    """Return the network for input as of ImageNet, and which two of its maps are the lungs."""
+    """Return the network, which takes input scaled as for ImageNet, and the two maps of lungs."""
     chestx_det = _library().baseline_models.chestx_det
     targets = chestx_det.PSPNet.targets
     with torch.random.fork_rng(devices=[]):
@@ -40,7 +40,7 @@ def pspnet(weights: str) -> tuple[torch.nn.Module, tuple[int, int]]:
 
 @functools.lru_cache(maxsize=2)
 def densenet(weights: str) -> torch.nn.Sequential:
-    """Return the layers of a DenseNet-121 that give feature maps, by name."""
+    """Return the layers of a DenseNet-121 that compute feature maps."""
     models = _library().models
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
