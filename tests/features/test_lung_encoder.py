@@ -45,10 +45,12 @@ def test_exposure_does_not_matter():
     )
 
 
-def test_the_segmenters_own_network_is_left_where_it_is():
-    encoder = LungEncoder(device="cpu")
-    encoder.extract(crops())
-    assert load_lung_network(torch.device("cpu")) is not encoder._load().network
+def test_the_network_of_the_segmenter_is_left_as_it_is():
+    network = load_lung_network(torch.device("cpu"))
+    before = [(weight, weight.data_ptr()) for weight in network.parameters()]
+    LungEncoder(device="cpu").extract(crops())
+    assert not any(module._forward_hooks for module in network.modules())
+    assert [(weight, weight.data_ptr()) for weight in network.parameters()] == before
 
 
 @pytest.mark.parametrize("levels", [(), (5,), ("2",)])

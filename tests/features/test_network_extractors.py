@@ -1,6 +1,5 @@
 """Extractors that read trained networks: which weights, which layers, which grid."""
 
-import builtins
 import importlib.util
 import sys
 import types
@@ -133,8 +132,9 @@ def test_a_library_that_is_not_installed(no_packages):
 
 
 def test_no_module_of_any_name_is_imported(monkeypatch):
-    monkeypatch.setattr(builtins, "__import__", pytest.fail)
-    with pytest.raises(ValueError, match="'library' must be in"):
+    monkeypatch.setattr(importlib, "import_module", pytest.fail)
+    monkeypatch.setattr(importlib.util, "find_spec", pytest.fail)
+    with pytest.raises(ConfigurationError, match="'library' must be in"):
         TorchModuleExtractor(library="os", model="system", layers=("a",))
 
 

@@ -241,7 +241,7 @@ def test_the_two_kinds_do_not_load_each_other(fitted):
 def test_use_before_fit_names_the_call_to_make(kind):
     model = _small(kind)
     assert isinstance(model, ReconstructionModel)
-    with pytest.raises(NotFittedError, match=f"{kind.__name__} has learnt nothing yet: call fit"):
+    with pytest.raises(NotFittedError, match=f"{kind.__name__} is not fitted: call fit"):
         model.reconstruct(_patches(1))
     with pytest.raises(NotFittedError, match="call fit"):
         model.state()

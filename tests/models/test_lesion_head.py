@@ -78,7 +78,7 @@ def test_it_takes_a_trained_extractor():
     model = LesionHeadModel(patch_size=32, extractor=encoder, passes=1)
     with phantom_source(32) as source:
         history = model.fit(source, rng=np.random.default_rng(0))
-    assert history.epochs[-1]["places"] > 0
+    assert history.epochs[-1]["cells"] > 0
 
 
 def test_without_lung_there_is_nothing_to_learn():

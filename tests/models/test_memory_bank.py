@@ -137,7 +137,7 @@ def test_only_lung_is_remembered_and_other_places_look_at_the_nearest():
     lung[:, :, :4] = True
     healthy = batch_of(4, 1, lung)
     model = fitted(healthy, radius=0.0)
-    assert set(model.state()["places"] % GRID) == {0, 1}
+    assert set(model.state()["cells"] % GRID) == {0, 1}
     mean, unit = model.state()["mean"], model.state()["unit"]
     np.testing.assert_allclose(unit, Blocks().extract(healthy)[..., :2].std(axis=(0, 2, 3)), 1e-5)
     known = features_of(healthy, mean, unit)
@@ -146,7 +146,7 @@ def test_only_lung_is_remembered_and_other_places_look_at_the_nearest():
 
 
 def test_no_lung_at_all():
-    with pytest.raises(InsufficientDataError, match="no place of the 2 patches is normal lung"):
+    with pytest.raises(InsufficientDataError, match="no cell of the 2 patches is normal lung"):
         fitted(batch_of(2, 1, np.zeros((2, SIDE, SIDE), bool)))
 
 
@@ -155,7 +155,7 @@ def test_a_tenth_is_kept(search):
     model = fitted(batch_of(20, 1), search=search, coreset_fraction=0.1)
     assert len(model.state()["bank"]) == 2 * GRID * GRID
     if search == "local":
-        assert (np.bincount(model.state()["places"]) == 2).all()
+        assert (np.bincount(model.state()["cells"]) == 2).all()
 
 
 def test_a_choice_of_patches_where_there_are_more():
@@ -167,15 +167,15 @@ def test_other_features_than_learnt_are_refused():
     model = fitted(batch_of(3, 1))
     state = model.state() | {"shape": np.array([12, 3])}
     model.load_state(state)
-    with pytest.raises(ConfigurationError, match="has learnt features of shape"):
+    with pytest.raises(ConfigurationError, match="was fitted to features of shape"):
         model.reconstruct(batch_of(1, 2))
 
 
 @pytest.mark.parametrize(
     "change",
     [
-        lambda state: state["places"].fill(99),
-        lambda state: state["places"].fill(-1),
+        lambda state: state["cells"].fill(99),
+        lambda state: state["cells"].fill(-1),
         lambda state: state.update(unit=np.float32(1)),
         lambda state: state.update(surprise=np.zeros(1)),
         lambda state: state.update({"extractor.surprise": np.zeros(1)}),
@@ -205,7 +205,7 @@ def test_refused_settings(wrong):
 
 
 def test_something_else_than_an_extractor_is_refused():
-    with pytest.raises(TypeError, match="extractor"):
+    with pytest.raises(ConfigurationError, match="MemoryBankModel: 'extractor' must be"):
         MemoryBankModel(extractor="statistics")
 
 

@@ -6,7 +6,7 @@ from torch import nn
 from lungpatch._utils.devices import choose_device
 from lungpatch.containers import PatchBatch
 from lungpatch.errors import ConfigurationError, InsufficientDataError
-from lungpatch.networks.training import train
+from lungpatch.networks.training import TrainingSettings, train
 from lungpatch.pipeline.patch_store import PatchStore
 
 CPU = torch.device("cpu")
@@ -31,7 +31,7 @@ def _store(count, *, level=None, seed=0):
 
 
 class _Level(nn.Module):
-    """Learns one grey level."""
+    """Is trained to one grey level."""
 
     def __init__(self, start=0.0):
         super().__init__()
@@ -42,21 +42,20 @@ def _loss(network, batch):
     return (torch.tensor(batch.pixels) - network.level).square().mean()
 
 
-def _train(network, source, **changed):
-    settings = {
-        "loss_of": lambda batch: _loss(network, batch),
-        "validation": None,
-        "epochs": 5,
-        "patience": 2,
-        "batch_size": 8,
-        "learning_rate": 0.01,
-        "device": CPU,
-        "rng": np.random.default_rng(0),
-    }
-    return train(network, source, **settings | changed)
+def _train(network, source, *, loss_of=None, validation=None, on_epoch=None, **changed):
+    settings = {"epochs": 5, "patience": 2, "batch_size": 8, "learning_rate": 0.01, "device": CPU}
+    return train(
+        network,
+        source,
+        loss_of=loss_of or (lambda batch: _loss(network, batch)),
+        settings=TrainingSettings(**settings | changed),
+        rng=np.random.default_rng(0),
+        validation=validation,
+        on_epoch=on_epoch,
+    )
 
 
-def test_it_learns_and_keeps_the_best_epoch():
+def test_the_best_epoch_is_kept():
     network = _Level()
     with _store(80, level=0.5) as source, _store(8, level=0.5) as validation:
         history = _train(network, source, validation=validation, epochs=40, patience=40)

@@ -1,4 +1,4 @@
-"""Components that describe patches by feature maps, for models that compare features."""
+"""Feature extractors: components that describe patches by feature maps."""
 
 import lazy_loader as lazy
 

@@ -1,4 +1,4 @@
-"""What extractors share that learn nothing from the patches they are fitted on."""
+"""Base of the extractors that are not fitted."""
 
 from __future__ import annotations
 
@@ -21,7 +21,14 @@ if TYPE_CHECKING:
 
 @attrs.define(kw_only=True, eq=False, field_transformer=plain_errors)
 class FixedExtractor(Component):
-    """An extractor that needs no ``fit``. A subclass says how features are extracted."""
+    """An extractor that needs no ``fit``. A subclass says how features are extracted.
+
+    Examples
+    --------
+    >>> from lungpatch.features import StatisticsExtractor
+    >>> isinstance(StatisticsExtractor(), FixedExtractor), StatisticsExtractor().state()
+    (True, {})
+    """
 
     def fit(
         self,
@@ -31,7 +38,7 @@ class FixedExtractor(Component):
         rng: np.random.Generator,
         on_epoch: EpochCallback | None = None,
     ) -> TrainingHistory:
-        """Do nothing: there is nothing to learn. The arguments are not used.
+        """Do nothing: there is nothing to fit. The arguments are not used.
 
         Returns
         -------
@@ -41,15 +48,15 @@ class FixedExtractor(Component):
         return TrainingHistory(epochs=(), best_epoch=None, stopped="finished", seconds=0.0)
 
     def state(self) -> dict[str, NDArray[Any]]:
-        """Return nothing: nothing was learnt."""
+        """Return an empty dictionary: nothing was fitted."""
         return {}
 
     def load_state(self, state: Mapping[str, NDArray[Any]]) -> None:
-        """Refuse whatever is not empty.
+        """Refuse any state that is not empty.
 
         Raises
         ------
         ConfigurationError
-            If there is anything in it.
+            If the state holds anything.
         """
         check_state(state, {})

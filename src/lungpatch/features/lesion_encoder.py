@@ -1,4 +1,4 @@
-"""Features of a network that learnt to see painted lesions: trained here, nothing downloaded."""
+"""Features of a network that is trained to find painted lesions."""
 
 from __future__ import annotations
 
@@ -21,26 +21,33 @@ if TYPE_CHECKING:
 
 @attrs.define(kw_only=True, eq=False, field_transformer=plain_errors)
 class LesionEncoder(LesionTrainedNetwork):
-    """What the encoder of a `SyntheticLesionModel` makes of every place.
+    """Features from the encoder of a network that is trained to find painted lesions.
 
-    To tell lesions, the network had to learn what ribs, vessels and opacities look like: its
-    middle levels describe lung well, and better than networks trained on photographs do on the
-    images of ``benchmarks/detectors.py``.
+    To find lesions, the network of a `SyntheticLesionModel` must distinguish ribs, vessels and
+    opacities. Its middle levels describe lung well, and better than networks trained on
+    photographs do on the images of ``benchmarks/detectors.py``. It is trained by ``fit``; nothing
+    is downloaded.
 
     Parameters
     ----------
     levels : tuple of int
-        Whose features are joined: 0 is the finest of the five, 4 the coarsest.
+        Levels whose features are joined: 0 is the finest of the five, 4 the coarsest.
     grid : int
         Cells per side of the feature grid, at least 1; features of all levels are interpolated to
         it.
     patch_size, shrink, channels, recipes, normal_fraction, max_lesions
-        As in `lungpatch.models.synthetic_lesion.SyntheticLesionModel`.
+        As in `SyntheticLesionModel`.
     epochs, patience, batch_size, learning_rate, device
-        As in `lungpatch.models.synthetic_lesion.SyntheticLesionModel`.
+        As in `SyntheticLesionModel`.
+
+    See Also
+    --------
+    LungEncoder : Features of a network that is trained already.
+    SyntheticLesionModel : Its settings, and a detector from the same network.
 
     Examples
     --------
+    >>> from lungpatch.features import LesionEncoder
     >>> LesionEncoder(patch_size=64, channels=(4, 4, 8, 8, 8), grid=8).levels
     (2, 3)
     """

@@ -1,8 +1,7 @@
-"""Features of the network that finds lungs: packaged, nothing trained or downloaded."""
+"""Features of the packaged network that finds lungs."""
 
 from __future__ import annotations
 
-import copy
 from typing import TYPE_CHECKING
 
 import attrs
@@ -23,22 +22,27 @@ LEVELS = tuple(range(len(CHANNELS)))
 
 @attrs.define(kw_only=True, eq=False, field_transformer=plain_errors)
 class LungEncoder(NetworkExtractor):
-    """What the encoder of the packaged lung network makes of every place.
+    """Features from the encoder of the packaged lung network; nothing is trained or downloaded.
 
-    The network of the segmenter ``unet`` had to find lungs that disease, real and painted, has
-    made opaque: its levels describe what lies in a lung. It learnt from lung masks and never from
-    a lesion's outline. On the images of ``benchmarks/detectors.py`` a linear map on it finds
-    opacities better than one on features of photographs.
+    The network of the segmenter ``unet`` was trained to find lungs that disease, real and painted,
+    has made opaque, so its levels describe the content of lungs. It was trained on lung masks and
+    never on the outline of a lesion. On the images of ``benchmarks/detectors.py`` a linear map on
+    its features finds opacities better than one on features of photographs.
 
     Parameters
     ----------
     levels : tuple of int
-        Whose features are joined: 0 is the finest of the five, 4 the coarsest, with 16, 24, 40, 72
-        and 112 channels at a half to a thirty-second of the patch's resolution.
+        Levels whose features are joined: 0 is the finest of the five, 4 the coarsest, with 16, 24,
+        40, 72 and 112 channels at a half to a thirty-second of the patch's resolution.
     grid : int
-        Places a side that all levels are brought to.
+        Cells per side of the feature grid, at least 1; features of all levels are brought to it.
     device : {"auto", "cpu", "cuda", "mps"}
         Where the network runs.
+
+    See Also
+    --------
+    LesionEncoder : Features of a network that is trained by ``fit``.
+    ImageNetExtractor : Features of a network trained on photographs.
 
     Notes
     -----
@@ -46,7 +50,7 @@ class LungEncoder(NetworkExtractor):
 
     Examples
     --------
-    >>> import numpy as np
+    >>> from lungpatch.features import LungEncoder
     >>> from lungpatch.testing.samples import phantom_patches
     >>> LungEncoder(levels=(2, 3), grid=4, device="cpu").extract(phantom_patches(32)).shape
     (15, 112, 4, 4)
@@ -59,8 +63,7 @@ class LungEncoder(NetworkExtractor):
     )
 
     def _read(self) -> TrainedNetwork:
-        # A copy, since extractors move their network to their device.
-        lungs = copy.deepcopy(load_lung_network(torch.device("cpu")))
+        lungs = load_lung_network(torch.device("cpu"))
         return TrainedNetwork(network=_Standardised(lungs), mean=[0.0], std=[1.0])
 
     def _layer_names(self) -> Sequence[str]:
@@ -68,7 +71,7 @@ class LungEncoder(NetworkExtractor):
 
 
 class _Standardised(nn.Module):
-    """A network behind the standardisation that it was trained with."""
+    """A network that standardises its input, as it was trained."""
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()

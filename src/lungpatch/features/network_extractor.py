@@ -1,8 +1,9 @@
-"""What extractors share that read the layers of a trained network."""
+"""Base of the extractors that take features from the layers of a trained network."""
 
 from __future__ import annotations
 
 import hashlib
+import threading
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +22,14 @@ from lungpatch.errors import ConfigurationError
 from lungpatch.features.fixed import FixedExtractor
 from lungpatch.networks.compact_unet import resize
 from lungpatch.networks.network_model import CPU_CHUNK_PIXELS, GPU_CHUNK_PIXELS, at_least_1
-from lungpatch.networks.torch_adapter import network_state, patches_to_tensor, place, reproducible
+from lungpatch.networks.torch_adapter import (
+    copy_on,
+    lies_on,
+    network_state,
+    own_random_numbers,
+    patches_to_tensor,
+    reproducible,
+)
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -33,13 +41,18 @@ _DIGEST = "weights_sha256"
 
 @attrs.frozen(eq=False, kw_only=True)
 class TrainedNetwork:
-    """A network with its weights, and what it takes grey levels in [0, 1] as.
+    """A network with its weights, and how it takes grey levels in [0, 1].
 
     Parameters
     ----------
     network : torch.nn.Module
     mean, std : sequence of float
-        A grey level x is given to channel i of its input as ``(x - mean[i]) / std[i]``.
+        Channel i of its input is ``(x - mean[i]) / std[i]`` for a grey level x.
+
+    Examples
+    --------
+    >>> TrainedNetwork(network=nn.Conv2d(1, 2, 3), mean=[0.5], std=[0.25]).mean
+    [0.5]
     """
 
     network: nn.Module
@@ -51,8 +64,9 @@ class TrainedNetwork:
 class NetworkExtractor(FixedExtractor):
     """Feature maps of a trained network's layers, brought to one grid.
 
-    A subclass says which network and which layers. Its weights are not saved with a pipeline; a
-    digest of them is, so that other weights are refused instead of giving other scores.
+    A subclass says which network and which layers. The network's weights are not saved with a
+    pipeline; a digest of them is, so that other weights are refused instead of giving other
+    scores. Any number of threads may use an extractor.
     """
 
     grid: int = attrs.field(default=16, validator=at_least_1())
@@ -61,9 +75,10 @@ class NetworkExtractor(FixedExtractor):
     )
 
     _trained: TrainedNetwork | None = attrs.field(init=False, default=None, repr=False)
+    _ready: _Layers | None = attrs.field(init=False, default=None, repr=False)
 
     def extract(self, patches: PatchBatch) -> FloatImage:
-        """Return the layers' features.
+        """Return the features of the layers.
 
         Parameters
         ----------
@@ -74,32 +89,31 @@ class NetworkExtractor(FixedExtractor):
         -------
         ndarray of float32, shape (N, C, h, w)
             The channels of all layers, in their order. h and w are ``grid``, or fewer where the
-            finest layer has fewer places: finer layers are averaged, coarser ones interpolated.
+            finest layer has fewer cells: finer layers are averaged, coarser ones interpolated.
 
         Raises
         ------
         ConfigurationError
             If there is no such layer, a layer gives no maps, or the device is absent.
         """
-        trained = self._load()
         device = choose_device(self.device)
-        place(trained.network, device)
+        layers = self._layers_on(device)
         pixels = CPU_CHUNK_PIXELS if device.type == "cpu" else GPU_CHUNK_PIXELS
         chunk = max(1, pixels // patches.patch_size**2)
         features = []
-        with torch.inference_mode(), reproducible():
+        with torch.inference_mode(), reproducible(device):
             # One piece even of no patches, so that the number of channels is known. All pieces
             # have one size, since oneDNN keeps code for every size it has met.
             for start in range(0, max(len(patches), 1), chunk):
                 part = patches.pixels[start : start + chunk]
                 filled = np.zeros((chunk, *part.shape[1:]), np.float32)
                 filled[: len(part)] = part
-                maps = self._maps(trained, patches_to_tensor(filled, device))
+                maps = self._on_grid(layers.maps(patches_to_tensor(filled, device)))
                 features.append(maps[: len(part)].cpu().numpy())
         return np.concatenate(features)
 
     def state(self) -> dict[str, NDArray[Any]]:
-        """Return the SHA-256 of the network's weights, uint8 (32,)."""
+        """Return the SHA-256 digest of the network's weights, uint8 (32,)."""
         digest = hashlib.sha256()
         for name, array in sorted(network_state(self._load().network).items()):
             digest.update(name.encode())
@@ -127,53 +141,100 @@ class NetworkExtractor(FixedExtractor):
         raise NotImplementedError
 
     def _layer_names(self) -> Sequence[str]:
-        """Return what `torch.nn.Module.named_modules` calls the layers."""
+        """Return the layers by their names in `torch.nn.Module.named_modules`."""
         raise NotImplementedError
 
     def _load(self) -> TrainedNetwork:
+        # Networks are built with random weights first, drawn from the global generator. Threads
+        # that come here together wait, and find the network read.
         if self._trained is None:
-            # Networks are built with random weights first, drawn from the global generator.
-            with torch.random.fork_rng(devices=[]):
-                trained = self._read()
-            trained.network.eval().requires_grad_(False)
-            self._trained = trained
+            with own_random_numbers():
+                if self._trained is None:
+                    trained = self._read()
+                    trained.network.eval().requires_grad_(False)
+                    self._trained = trained
         return self._trained
 
-    def _maps(self, trained: TrainedNetwork, images: Tensor) -> Tensor:
-        """Return the features of images, (N, 1, P, P), as (N, C, h, w)."""
-        modules = dict(trained.network.named_modules())
-        found: dict[str, Tensor] = {}
-        hooks = []
-        try:
-            for name in self._layer_names():
-                _check_layer(name, modules)
-                hooks.append(modules[name].register_forward_hook(_keep(found, name)))
-            mean, std = (
-                torch.tensor(values, dtype=torch.float32, device=images.device)[:, None, None]
-                for values in (trained.mean, trained.std)
-            )
-            trained.network((images - mean) / std)
-        finally:
-            for hook in hooks:
-                hook.remove()
-        maps = [_require_map(found.get(name), name) for name in self._layer_names()]
+    def _layers_on(self, device: torch.device) -> _Layers:
+        names = tuple(self._layer_names())
+        # Read once and replaced whole, since other threads do the same at the same time.
+        layers = self._ready
+        if layers is None or layers.names != names or not lies_on(layers.network, device):
+            layers = self._ready = _Layers.of(self._load(), names, device)
+        return layers
+
+    def _on_grid(self, maps: Sequence[Tensor]) -> Tensor:
         rows, columns = (min(max(m.shape[axis] for m in maps), self.grid) for axis in (2, 3))
-        return torch.cat([_to_grid(m, (rows, columns)) for m in maps], dim=1)
+        return torch.cat([_resized(m, (rows, columns)) for m in maps], dim=1)
+
+
+@attrs.frozen(eq=False, kw_only=True)
+class _Layers:
+    """Some layers of a network on a device. Nothing in it changes while it is used.
+
+    Parameters
+    ----------
+    network : torch.nn.Module
+        A copy of its own, whose layers hand their output to the thread that runs it.
+    names : tuple of str
+    mean, std : Tensor, float32, (C, 1, 1)
+    """
+
+    network: nn.Module
+    names: tuple[str, ...]
+    mean: Tensor
+    std: Tensor
+
+    @classmethod
+    def of(cls, trained: TrainedNetwork, names: tuple[str, ...], device: torch.device) -> _Layers:
+        network = copy_on(trained.network, device)
+        modules = dict(network.named_modules())
+        for name in names:
+            _check_layer(name, modules)
+            modules[name].register_forward_hook(_Keep(name))
+        mean, std = (
+            torch.tensor(values, dtype=torch.float32, device=device)[:, None, None]
+            for values in (trained.mean, trained.std)
+        )
+        return cls(network=network, names=names, mean=mean, std=std)
+
+    def maps(self, images: Tensor) -> list[Tensor]:
+        """Return the layers' outputs for images, (N, 1, P, P), each (N, C, h, w)."""
+        outputs: dict[str, Any] = {}
+        _running.outputs = outputs
+        try:
+            self.network((images - self.mean) / self.std)
+        finally:
+            del _running.outputs
+        return [_require_map(outputs.get(name), name) for name in self.names]
+
+
+class _Running(threading.local):
+    """What each thread's network has given so far, by the names of the layers."""
+
+    outputs: dict[str, Any]
+
+
+_running = _Running()
+
+
+@attrs.frozen
+class _Keep:
+    """A forward hook that keeps a layer's output for the thread that runs the network."""
+
+    name: str
+
+    def __call__(self, _module: nn.Module, _inputs: Any, output: Any) -> None:
+        _running.outputs[self.name] = output
 
 
 def _check_layer(name: str, modules: Mapping[str, nn.Module]) -> None:
     if name not in modules:
-        top = sorted({module.partition(".")[0] for module in modules if module})
+        outermost = sorted({module.partition(".")[0] for module in modules if module})
         raise ConfigurationError(
-            f"the network has no layer {name!r}{did_you_mean(name, modules)} Its outermost layers: {', '.join(top)}"
+            f"the network has no layer {name!r}{did_you_mean(name, modules)} Its outermost "
+            f"layers: {', '.join(outermost)}"
         )
-
-
-def _keep(found: dict[str, Tensor], name: str) -> Any:
-    def hook(module: nn.Module, args: Any, output: Any) -> None:
-        found[name] = output
-
-    return hook
 
 
 def _require_map(output: Any, name: str) -> Tensor:
@@ -186,7 +247,7 @@ def _require_map(output: Any, name: str) -> Tensor:
     return output.float()
 
 
-def _to_grid(maps: Tensor, sides: tuple[int, int]) -> Tensor:
+def _resized(maps: Tensor, sides: tuple[int, int]) -> Tensor:
     """Average maps that are finer than the grid, interpolate those that are coarser."""
     if maps.shape[2] > sides[0]:
         return F.adaptive_avg_pool2d(maps, sides)

@@ -1,4 +1,4 @@
-"""Grey and texture by plain statistics; no network."""
+"""Local statistics of grey levels and their texture; no network."""
 
 from __future__ import annotations
 
@@ -43,22 +43,27 @@ class StatisticsExtractor(FixedExtractor):
     statistics : tuple of str
         Some of ``grey``: the smoothed grey level; ``deviation``: the standard deviation of the
         grey level around it; ``gradient``: the square root of the smoothed squared gradient, in
-        grey levels a pixel. All are of images in [0, 1].
+        grey levels per pixel. All are of images in [0, 1].
     scales : tuple of float
-        Standard deviations of the Gaussian window, as shares of the patch's side, in (0, 1].
+        Standard deviations of the Gaussian window, as fractions of the patch's side, in (0, 1].
     grid : int
-        Places a side; a smaller patch has a place a pixel.
+        Cells per side of the feature grid; a smaller patch has one cell per pixel.
+
+    See Also
+    --------
+    LungEncoder, ImageNetExtractor : Features of trained networks.
 
     Notes
     -----
-    Pixels are averaged over their place before the Gaussian is applied, so the window is the
-    Gaussian convolved with a place.
+    Pixels are averaged over their cell before the Gaussian is applied, so the window is the
+    Gaussian convolved with a cell.
 
     Examples
     --------
+    >>> from lungpatch.features import StatisticsExtractor
     >>> from lungpatch.testing.samples import phantom_patches
-    >>> StatisticsExtractor(statistics=("grey",), scales=(0.05,), grid=4).extract(
-    ...     phantom_patches(16)).shape
+    >>> extractor = StatisticsExtractor(statistics=("grey",), scales=(0.05,), grid=4)
+    >>> extractor.extract(phantom_patches(16)).shape
     (15, 1, 4, 4)
     """
 
@@ -81,7 +86,7 @@ class StatisticsExtractor(FixedExtractor):
         Returns
         -------
         ndarray of float32, shape (N, C, h, w)
-            A channel for each statistic and scale: all scales of the first, then of the next.
+            One channel per statistic and scale: all scales of the first, then of the next.
             h and w are ``grid``, or the patch's side where it is smaller.
         """
         pixels = patches.pixels.astype(np.float64)

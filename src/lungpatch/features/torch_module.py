@@ -1,4 +1,4 @@
-"""Features of a trained network out of a library of networks."""
+"""Features of a trained network from a library of networks."""
 
 from __future__ import annotations
 
@@ -11,10 +11,7 @@ from attrs import validators
 from lungpatch._utils.component import plain_errors
 from lungpatch._utils.extras import require_package
 from lungpatch.errors import ConfigurationError
-from lungpatch.features.network_extractor import (
-    NetworkExtractor,
-    TrainedNetwork,
-)
+from lungpatch.features.network_extractor import NetworkExtractor, TrainedNetwork
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,7 +21,7 @@ Library = Literal["timm", "torchvision", "torchxrayvision"]
 LIBRARIES: tuple[Library, ...] = get_args(Library)
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-"""What the networks of torchvision take photographs by."""
+"""How the networks of torchvision normalise photographs."""
 
 
 def _layers(_: Any, attribute: attrs.Attribute[Any], value: tuple[str, ...]) -> None:
@@ -36,21 +33,20 @@ def _layers(_: Any, attribute: attrs.Attribute[Any], value: tuple[str, ...]) -> 
 class TorchModuleExtractor(NetworkExtractor):
     """Feature maps of any trained network of timm, torchvision or torchxrayvision.
 
-    The library must be installed; it downloads the weights when they are first used, and keeps
-    them. Only names that the library itself lists are taken, so a saved pipeline can make it load
-    nothing else.
+    The library must be installed. It downloads the weights at first use and keeps them. Only names
+    that the library itself lists are accepted, so a saved pipeline cannot make it load anything
+    else.
 
     Parameters
     ----------
     library : {"timm", "torchvision", "torchxrayvision"}
     model : str
-        What the library calls the network, such as ``"resnet18"`` or
-        ``"densenet121-res224-nih"``.
+        The library's name of the network, such as ``"resnet18"`` or ``"densenet121-res224-nih"``.
     layers : tuple of str
-        Convolutional layers, as `torch.nn.Module.named_modules` calls them, such as
+        Convolutional layers, by their names in `torch.nn.Module.named_modules`, such as
         ``("layer2", "layer3")`` of a ResNet.
     grid : int
-        Places a side that all layers are brought to.
+        Cells per side of the feature grid, at least 1; features of all layers are brought to it.
     device : {"auto", "cpu", "cuda", "mps"}
         Where the network runs.
 
@@ -59,16 +55,22 @@ class TorchModuleExtractor(NetworkExtractor):
     MissingExtraError
         If the library is not installed.
 
+    See Also
+    --------
+    ImageNetExtractor : A network trained on photographs, without a download.
+    LungEncoder : A network trained on radiographs, without a download.
+
     Notes
     -----
-    The networks of torchxrayvision have learned from radiographs *with* labels of disease, some
-    from the very images of public test sets: a detector on them is no longer unsupervised. Its
-    weights are pickles, which it fetches from its own site and trusts.
+    The networks of torchxrayvision were trained on radiographs *with* labels of disease, some of
+    them on the images of public test sets: a detector on them is no longer unsupervised. Their
+    weights are pickles, which the library downloads from its own site and trusts.
 
     A network of your own becomes an extractor through a plugin; see `lungpatch.protocols`.
 
     Examples
     --------
+    >>> from lungpatch.features import TorchModuleExtractor
     >>> TorchModuleExtractor(                                          # doctest: +SKIP
     ...     library="timm", model="resnet18", layers=("layer2", "layer3"))
     TorchModuleExtractor(grid=16, device='auto', library='timm', model='resnet18', ...)
@@ -92,7 +94,7 @@ class TorchModuleExtractor(NetworkExtractor):
 
 
 def _read_timm(timm: ModuleType, name: str) -> TrainedNetwork:
-    # Names with a colon stand for files and hubs; the list has none.
+    # Names with a colon mean files and hubs; the list has none.
     _require_listed(timm.is_model(name), name, "timm.list_models()")
     network = timm.create_model(name, pretrained=True)
     settings = network.pretrained_cfg
@@ -109,7 +111,7 @@ def _read_torchvision(torchvision: ModuleType, name: str) -> TrainedNetwork:
 def _read_torchxrayvision(torchxrayvision: ModuleType, name: str) -> TrainedNetwork:
     models = torchxrayvision.models
     _require_listed(name in models.model_urls, name, "torchxrayvision.models.model_urls")
-    # Its networks take -1024 to 1024.
+    # Its networks take grey levels from -1024 to 1024.
     return TrainedNetwork(network=models.get_model(name), mean=[0.5], std=[1 / 2048])
 
 

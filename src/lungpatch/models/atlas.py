@@ -1,4 +1,4 @@
-"""What is usual at each place of the lungs: the control without a network."""
+"""The normal range of each cell of the lungs: a baseline without a network."""
 
 from __future__ import annotations
 
@@ -23,40 +23,46 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 MIN_SPREAD = 0.05
-"""Least standard deviation at a place, as a share of that over all places."""
+"""Minimum standard deviation in a cell, as a fraction of that over all cells."""
 
 
 @attrs.define(kw_only=True, eq=False, field_transformer=plain_errors)
 class AtlasModel(FeatureModel):
-    """Every feature as a z-score among normal lungs at the same place.
+    """Return every feature as a z-score among normal lungs, cell by cell.
 
-    ``target = (feature - mean) / standard deviation``, both of the normal patches whose same
-    place is lung, and ``expected = 0``. Scored with ``feature``, ``difference="excess"``, brighter
-    than usual is anomalous: the control that any detector must beat. Where features are more than
-    grey, ``difference="distance"`` takes less of them than usual as anomalous, too. Made for the
-    sampler ``lung-crop``.
+    ``target = (feature - mean) / standard deviation``, both over the normal patches where the same
+    cell is lung, and ``expected = 0``, as in an atlas of voxel-wise z-scores [1]_. With the scorer
+    ``feature`` and ``difference="excess"``, brighter than usual is anomalous: the baseline that
+    any detector must beat. With other features than grey levels, ``difference="distance"`` makes
+    lower values than usual anomalous, too. Use it with the sampler ``lung-crop``.
 
     Parameters
     ----------
     patch_size : int
         Side P of the patches, in pixels.
     extractor : FeatureExtractor
-        By default `lungpatch.features.statistics.StatisticsExtractor` of the smoothed grey alone.
+        By default `StatisticsExtractor` with the smoothed grey level alone.
     max_patches : int
         If there are more training patches, a random choice of this many is used.
 
+    See Also
+    --------
+    GaussianModel : Takes account of how channels vary together.
+
     Notes
     -----
-    A place that is lung in too few patches, such as beyond the lungs' edge, takes mean and
-    deviation of the nearest place that is known.
+    A cell that is lung in too few patches, such as one beyond the edge of the lungs, takes mean
+    and deviation of the nearest known cell.
 
-    Source: the statistical atlas of voxel-wise z-scores, as in K. J. Worsley et al., "A
-    three-dimensional statistical analysis for CBF activation studies in human brain", Journal of
-    Cerebral Blood Flow & Metabolism 12 (1992), doi:10.1038/jcbfm.1992.127, here against normal
-    lungs.
+    References
+    ----------
+    .. [1] K. J. Worsley et al., "A three-dimensional statistical analysis for CBF activation
+       studies in human brain", Journal of Cerebral Blood Flow & Metabolism 12, 1992.
+       doi:10.1038/jcbfm.1992.127
 
     Examples
     --------
+    >>> from lungpatch.models import AtlasModel
     >>> from lungpatch.testing.samples import phantom_patches, phantom_source
     >>> model = AtlasModel(patch_size=32)
     >>> with phantom_source(32) as source:
@@ -66,7 +72,7 @@ class AtlasModel(FeatureModel):
     """
 
     extractor: FeatureExtractor = attrs.field(
-        # mypy cannot tell what `tuple` as a converter takes.
+        # mypy does not know what `tuple` as a converter takes.
         factory=lambda: StatisticsExtractor(statistics=("grey",), scales=(0.04,)),  # type: ignore[arg-type]
         validator=validators.instance_of(FeatureExtractor),  # type: ignore[type-abstract]
         metadata={"component": "extractor"},
@@ -92,12 +98,12 @@ class AtlasModel(FeatureModel):
         ConfigurationError
             If the patches have another size.
         """
-        learnt = self._fitted()
-        features = self._fitted_features(patches, learnt["mean"].shape)
-        z = (features - learnt["mean"]) / learnt["spread"]
+        fitted = self._fitted()
+        features = self._fitted_features(patches, fitted["mean"].shape)
+        z = (features - fitted["mean"]) / fitted["spread"]
         return Reconstruction(target=z, expected=np.zeros_like(z))
 
-    def _learn(
+    def _fit_features(
         self, source: PatchSource, rng: np.random.Generator
     ) -> tuple[dict[str, NDArray[Any]], dict[str, float]]:
         normal = self._normal(source, rng)
@@ -105,21 +111,23 @@ class AtlasModel(FeatureModel):
         known = known_cells(normal.lung)
         rows, columns = nearest_known(known)
         lung = normal.lung[:, None]
-        shares = lung / np.maximum(counts, 1)
-        mean = (shares * normal.values).sum(axis=0)
-        spread = np.sqrt((shares * (normal.values - mean) ** 2).sum(axis=0))
+        weights = lung / np.maximum(counts, 1)
+        mean = (weights * normal.values).sum(axis=0)
+        spread = np.sqrt((weights * (normal.values - mean) ** 2).sum(axis=0))
         overall = normal.values.std(axis=(0, 2, 3), where=lung, dtype=np.float64)
-        # A feature that is the same everywhere says nothing; any spread will do.
-        least = MIN_SPREAD * np.where(overall > 0, overall, 1.0)
-        learnt = {
+        # A feature that is the same everywhere carries no information; any spread will do.
+        lowest = MIN_SPREAD * np.where(overall > 0, overall, 1.0)
+        fitted = {
             "mean": mean[:, rows, columns].astype(np.float32),
-            "spread": np.maximum(spread, least[:, None, None])[:, rows, columns].astype(np.float32),
+            "spread": np.maximum(spread, lowest[:, None, None])[:, rows, columns].astype(
+                np.float32
+            ),
         }
-        return learnt, {"known_cells": float(known.sum())}
+        return fitted, {"known_cells": float(known.sum())}
 
-    def _check_learnt(self, learnt: Mapping[str, NDArray[Any]]) -> None:
-        shape = learnt["mean"].shape if "mean" in learnt else ()
+    def _check_fitted(self, fitted: Mapping[str, NDArray[Any]]) -> None:
+        shape = fitted["mean"].shape if "mean" in fitted else ()
         float32 = np.dtype(np.float32)
-        check_state(learnt, {"mean": (shape, float32), "spread": (shape, float32)})
-        if len(shape) != 3 or not (learnt["spread"] > 0).all():
+        check_state(fitted, {"mean": (shape, float32), "spread": (shape, float32)})
+        if len(shape) != 3 or not (fitted["spread"] > 0).all():
             raise ConfigurationError("this state is not that of an atlas: fit it again")

@@ -14,42 +14,46 @@ from lungpatch.models.convolutional import ConvolutionalModel
 class Autoencoder(ConvolutionalModel):
     """A plain convolutional autoencoder: the paper's U-Net without skip connections.
 
-    All that the output knows has to pass through the bottom level: for 32 x 32 pixels that is
-    ``4 * base_channels`` maps of 8 x 8. With the default channels these are four times as many
-    numbers as there are pixels, so the architecture alone does not keep it from copying.
+    The paper [1]_ discusses it in comparison. All information about the input passes through the
+    bottom level: for 32 x 32 pixels that is ``4 * base_channels`` maps of 8 x 8. With the default
+    channels these are four times as many numbers as there are pixels, so the architecture alone
+    does not prevent copying.
 
     Parameters
     ----------
     patch_size : int
         Side P of the patches in pixels, a multiple of 4.
     base_channels : int
-        Channels at the full size, at least 1; twice and four times as many below.
+        Number of channels at the full size, at least 1; the lower levels have two and four times
+        as many.
     output : {"sigmoid", "linear"}
-        What follows the last convolution. Values are clipped nowhere.
+        What follows the last convolution. Values are never clipped.
     loss : {"squared-dice", "dice", "l1", "l2", "ssim"}
-        See `lungpatch.networks.losses`.
+        What training minimises; see `lungpatch.networks.losses`.
     epochs : int
-        At most so many passes over the training patches.
+        Maximum number of passes over the training patches.
     patience : int
-        Stop after so many epochs in a row without a lower validation loss.
+        Training stops after this many epochs in a row without a lower validation loss.
     batch_size : int
-        Patches a step of the training.
+        Number of patches per training step.
     learning_rate : float
-        Of Adam; above 0.
+        Learning rate of Adam, above 0.
     device : {"auto", "cpu", "cuda", "mps"}
-        Where to train and to run; ``"auto"`` is the first there is of CUDA, MPS and the CPU.
+        Where to train and to run; ``"auto"`` is the first of CUDA, MPS and CPU that is available.
 
     See Also
     --------
-    lungpatch.models.unet.UNet : The same with skip connections.
+    UNet : The same network with skip connections.
+    PCA : The best linear reconstruction.
+    identity_shortcut : Measures how much of an opacity a model copies.
 
-    Notes
-    -----
-    Source: Nagamura, Tokunaga, Okita, "Pneumonia Detection Using Anomaly Detection by U-net",
-    which discusses it in comparison.
+    References
+    ----------
+    .. [1] Nagamura, Tokunaga, Okita, "Pneumonia detection using anomaly detection by U-net".
 
     Examples
     --------
+    >>> from lungpatch.models import Autoencoder
     >>> Autoencoder(base_channels=2, epochs=3).patch_size
     32
     """

@@ -1,4 +1,4 @@
-"""Whether a model restores normal lung or copies what it is given."""
+"""Whether a model restores normal lung or copies its input."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from lungpatch.protocols import PatchSource, ReconstructionModel
 
 _MIN_ALPHA = 0.1
-"""From here on a pixel counts as the opacity's: below, normal and opacified hardly differ."""
+"""Minimum alpha of a pixel of the opacity: below it, normal and opacified hardly differ."""
 
 _BATCH_PIXELS = 2**20
 
@@ -33,16 +33,21 @@ class IdentityShortcut:
     normal_error : float
         Between normal patches and their reconstruction.
     normal_error_there : float
-        The same over those pixels only where the opacities will be.
+        The same, over those pixels only where opacities are painted later.
     opacity_error : float
         Between the patches with opacities and their reconstruction, over the opacities' pixels.
     copy_error : float
-        Between the patches with opacities and without, over the same pixels: what a model that
-        copies its input leaves of the opacity.
+        Between the patches with opacities and without, over the same pixels: the error of an ideal
+        model, which removes the opacity.
     n_patches : int
+
+    See Also
+    --------
+    identity_shortcut : Measures it.
 
     Examples
     --------
+    >>> from lungpatch.models import IdentityShortcut
     >>> IdentityShortcut(normal_error=1.2, normal_error_there=1.0, opacity_error=3.0,
     ...                  copy_error=40.0, n_patches=256)
     IdentityShortcut(0.95: opacities are copied; errors: normal 1.20, opacity 3.00, copy 40.00)
@@ -56,27 +61,27 @@ class IdentityShortcut:
 
     @property
     def shortcut(self) -> float:
-        """The one number, ``1 - (opacity_error - normal_error_there) / copy_error``.
+        """The fraction copied, ``1 - (opacity_error - normal_error_there) / copy_error``.
 
-        0 for a model that restores the normal patch, 1 for one that copies its input, above 1
-        where opacities are reconstructed even better than normal lung. A model that draws all
-        patches alike can have any value; its ``normal_error`` gives it away.
+        It is 0 for a model that restores the normal patch, 1 for one that copies its input, and
+        above 1 where opacities are reconstructed even better than normal lung. A model that
+        returns the same for all patches can have any value, but has a high ``normal_error``.
         """
         return 1 - (self.opacity_error - self.normal_error_there) / self.copy_error
 
     def to_dict(self) -> dict[str, Any]:
-        """Return all figures, ``shortcut`` included, as JSON-ready numbers."""
+        """Return all values, ``shortcut`` included, as JSON-ready numbers."""
         return attrs.asdict(self) | {"shortcut": self.shortcut}
 
     def __repr__(self) -> str:
         if self.shortcut > 1:
-            verdict = "opacities are reconstructed better than normal lung"
+            finding = "opacities are reconstructed better than normal lung"
         elif self.shortcut > 0.5:
-            verdict = "opacities are copied"
+            finding = "opacities are copied"
         else:
-            verdict = "opacities are replaced"
+            finding = "opacities are replaced"
         return (
-            f"IdentityShortcut({self.shortcut:.2f}: {verdict}; errors: normal "
+            f"IdentityShortcut({self.shortcut:.2f}: {finding}; errors: normal "
             f"{self.normal_error:.2f}, opacity {self.opacity_error:.2f}, copy "
             f"{self.copy_error:.2f})"
         )
@@ -89,24 +94,24 @@ def identity_shortcut(
     rng: np.random.Generator,
     max_patches: int = 512,
 ) -> IdentityShortcut | None:
-    """Paint opacities into normal patches and see what a model makes of them.
+    """Measure how much of painted opacities a model copies into its reconstruction.
 
     Parameters
     ----------
     model : ReconstructionModel
         Fitted.
     source : PatchSource
-        Normal patches, best of images that the model has not seen.
+        Normal patches, preferably of images that the model was not fitted to.
     rng : numpy.random.Generator
         Chooses the patches and draws the opacities, with `lungpatch.synthesis.opacity_alpha`.
     max_patches : int
-        At most so many patches are used.
+        Maximum number of patches that are used.
 
     Returns
     -------
     IdentityShortcut or None
-        None for a model that compares features, not the pixels it was given: it returns no picture
-        into which an opacity could be copied.
+        None for a model that compares features and not the pixels it was given: it returns no
+        image into which an opacity could be copied.
 
     Raises
     ------
@@ -115,15 +120,21 @@ def identity_shortcut(
     NotFittedError
         If the model is not fitted.
 
+    See Also
+    --------
+    IdentityShortcut : The result.
+
     Notes
     -----
-    The failure is that of the paper, whose U-Net reconstructs opacities, and even background, as
-    well as normal lung. Figures are means over all pixels of all patches.
+    The U-Net of the paper has this fault: it reconstructs opacities, and even background, as well
+    as normal lung. Errors are means over all pixels of all patches.
 
     Examples
     --------
-    >>> from lungpatch.models.pca import PCA
-    >>> from lungpatch.pipeline.patch_store import PatchStore
+    >>> import numpy as np
+    >>> from lungpatch.containers import PatchBatch
+    >>> from lungpatch.models import PCA, identity_shortcut
+    >>> from lungpatch.pipeline import PatchStore
     >>> rng = np.random.default_rng(0)
     >>> greys = 0.3 + 0.1 * rng.random((64, 16, 16), dtype=np.float32)
     >>> patches = PatchBatch(
@@ -172,7 +183,7 @@ def identity_shortcut(
 
 
 def _paint(normal: PatchBatch, rng: np.random.Generator) -> tuple[PatchBatch, NDArray[np.bool_]]:
-    """Return the patches with an opacity each, and which pixels are the opacities'."""
+    """Return the patches with one opacity each, and which pixels the opacities cover."""
     everywhere = np.ones(normal.pixels.shape[1:], dtype=np.bool_)
     pixels = np.empty(normal.pixels.shape, np.float32)
     painted = np.empty(normal.pixels.shape, np.bool_)

@@ -1,4 +1,4 @@
-"""Several detectors as one: their errors, calibrated on normal lungs, added up."""
+"""Several detectors as one: the weighted mean of their errors, calibrated on normal lungs."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 MIN_SPREAD = 1e-6
-"""Standard deviation below which an error that never varies counts as varying by this."""
+"""Minimum standard deviation of a member's errors, for those that do not vary."""
 
 BATCH_SIZE = 8
 
@@ -32,14 +32,18 @@ class Member(Component):
     ----------
     model : ReconstructionModel
     scorer : Scorer
-        Of those that give error maps.
+        A scorer that returns error maps.
     weight : float
-        Above 0; only ratios count.
+        Above 0; only the ratios of weights matter.
+
+    See Also
+    --------
+    EnsembleModel : The detector that it is a part of.
 
     Examples
     --------
-    >>> from lungpatch.models.pca import PCA
-    >>> from lungpatch.scorers.sad import SADScorer
+    >>> from lungpatch.models import PCA, Member
+    >>> from lungpatch.scorers import SADScorer
     >>> Member(model=PCA(), scorer=SADScorer(), weight=2.0).weight
     2.0
     """
@@ -53,23 +57,26 @@ class Member(Component):
 
 @attrs.define(kw_only=True, eq=False, field_transformer=plain_errors)
 class EnsembleModel(Component):
-    """The weighted mean of several detectors' errors, each a z-score among normal lungs.
+    """Return the weighted mean of several detectors' errors, each a z-score among normal lungs.
 
-    Every member learns from the same patches. Its errors on normal patches that it did not learn
-    from then give a mean and a standard deviation over all lung pixels. What the ensemble returns
-    is how many standard deviations above the mean its members' errors are; score it with
-    ``feature``, ``difference="excess"``.
+    Every member is fitted to the same patches. Its errors on normal patches that it was not fitted
+    to then give a mean and a standard deviation over all lung pixels. The ensemble returns by how
+    many standard deviations its members' errors are above the mean. Use the scorer ``feature``
+    with ``difference="excess"``.
 
     Parameters
     ----------
     members : sequence of Member
-        At least one; all models of one patch size.
+        At least one; the models of all have the same patch size.
+
+    See Also
+    --------
+    Member : A model with its scorer and its weight.
 
     Examples
     --------
-    >>> from lungpatch.models.pca import PCA
-    >>> from lungpatch.scorers.l2 import L2Scorer
-    >>> from lungpatch.scorers.sad import SADScorer
+    >>> from lungpatch.models import PCA, EnsembleModel, Member
+    >>> from lungpatch.scorers import L2Scorer, SADScorer
     >>> EnsembleModel(members=[
     ...     Member(model=PCA(patch_size=64), scorer=SADScorer()),
     ...     Member(model=PCA(patch_size=64, n_components=4), scorer=L2Scorer(), weight=0.5),
@@ -107,25 +114,25 @@ class EnsembleModel(Component):
         rng: np.random.Generator,
         on_epoch: EpochCallback | None = None,
     ) -> TrainingHistory:
-        """Let every member learn, then calibrate it.
+        """Fit every member, then calibrate it.
 
         Parameters
         ----------
         source : PatchSource
             Normal patches.
         validation : PatchSource, optional
-            Normal patches of other images, which the z-scores rest on. Without them ``source``
-            is used, on which errors are smaller than on new images.
+            Normal patches of other images, on which the members are calibrated. Without them
+            ``source`` is used, where errors are smaller than on new images.
         rng : numpy.random.Generator
-            Each member gets a generator of its own.
+            Each member gets its own generator, spawned from it.
         on_epoch : callable, optional
             Called as ``on_epoch(epoch, epochs, metrics)`` after every epoch of a member, counted
-            through; members to come are taken to need as many as the one that learns.
+            over all members; those that follow are assumed to need as many as the current one.
 
         Returns
         -------
         TrainingHistory
-            The members' epochs, one after the other, each with its ``member``, counted from 0.
+            The epochs of all members in turn, each with its ``member``, counted from 0.
 
         Raises
         ------
@@ -147,9 +154,9 @@ class EnsembleModel(Component):
         self.calibration_ = tuple(self._calibrate(member, normal) for member in self.members)
         return TrainingHistory(
             epochs=tuple(
-                figures | {"member": float(index)}
+                metrics | {"member": float(index)}
                 for index, history in enumerate(histories)
-                for figures in history.epochs
+                for metrics in history.epochs
             ),
             best_epoch=None,
             stopped="finished",
@@ -159,12 +166,12 @@ class EnsembleModel(Component):
     def _counted_through(
         self, on_epoch: EpochCallback, earlier: Sequence[TrainingHistory]
     ) -> EpochCallback:
-        """Return the callback of the member that learns after ``earlier`` ones."""
+        """Return the callback of the member that is fitted after ``earlier`` ones."""
         done = sum(len(history.epochs) for history in earlier)
         to_come = len(self.members) - len(earlier)
 
-        def counted(epoch: int, epochs: int, figures: Mapping[str, float]) -> None:
-            on_epoch(done + epoch, done + epochs * to_come, figures)
+        def counted(epoch: int, epochs: int, metrics: Mapping[str, float]) -> None:
+            on_epoch(done + epoch, done + epochs * to_come, metrics)
 
         return counted
 
@@ -186,29 +193,22 @@ class EnsembleModel(Component):
         NotFittedError
             Before ``fit``.
         """
-        if self.calibration_ is None:
-            raise NotFittedError(
-                "this EnsembleModel has learnt nothing yet: call fit(source, rng=...) or "
-                "load_state(state)"
-            )
         total = np.zeros(patches.pixels.shape, np.float32)
-        for member, (mean, spread) in zip(self.members, self.calibration_, strict=True):
+        for member, (mean, spread) in zip(self.members, self._fitted(), strict=True):
             total += np.float32(member.weight) * (_errors(member, patches) - mean) / spread
         total /= np.float32(sum(member.weight for member in self.members))
         return Reconstruction(target=total[:, None], expected=np.zeros_like(total[:, None]))
 
     def state(self) -> dict[str, NDArray[Any]]:
-        """Return what all members learnt, and their calibration, as named arrays.
+        """Return the states of all members and their calibration as named arrays.
 
         Raises
         ------
         NotFittedError
             Before ``fit``.
         """
-        if self.calibration_ is None:
-            raise NotFittedError("this EnsembleModel has learnt nothing yet: call fit first")
         state: dict[str, NDArray[Any]] = {}
-        for index, (member, normal) in enumerate(zip(self.members, self.calibration_, strict=True)):
+        for index, (member, normal) in enumerate(zip(self.members, self._fitted(), strict=True)):
             state[f"{index}.calibration"] = normal
             state |= {f"{index}.model.{k}": v for k, v in member.model.state().items()}
         return state
@@ -227,7 +227,7 @@ class EnsembleModel(Component):
         if missing or len(known) < len(state):
             raise ConfigurationError(
                 f"this state is not that of an ensemble of {count} members: give the settings "
-                "that it was learnt with"
+                "that it was fitted with"
             )
         calibration = []
         for index in range(count):
@@ -246,10 +246,17 @@ class EnsembleModel(Component):
             )
         self.members, self.calibration_ = members, tuple(calibration)
 
+    def _fitted(self) -> tuple[NDArray[np.float32], ...]:
+        if self.calibration_ is None:
+            raise NotFittedError(
+                "this EnsembleModel is not fitted: call fit(source, rng=...) or load_state(state)"
+            )
+        return self.calibration_
+
     def _calibrate(self, member: Member, normal: PatchSource) -> NDArray[np.float32]:
         """Return mean and standard deviation of normal errors in the lungs, (2,)."""
-        # One pair for all places: the images of a validation set are too few to tell places apart,
-        # and an error that hardly ever leaves 0 somewhere would outweigh all else there.
+        # One pair for all positions: a validation set has too few images for more, and an error
+        # that is nearly always 0 at one position would outweigh all others there.
         count, total, squares = 0, 0.0, 0.0
         for batch in normal.batches(BATCH_SIZE):
             errors = _errors(member, batch)[batch.lung].astype(np.float64)
@@ -268,7 +275,7 @@ def _errors(member: Member, patches: PatchBatch) -> FloatImage:
     scores = member.scorer.score(patches, member.model.reconstruct(patches))
     if scores.error_maps is None:
         raise ConfigurationError(
-            f"{type(member.scorer).__name__} gives no error maps; an ensemble needs a scorer that "
-            "does, such as 'feature' or 'sad'"
+            f"{type(member.scorer).__name__} returns no error maps; an ensemble needs a scorer "
+            "that does, such as 'feature' or 'sad'"
         )
     return scores.error_maps

@@ -84,12 +84,12 @@ class FeatureModel(Component):
         rng : numpy.random.Generator
         on_epoch : callable, optional
             Called as ``on_epoch(epoch, epochs, metrics)`` after every epoch of the extractor, and
-            once when the features are learnt.
+            once when the model is fitted.
 
         Returns
         -------
         TrainingHistory
-            The extractor's epochs, and a last one with figures of what was learnt of the features.
+            The extractor's epochs, and a last one with metrics of the fitted model.
 
         Raises
         ------

@@ -1,4 +1,4 @@
-"""PaDiM: a Gaussian of normal features at each place."""
+"""PaDiM: a Gaussian of normal features in each cell."""
 
 from __future__ import annotations
 
@@ -23,44 +23,52 @@ if TYPE_CHECKING:
     from lungpatch.protocols import PatchSource
 
 MIN_VARIANCE = 1e-6
-"""Added to the variance of every channel, in units of its variance over all places."""
+"""Added to the variance of every channel, in units of its variance over all cells."""
 
 
 @attrs.define(kw_only=True, eq=False, field_transformer=plain_errors)
 class GaussianModel(FeatureModel):
-    """Whitened features: how unusual, for this place, is what is there.
+    """Whiten features by the Gaussian of normal features in the same cell (PaDiM [1]_).
 
-    The normal features of each place have a mean and a covariance. ``target = L^-1 (feature -
+    The normal features of each cell have a mean and a covariance. ``target = L^-1 (feature -
     mean)`` with ``covariance = L L'``, and ``expected = 0``, so the Euclidean distance that the
-    scorer ``feature`` takes is the Mahalanobis distance. Made for the sampler ``lung-crop``.
+    scorer ``feature`` takes is the Mahalanobis distance. Use it with the sampler ``lung-crop``.
 
     Parameters
     ----------
     patch_size : int
         Side P of the patches, in pixels.
     extractor : FeatureExtractor
-        By default `lungpatch.features.statistics.StatisticsExtractor`, which needs no download;
-        the paper's are features of ImageNet, here ``imagenet``.
+        By default `StatisticsExtractor`, which needs no download. PaDiM uses features of a
+        network trained on ImageNet, here `ImageNetExtractor`.
     max_patches : int
         If there are more training patches, a random choice of this many is used.
     n_channels : int
-        A random choice of so many channels of the features, or all where there are fewer.
+        Number of channels that are chosen at random; all are used where there are fewer.
+
+    See Also
+    --------
+    MemoryBankModel : Compares with the nearest normal feature instead.
+    AtlasModel : Treats each channel by itself.
 
     Notes
     -----
-    Two departures from the paper. It adds 0.01 to the variances; here each covariance is shrunk
-    towards a multiple of the identity as far as the number of samples asks for, since there are
-    often fewer images than channels. And only patches whose place is lung count; a place that is
-    lung in too few takes the Gaussian of the nearest place that is known.
+    There are two differences from PaDiM. It adds 0.01 to the variances; here each covariance is
+    shrunk towards a multiple of the identity, the more the fewer samples there are [2]_, since
+    there are often fewer images than channels. And only patches whose cell is lung are used; a cell
+    that is lung in too few patches takes the Gaussian of the nearest known cell.
 
-    Source: T. Defard et al., "PaDiM: a patch distribution modeling framework for anomaly
-    detection and localization", ICPR Workshops 2020, arXiv:2011.08785. The shrinkage: Y. Chen et
-    al., "Shrinkage algorithms for MMSE covariance estimation", IEEE Transactions on Signal
-    Processing 58 (2010), eq. 23, arXiv:0907.4698.
+    References
+    ----------
+    .. [1] T. Defard et al., "PaDiM: a patch distribution modeling framework for anomaly detection
+       and localization", ICPR Workshops 2020. arXiv:2011.08785
+    .. [2] Y. Chen et al., "Shrinkage algorithms for MMSE covariance estimation", IEEE Transactions
+       on Signal Processing 58, 2010, equation 23. arXiv:0907.4698
 
     Examples
     --------
-    >>> from lungpatch.features.statistics import StatisticsExtractor
+    >>> from lungpatch.features import StatisticsExtractor
+    >>> from lungpatch.models import GaussianModel
     >>> from lungpatch.testing.samples import phantom_patches, phantom_source
     >>> model = GaussianModel(patch_size=32, extractor=StatisticsExtractor(grid=8), n_channels=4)
     >>> with phantom_source(32) as source:
@@ -84,7 +92,8 @@ class GaussianModel(FeatureModel):
         Returns
         -------
         Reconstruction
-            ``target``, float32 (N, C, h, w), C being ``n_channels`` or fewer; ``expected`` is 0.
+            ``target``, float32 (N, C, h, w), where C is ``n_channels`` or fewer; ``expected`` is
+            0.
 
         Raises
         ------
@@ -93,26 +102,26 @@ class GaussianModel(FeatureModel):
         ConfigurationError
             If the patches have another size.
         """
-        learnt = self._fitted()
-        known, channels = learnt["known"], learnt["channels"]
-        features = self._fitted_features(patches, (int(learnt["n_features"]), *known.shape))
+        fitted = self._fitted()
+        known, channels = fitted["known"], fitted["channels"]
+        features = self._fitted_features(patches, (int(fitted["n_features"]), *known.shape))
         index = np.zeros(known.shape, np.int64)
         index[known] = np.arange(known.sum())
         index = index[nearest_known(known)]
-        # One matrix product for all patches a place: (h, w, C, C) times (h, w, C, N).
-        centred = features[:, channels].transpose(2, 3, 1, 0) - learnt["mean"][index][..., None]
-        white = np.matmul(_unpacked(learnt["whitening"], len(channels))[index], centred)
+        # One matrix product per cell for all patches: (h, w, C, C) times (h, w, C, N).
+        centred = features[:, channels].transpose(2, 3, 1, 0) - fitted["mean"][index][..., None]
+        white = np.matmul(_unpacked(fitted["whitening"], len(channels))[index], centred)
         target = np.ascontiguousarray(white.transpose(3, 2, 0, 1))
         return Reconstruction(target=target, expected=np.zeros_like(target))
 
-    def _learn(
+    def _fit_features(
         self, source: PatchSource, rng: np.random.Generator
     ) -> tuple[dict[str, NDArray[Any]], dict[str, float]]:
         normal = self._normal(source, rng)
         n_features = normal.values.shape[1]
         channels = np.sort(rng.choice(n_features, min(self.n_channels, n_features), replace=False))
         values = normal.values[:, channels].astype(np.float64)
-        # In units of each channel, so that the shrinkage does not favour any.
+        # In units of each channel, so that the shrinkage treats all alike.
         unit = values.std(axis=(0, 2, 3), where=normal.lung[:, None])
         unit[unit == 0] = 1.0
         values /= unit[:, None, None]
@@ -127,24 +136,24 @@ class GaussianModel(FeatureModel):
             means.append(mean * unit)
             factors.append(whitening[lower])
             shrinkages.append(shrinkage)
-        learnt = {
+        fitted = {
             "channels": channels.astype(np.int64),
             "n_features": np.array(n_features, np.int64),
             "known": known,
             "mean": np.array(means, np.float32),
             "whitening": np.array(factors, np.float32),
         }
-        figures = {"known_cells": float(known.sum()), "shrinkage": float(np.mean(shrinkages))}
-        return learnt, figures
+        metrics = {"known_cells": float(known.sum()), "shrinkage": float(np.mean(shrinkages))}
+        return fitted, metrics
 
-    def _check_learnt(self, learnt: Mapping[str, NDArray[Any]]) -> None:
-        channels, known = learnt.get("channels"), learnt.get("known")
+    def _check_fitted(self, fitted: Mapping[str, NDArray[Any]]) -> None:
+        channels, known = fitted.get("channels"), fitted.get("known")
         if channels is None or known is None or channels.ndim != 1 or known.ndim != 2:
             raise ConfigurationError("this state is not that of a GaussianModel: fit it again")
         width, count = len(channels), int(np.count_nonzero(known))
         float32, int64 = np.dtype(np.float32), np.dtype(np.int64)
         check_state(
-            learnt,
+            fitted,
             {
                 "channels": ((width,), int64),
                 "n_features": ((), int64),
@@ -153,14 +162,14 @@ class GaussianModel(FeatureModel):
                 "whitening": ((count, width * (width + 1) // 2), float32),
             },
         )
-        if not (count and width and 0 <= channels.min() <= channels.max() < learnt["n_features"]):
-            raise ConfigurationError("this state holds channels that there are not: fit it again")
+        if not (count and width and 0 <= channels.min() <= channels.max() < fitted["n_features"]):
+            raise ConfigurationError("this state holds channels that do not exist: fit it again")
 
 
 def shrunk_covariance(
     samples: NDArray[np.float64],
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], float]:
-    """Estimate mean and covariance, the oracle approximating shrinkage (OAS) of it.
+    """Estimate a mean and a covariance by oracle approximating shrinkage (OAS).
 
     Parameters
     ----------
@@ -170,8 +179,8 @@ def shrunk_covariance(
     -------
     mean : ndarray of float64, shape (p,)
     covariance : ndarray of float64, shape (p, p)
-        ``(1 - shrinkage) S + shrinkage tr(S) / p I``, S being the samples' covariance, divided
-        by n.
+        ``(1 - shrinkage) S + shrinkage tr(S) / p I``, where S is the covariance of the samples,
+        divided by n.
     shrinkage : float
         In [0, 1].
 

@@ -1,4 +1,4 @@
-"""A linear map from features to lesion evidence, learnt from painted lesions."""
+"""A linear map from features to lesion evidence, fitted to painted lesions."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 import numpy as np
-import torch
 from attrs import validators
 from scipy import optimize
 from scipy.special import expit
@@ -16,9 +15,7 @@ from lungpatch._utils.states import check_state
 from lungpatch.containers import PatchBatch, Reconstruction
 from lungpatch.containers.cells import mean_over_cells
 from lungpatch.models.feature_model import MIN_LUNG, FeatureModel, no_lung
-from lungpatch.networks.lesion_painting import paint_varied
-from lungpatch.synthesis import RECIPES, LesionSynthesiser, Recipe
-from lungpatch.synthesis.lesions import are_recipes, as_recipes, is_fraction
+from lungpatch.networks.lesion_painting import LesionSettings, paint_varied
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -28,48 +25,56 @@ if TYPE_CHECKING:
     from lungpatch.protocols import PatchSource
 
 MAX_CELLS = 200_000
-"""Places that are learnt from; beyond that a random choice, for the sake of memory."""
+"""Maximum number of cells in ``fit``; of more, a random choice is used, to limit memory."""
 
 
 @attrs.define(kw_only=True, eq=False, field_transformer=plain_errors)
-class LesionHeadModel(FeatureModel):
-    """Evidence of a lesion from the features of each place, against an expectation of none.
+class LesionHeadModel(LesionSettings, FeatureModel):
+    """Return evidence of a lesion from the features of each cell, against an expectation of none.
 
-    The features stay as they are; what is learnt is one weight a channel: a logistic regression
-    that tells places of painted lesions from normal ones. A lesion that covers part of a place
-    counts by its share. Score it with ``feature``, ``difference="excess"``.
+    The features stay as they are. One weight per channel is fitted: a logistic regression that
+    distinguishes cells with painted lesions from normal ones. A lesion that covers part of a cell
+    counts in proportion. Use the scorer ``feature`` with ``difference="excess"``.
 
     Parameters
     ----------
     patch_size : int
         Side P of the patches, in pixels.
     extractor : FeatureExtractor
-        By default `lungpatch.features.statistics.StatisticsExtractor`, which needs no download.
+        By default `StatisticsExtractor`, which needs no download.
     max_patches : int
-        If there are more training patches, each pass takes a random choice of this many.
+        If there are more training patches, each pass uses a random choice of this many.
     passes : int
-        How often lesions are painted into each patch, each time others.
+        Number of times that new lesions are painted into each patch.
     ridge : float
-        Weight of the squared norm of the weights, for channels in standard deviations; above 0. A
-        high one keeps to what all kinds of lesions have in common, and to less of what only painted
-        ones have.
+        Penalty on the squared norm of the weights, for channels in standard deviations; above 0. A
+        high penalty favours features that all kinds of lesions have in common over those that only
+        painted ones have.
     recipes : tuple of str
         What is painted, out of `lungpatch.synthesis.RECIPES`.
     normal_fraction : float
-        Share of the training patches that stay normal, in [0, 1].
+        Fraction of the training patches that stay normal, in [0, 1].
     max_lesions : int
-        Most lesions in a patch.
+        Maximum number of lesions per patch, at least 1.
+
+    See Also
+    --------
+    SyntheticLesionModel : Trains a whole network on painted lesions.
 
     Notes
     -----
-    Features of a frozen network under a linear classifier are the linear probe of G. Alain,
-    Y. Bengio, "Understanding intermediate layers using linear classifier probes", 2016,
-    arXiv:1610.01644; here on synthetic lesions, as
-    `lungpatch.models.synthetic_lesion.SyntheticLesionModel` learns them.
+    A linear classifier on the features of a fixed network is a linear probe [1]_, here of
+    synthetic lesions.
+
+    References
+    ----------
+    .. [1] G. Alain, Y. Bengio, "Understanding intermediate layers using linear classifier probes",
+       2016. arXiv:1610.01644
 
     Examples
     --------
-    >>> from lungpatch.features.statistics import StatisticsExtractor
+    >>> from lungpatch.features import StatisticsExtractor
+    >>> from lungpatch.models import LesionHeadModel
     >>> from lungpatch.testing.samples import phantom_patches, phantom_source
     >>> model = LesionHeadModel(patch_size=32, extractor=StatisticsExtractor(grid=8), passes=1)
     >>> with phantom_source(32) as source:
@@ -81,13 +86,6 @@ class LesionHeadModel(FeatureModel):
     passes: int = attrs.field(default=20, validator=[validators.instance_of(int), validators.ge(1)])
     ridge: float = attrs.field(
         default=0.1, validator=[validators.instance_of((int, float)), validators.gt(0)]
-    )
-    recipes: tuple[Recipe, ...] = attrs.field(
-        default=RECIPES, converter=as_recipes, validator=are_recipes
-    )
-    normal_fraction: float = attrs.field(default=0.25, validator=is_fraction)
-    max_lesions: int = attrs.field(
-        default=2, validator=[validators.instance_of(int), validators.ge(1)]
     )
 
     def reconstruct(self, patches: PatchBatch) -> Reconstruction:
@@ -101,8 +99,8 @@ class LesionHeadModel(FeatureModel):
         Returns
         -------
         Reconstruction
-            ``target``, float32 (N, 1, h, w), in [0, 1]: how likely a lesion is at each place, as
-            far as painted ones tell. ``expected`` is 0.
+            ``target``, float32 (N, 1, h, w), in [0, 1]: how likely a lesion is in each cell, as
+            learned from painted ones. ``expected`` is 0.
 
         Raises
         ------
@@ -111,66 +109,60 @@ class LesionHeadModel(FeatureModel):
         ConfigurationError
             If the patches have another size.
         """
-        learnt = self._fitted()
-        shape = (len(learnt["weight"]), *learnt["shape"].tolist())
+        fitted = self._fitted()
+        shape = (len(fitted["weight"]), *fitted["shape"].tolist())
         features = self._fitted_features(patches, shape)
-        logits = np.einsum("nchw,c->nhw", features, learnt["weight"], dtype=np.float64)
-        evidence = expit(logits + learnt["bias"]).astype(np.float32)[:, None]
+        logits = np.einsum("nchw,c->nhw", features, fitted["weight"], dtype=np.float64)
+        evidence = expit(logits + fitted["bias"]).astype(np.float32)[:, None]
         return Reconstruction(target=evidence, expected=np.zeros_like(evidence))
 
-    def _learn(
+    def _fit_features(
         self, source: PatchSource, rng: np.random.Generator
     ) -> tuple[dict[str, NDArray[Any]], dict[str, float]]:
-        features, target, shape = self._painted_places(source, rng)
+        features, target, shape = self._painted_cells(source, rng)
         mean = features.mean(axis=0, dtype=np.float64)
         unit = features.std(axis=0, dtype=np.float64)
         unit[unit == 0] = 1.0
         features -= mean.astype(np.float32)
         features /= unit.astype(np.float32)
         weight, bias, loss = logistic_regression(features, target, ridge=self.ridge)
-        learnt = {
+        fitted = {
             "shape": np.array(shape, np.int64),
             "weight": (weight / unit).astype(np.float32),
             "bias": np.array(bias - (mean / unit) @ weight, np.float32),
         }
-        return learnt, {"train_loss": loss, "places": float(len(target))}
+        return fitted, {"train_loss": loss, "cells": float(len(target))}
 
-    def _painted_places(
+    def _painted_cells(
         self, source: PatchSource, rng: np.random.Generator
     ) -> tuple[NDArray[np.float32], NDArray[np.float32], tuple[int, int]]:
-        """Return features of lung places (n, C), their share of lesion (n,), and the grid."""
+        """Return features of lung cells (n, C), their fraction of lesion (n,), and the grid."""
         synthesiser = self._synthesiser()
-        generator = torch.Generator().manual_seed(int(rng.integers(2**63)))
         values, targets, shape = [], [], (0, 0)
         count = min(len(source), self.max_patches)
         for _ in range(self.passes):
             for part in self._batches(source, rng):
-                painted = paint_varied(part, synthesiser, rng, generator)
+                painted = paint_varied(part, synthesiser, rng)
                 lung = painted.lung[:, 0].numpy() > 0.5
                 images = attrs.evolve(part, pixels=painted.images[:, 0].numpy(), lung=lung)
                 features = self._features(images)
                 shape = (features.shape[2], features.shape[3])
-                share = mean_over_cells(painted.alpha[:, 0].numpy(), shape)
+                lesion = mean_over_cells(painted.alpha[:, 0].numpy(), shape)
                 kept = mean_over_cells(lung, shape) >= MIN_LUNG
                 wanted = MAX_CELLS / (self.passes * count * kept[0].size)
                 kept &= rng.random(kept.shape) < wanted
                 values.append(features.transpose(0, 2, 3, 1)[kept])
-                targets.append(share[kept].astype(np.float32))
+                targets.append(lesion[kept].astype(np.float32))
         if not any(len(part) for part in values):
             raise no_lung(source)
         return np.concatenate(values), np.concatenate(targets), shape
 
-    def _check_learnt(self, learnt: Mapping[str, NDArray[Any]]) -> None:
-        channels = len(learnt["weight"]) if "weight" in learnt and learnt["weight"].ndim else 0
+    def _check_fitted(self, fitted: Mapping[str, NDArray[Any]]) -> None:
+        channels = len(fitted["weight"]) if "weight" in fitted and fitted["weight"].ndim else 0
         float32, int64 = np.dtype(np.float32), np.dtype(np.int64)
         check_state(
-            learnt,
+            fitted,
             {"shape": ((2,), int64), "weight": ((channels,), float32), "bias": ((), float32)},
-        )
-
-    def _synthesiser(self) -> LesionSynthesiser:
-        return LesionSynthesiser(
-            recipes=self.recipes, normal_fraction=self.normal_fraction, max_lesions=self.max_lesions
         )
 
 
@@ -192,11 +184,11 @@ def logistic_regression(
     weight : ndarray of float64, shape (C,)
     bias : float
     loss : float
-        The lowest value, ridge included.
+        The minimum, penalty included.
 
     Notes
     -----
-    scikit-learn's takes classes only, not shares.
+    The logistic regression of scikit-learn takes classes only, no probabilities.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""PatchCore: the nearest among remembered normal features."""
+"""PatchCore: the nearest normal feature in a memory bank."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ Search = Literal["local", "global"]
 SEARCHES: tuple[Search, ...] = ("local", "global")
 
 PROJECTED_CHANNELS = 128
-"""Random directions in which features are compared while the bank is thinned out."""
+"""Number of random directions in which features are compared while the bank is thinned out."""
 
 
 def _odd(_: Any, attribute: attrs.Attribute[Any], value: int) -> None:
@@ -37,7 +37,7 @@ def _odd(_: Any, attribute: attrs.Attribute[Any], value: int) -> None:
 
 @attrs.define(kw_only=True, eq=False, field_transformer=plain_errors)
 class MemoryBankModel(FeatureModel):
-    """Expects, at each place, the nearest normal feature that it remembers.
+    """Expect, in each cell, the nearest normal feature in a memory bank (PatchCore [1]_).
 
     ``target`` is the feature and ``expected`` its nearest neighbour in the bank, so the Euclidean
     distance that the scorer ``feature`` takes is PatchCore's score. The bank is a part of all
@@ -48,37 +48,45 @@ class MemoryBankModel(FeatureModel):
     patch_size : int
         Side P of the patches, in pixels.
     extractor : FeatureExtractor
-        By default `lungpatch.features.statistics.StatisticsExtractor`, which needs no download;
-        the paper's are features of ImageNet, here ``imagenet``.
+        By default `StatisticsExtractor`, which needs no download. PatchCore uses features of a
+        network trained on ImageNet, here `ImageNetExtractor`.
     max_patches : int
         If there are more training patches, a random choice of this many is used.
     search : {"local", "global"}
-        ``local``: only features of nearby places are neighbours, which with the sampler
-        ``lung-crop`` are nearby places of the lungs. ``global``: those of all places.
+        ``local``: only features of nearby cells are neighbours; with the sampler ``lung-crop``
+        these are nearby positions in the lungs. ``global``: those of all cells are.
     radius : float
-        What is nearby, for ``local``: places whose row and column both differ by at most this
-        share of the patch's side, rounded to whole places; in [0, 1].
+        For ``local``: cells are nearby if row and column both differ by at most this fraction of
+        the patch's side, rounded to whole cells; in [0, 1].
     coreset_fraction : float
-        Share of the normal features that is kept, at each place for ``local`` or of all for
+        Fraction of the normal features that is kept, in each cell for ``local`` or of all for
         ``global``; in (0, 1].
     neighbourhood : int
-        Features are averaged over so many places a side first; odd, 1 for none.
+        Features are first averaged over a square of this many cells a side; odd, 1 for none.
+
+    See Also
+    --------
+    GaussianModel : Compares with a Gaussian of the normal features instead.
 
     Notes
     -----
     Every channel is standardised over normal lungs, so that layers and statistics of any scale can
-    be joined, and every feature is then brought to length 1: neighbours are near by direction
-    (cosine), not by how strongly the layers respond, which follows contrast and exposure. The
-    paper's reweighting of the image's score by the neighbours' neighbours is left out: the scorer
-    decides what the image's score is.
+    be joined. Every feature is then scaled to length 1, so neighbours are near in direction
+    (cosine). How strongly the layers respond, which follows contrast and exposure, has no effect.
 
-    Source: K. Roth et al., "Towards total recall in industrial anomaly detection", CVPR 2022,
-    arXiv:2106.08265: greedy coreset (section 3.2) after a random projection, local averaging
-    (section 3.1). The local search is ours.
+    From PatchCore are the local averaging (section 3.1) and the greedy coreset after a random
+    projection (section 3.2). The local search is not, and its reweighting of the image's score by
+    the neighbours of the neighbour is left out: the scorer sets the score of an image.
+
+    References
+    ----------
+    .. [1] K. Roth et al., "Towards total recall in industrial anomaly detection", CVPR 2022.
+       arXiv:2106.08265
 
     Examples
     --------
-    >>> from lungpatch.features.statistics import StatisticsExtractor
+    >>> from lungpatch.features import StatisticsExtractor
+    >>> from lungpatch.models import MemoryBankModel
     >>> from lungpatch.testing.samples import phantom_patches, phantom_source
     >>> model = MemoryBankModel(patch_size=32, extractor=StatisticsExtractor(grid=8))
     >>> with phantom_source(32) as source:
@@ -99,7 +107,7 @@ class MemoryBankModel(FeatureModel):
     neighbourhood: int = attrs.field(default=3, validator=[validators.instance_of(int), _odd])
 
     def reconstruct(self, patches: PatchBatch) -> Reconstruction:
-        """Return the features and, for each, the nearest that is remembered.
+        """Return the features and, for each, the nearest in the bank.
 
         Parameters
         ----------
@@ -118,17 +126,17 @@ class MemoryBankModel(FeatureModel):
         ConfigurationError
             If the patches have another size.
         """
-        learnt = self._fitted()
-        shape = tuple(learnt["shape"].tolist())
-        mean, unit = learnt["mean"], learnt["unit"]
+        fitted = self._fitted()
+        shape = tuple(fitted["shape"].tolist())
+        mean, unit = fitted["mean"], fitted["unit"]
         features = self._fitted_features(patches, (len(unit), *shape)).transpose(0, 2, 3, 1)
         queries = np.ascontiguousarray(_directions(features, mean, unit))
         if self.search == "global":
             flat = queries.reshape(-1, len(unit))
-            nearest = _nearest(flat, learnt["bank"]).reshape(queries.shape)
+            nearest = _nearest(flat, fitted["bank"]).reshape(queries.shape)
         else:
             nearest = _nearest_nearby(
-                queries, learnt["bank"], learnt["places"], _reach(self.radius, shape)
+                queries, fitted["bank"], fitted["cells"], _reach(self.radius, shape)
             )
         return Reconstruction(
             target=queries.transpose(0, 3, 1, 2), expected=nearest.transpose(0, 3, 1, 2)
@@ -140,58 +148,58 @@ class MemoryBankModel(FeatureModel):
         averaged: FloatImage = ndimage.uniform_filter(features, size, mode="nearest")
         return averaged
 
-    def _learn(
+    def _fit_features(
         self, source: PatchSource, rng: np.random.Generator
     ) -> tuple[dict[str, NDArray[Any]], dict[str, float]]:
         normal = self._normal(source, rng)
         shape = normal.values.shape[2:]
-        # By place, then by patch.
+        # By cell, then by patch.
         lung = normal.lung.transpose(1, 2, 0)
         features = normal.values.transpose(2, 3, 0, 1)[lung]
         mean = features.mean(axis=0, dtype=np.float64).astype(np.float32)
         unit = features.std(axis=0, dtype=np.float64).astype(np.float32)
         unit = np.where(unit > 0, unit, np.float32(1))
         features = _directions(features, mean, unit)
-        places = np.nonzero(lung.reshape(-1, lung.shape[2]))[0]
+        cells = np.nonzero(lung.reshape(-1, lung.shape[2]))[0]
         projected = _projected(features, rng)
         if self.search == "global":
             kept = coreset(projected, self._kept(len(features)), rng)
         else:
-            starts = np.flatnonzero(np.diff(places, prepend=-1))
+            starts = np.flatnonzero(np.diff(cells, prepend=-1))
             kept = np.concatenate(
                 [
                     start + coreset(part, self._kept(len(part)), rng)
                     for start, part in zip(starts, np.split(projected, starts[1:]), strict=True)
                 ]
             )
-        learnt = {
+        fitted = {
             "shape": np.array(shape, np.int64),
             "mean": mean,
             "unit": unit,
-            "places": places[kept].astype(np.int64),
+            "cells": cells[kept].astype(np.int64),
             "bank": features[kept],
         }
-        return learnt, {"bank_size": float(len(kept)), "healthy_features": float(len(features))}
+        return fitted, {"bank_size": float(len(kept)), "normal_features": float(len(features))}
 
     def _kept(self, count: int) -> int:
         return max(1, round(self.coreset_fraction * count))
 
-    def _check_learnt(self, learnt: Mapping[str, NDArray[Any]]) -> None:
-        count = len(learnt["places"]) if "places" in learnt and learnt["places"].ndim else 0
-        channels = len(learnt["unit"]) if "unit" in learnt and learnt["unit"].ndim else 0
+    def _check_fitted(self, fitted: Mapping[str, NDArray[Any]]) -> None:
+        count = len(fitted["cells"]) if "cells" in fitted and fitted["cells"].ndim else 0
+        channels = len(fitted["unit"]) if "unit" in fitted and fitted["unit"].ndim else 0
         float32, int64 = np.dtype(np.float32), np.dtype(np.int64)
         check_state(
-            learnt,
+            fitted,
             {
                 "shape": ((2,), int64),
                 "mean": ((channels,), float32),
                 "unit": ((channels,), float32),
-                "places": ((count,), int64),
+                "cells": ((count,), int64),
                 "bank": ((count, channels), float32),
             },
         )
-        places = learnt["places"]
-        if not (count and channels and 0 <= places.min() <= places.max() < learnt["shape"].prod()):
+        cells = fitted["cells"]
+        if not (count and channels and 0 <= cells.min() <= cells.max() < fitted["shape"].prod()):
             raise ConfigurationError("this state is not that of a memory bank: fit it again")
 
 
@@ -204,9 +212,9 @@ def coreset(
     ----------
     features : ndarray, shape (n, p)
     count : int
-        How many, from 1 to n.
+        Number of rows to choose, from 1 to n.
     rng : numpy.random.Generator
-        Chooses the first; each next one is the farthest from those chosen.
+        Chooses the first row; each next one is the farthest from those chosen.
 
     Returns
     -------
@@ -215,9 +223,13 @@ def coreset(
 
     Notes
     -----
-    The greatest distance of a row from the chosen ones is at most twice what any choice could
-    reach: T. F. Gonzalez, "Clustering to minimize the maximum intercluster distance", Theoretical
-    Computer Science 38 (1985), doi:10.1016/0304-3975(85)90224-5.
+    The largest distance of a row to the nearest chosen one is at most twice that of the best
+    possible choice [1]_.
+
+    References
+    ----------
+    .. [1] T. F. Gonzalez, "Clustering to minimize the maximum intercluster distance", Theoretical
+       Computer Science 38, 1985. doi:10.1016/0304-3975(85)90224-5
 
     Examples
     --------
@@ -238,7 +250,7 @@ def coreset(
 def _directions(
     features: NDArray[np.float32], mean: NDArray[np.float32], unit: NDArray[np.float32]
 ) -> NDArray[np.float32]:
-    """Standardise features, (..., C), and bring each to length 1."""
+    """Standardise features, (..., C), and scale each to length 1."""
     standard = (features - mean) / unit
     length = np.maximum(np.linalg.norm(standard, axis=-1, keepdims=True), np.float32(1e-12))
     directions: NDArray[np.float32] = standard / length
@@ -246,7 +258,7 @@ def _directions(
 
 
 def _projected(features: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.float32]:
-    """Project rows on random directions, which keeps distances nearly (Johnson-Lindenstrauss)."""
+    """Project rows on random directions, which nearly keeps distances (Johnson-Lindenstrauss)."""
     channels = features.shape[1]
     if channels <= PROJECTED_CHANNELS:
         return features
@@ -263,7 +275,7 @@ def _nearest(queries: NDArray[np.float32], bank: NDArray[np.float32]) -> NDArray
 
 
 def _reach(radius: float, shape: tuple[int, ...]) -> tuple[int, int]:
-    """Return by how many rows and columns of places neighbours may differ."""
+    """Return by how many rows and columns of cells neighbours may differ."""
     rows, columns = (round(radius * side) for side in shape)
     return rows, columns
 
@@ -271,28 +283,28 @@ def _reach(radius: float, shape: tuple[int, ...]) -> tuple[int, int]:
 def _nearest_nearby(
     queries: NDArray[np.float32],
     bank: NDArray[np.float32],
-    places: NDArray[np.int64],
+    cells: NDArray[np.int64],
     reach: tuple[int, int],
 ) -> NDArray[np.float32]:
-    """Return the nearest features among those of nearby places.
+    """Return the nearest features among those of nearby cells.
 
     Parameters
     ----------
     queries : ndarray of float32, shape (N, h, w, C)
     bank : ndarray of float32, shape (M, C)
-    places : ndarray of int64, shape (M,)
-        Row times w plus column of each.
+    cells : ndarray of int64, shape (M,)
+        Row times w plus column of the cell of each row of the bank.
     reach : tuple of int
-        Rows and columns.
+        Maximum difference in rows and in columns.
 
     Returns
     -------
     ndarray of float32, shape (N, h, w, C)
     """
     height, width = queries.shape[1:3]
-    index, filled = _by_place(places, (height, width))
-    by_place = bank[index]
-    squares = np.where(filled, (by_place * by_place).sum(axis=3), np.inf)
+    index, filled = _by_cell(cells, (height, width))
+    by_cell = bank[index]
+    squares = np.where(filled, (by_cell * by_cell).sum(axis=3), np.inf)
     best = np.full(queries.shape[:3], np.inf, np.float32)
     choice = np.zeros(queries.shape[:3], np.int64)
     for down in range(-reach[0], reach[0] + 1):
@@ -300,7 +312,7 @@ def _nearest_nearby(
             here = _overlap(down, height), _overlap(right, width)
             there = _overlap(-down, height), _overlap(-right, width)
             # (h, w, K, C) times (h, w, C, N).
-            products = np.matmul(by_place[there], queries[:, *here].transpose(1, 2, 3, 0))
+            products = np.matmul(by_cell[there], queries[:, *here].transpose(1, 2, 3, 0))
             # |q - b|^2 without |q|^2, as above.
             distance = squares[there][..., None] - 2 * products
             nearest = distance.argmin(axis=2)
@@ -314,19 +326,19 @@ def _nearest_nearby(
 
 
 def _overlap(shift: int, length: int) -> slice:
-    """Return the places that have a neighbour ``shift`` further on."""
+    """Return the positions that have a neighbour ``shift`` further on."""
     return slice(max(0, -shift), max(0, length - max(0, shift)))
 
 
-def _by_place(
-    places: NDArray[np.int64], shape: tuple[int, int]
+def _by_cell(
+    cells: NDArray[np.int64], shape: tuple[int, int]
 ) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-    """Return the rows of the bank at each place, (h, w, K), and which of these are any.
+    """Return the rows of the bank in each cell, (h, w, K), and which of these are filled.
 
-    A place without takes those of the nearest place that has some.
+    A cell without rows takes those of the nearest cell that has some.
     """
-    counts = np.bincount(places, minlength=shape[0] * shape[1])
-    order = np.argsort(places, kind="stable")
+    counts = np.bincount(cells, minlength=shape[0] * shape[1])
+    order = np.argsort(cells, kind="stable")
     slots = np.arange(counts.max())
     filled = slots < counts[:, None]
     index = np.zeros(filled.shape, np.int64)

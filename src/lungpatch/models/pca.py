@@ -1,4 +1,4 @@
-"""Principal components: the linear control."""
+"""Principal components: the linear baseline."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import attrs
 import numpy as np
 from attrs import validators
 from numpy.typing import NDArray
+from scipy import linalg
 
 from lungpatch._utils.component import Component, plain_errors
 from lungpatch._utils.states import check_state
@@ -21,40 +22,47 @@ if TYPE_CHECKING:
     from lungpatch.protocols import EpochCallback, PatchSource
 
 _CHUNK_VALUES = 2**20
-"""Values that are worked on at once in float64."""
+"""Number of values that are converted to float64 at once."""
 
 
 @attrs.define(kw_only=True, eq=False, field_transformer=plain_errors)
 class PCA(Component):
-    """Reconstruct by projection on the principal components of normal patches.
+    """Reconstruct by projection on the principal components [1]_ of normal patches.
 
     ``expected = mean + sum_k <patch - mean, component_k> component_k``: the best linear
-    reconstruction by ``n_components`` numbers. What a network does better than this is what its
-    depth is worth. With ``patch_size`` equal to the image's side the components are "eigenlungs".
+    reconstruction from ``n_components`` numbers, a baseline for any network. With ``patch_size``
+    equal to the image's side the components are "eigenlungs", as eigenfaces are for faces [2]_.
 
     Parameters
     ----------
     patch_size : int
         Side P of the patches, in pixels.
     n_components : int
-        At least 1 and less than the number of training patches.
+        Number of components, at least 1 and less than the number of training patches.
     max_patches : int
         At least 2. If there are more training patches, a random choice of this many is used;
-        while learning they take ``4 * P**2 * max_patches`` bytes, 80 MB by default.
+        ``fit`` holds them in ``4 * P**2 * max_patches`` bytes, 80 MB by default.
+
+    See Also
+    --------
+    Autoencoder : A nonlinear reconstruction, by a network.
 
     Notes
     -----
-    Exact, by the eigenvectors of the covariance or, where there are fewer patches than pixels, of
-    the Gram matrix, as for eigenfaces.
+    The result is exact, from the eigenvectors of the covariance or, where there are fewer patches
+    than pixels, of the Gram matrix [2]_.
 
-    Source: K. Pearson, "On lines and planes of closest fit to systems of points in space",
-    Philosophical Magazine 2 (1901), doi:10.1080/14786440109462720; the Gram matrix: M. Turk, A.
-    Pentland, "Eigenfaces for recognition", Journal of Cognitive Neuroscience 3 (1991),
-    doi:10.1162/jocn.1991.3.1.71.
+    References
+    ----------
+    .. [1] K. Pearson, "On lines and planes of closest fit to systems of points in space",
+       Philosophical Magazine 2, 1901. doi:10.1080/14786440109462720
+    .. [2] M. Turk, A. Pentland, "Eigenfaces for recognition", Journal of Cognitive Neuroscience 3,
+       1991. doi:10.1162/jocn.1991.3.1.71
 
     Examples
     --------
-    >>> from lungpatch.pipeline.patch_store import PatchStore
+    >>> from lungpatch.models import PCA
+    >>> from lungpatch.pipeline import PatchStore
     >>> rng = np.random.default_rng(0)
     >>> patches = PatchBatch(
     ...     pixels=rng.random((64, 8, 8), dtype=np.float32), corners=np.zeros((64, 2), np.int64),
@@ -105,9 +113,9 @@ class PCA(Component):
         Returns
         -------
         TrainingHistory
-            With one epoch: ``explained_variance``, the share of the variance that the components
-            hold, in [0, 1], and ``train_loss`` and ``validation_loss``, mean squared differences
-            of pixels.
+            With one epoch: ``explained_variance``, the fraction of the variance that the
+            components explain, in [0, 1], and ``train_loss`` and ``validation_loss``, mean squared
+            differences of pixels.
 
         Raises
         ------
@@ -134,7 +142,7 @@ class PCA(Component):
         self.mean_ = mean.astype(np.float32)
         self.components_ = components.astype(np.float32)
 
-        figures = {
+        metrics = {
             "explained_variance": float(variances.sum() / total),
             "train_loss": float(max(total - variances.sum(), 0.0) / data.shape[1]),
         }
@@ -144,18 +152,18 @@ class PCA(Component):
                 result = self.reconstruct(batch)
                 difference = np.subtract(result.target, result.expected, dtype=np.float64)
                 squares += float(np.square(difference).sum())
-            figures["validation_loss"] = squares / (len(validation) * data.shape[1])
+            metrics["validation_loss"] = squares / (len(validation) * data.shape[1])
         if on_epoch is not None:
-            on_epoch(1, 1, figures)
+            on_epoch(1, 1, metrics)
         return TrainingHistory(
-            epochs=(figures,),
+            epochs=(metrics,),
             best_epoch=None,
             stopped="finished",
             seconds=time.perf_counter() - start,
         )
 
     def reconstruct(self, patches: PatchBatch) -> Reconstruction:
-        """Return the patches as the mean and the components draw them.
+        """Return the patches as reconstructed from the mean and the components.
 
         Parameters
         ----------
@@ -238,7 +246,7 @@ class PCA(Component):
     def _fitted(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         if self.mean_ is None or self.components_ is None:
             raise NotFittedError(
-                "this PCA has learnt nothing yet: call fit(source, rng=...) or load_state(state)"
+                "this PCA is not fitted: call fit(source, rng=...) or load_state(state)"
             )
         return self.mean_, self.components_
 
@@ -259,21 +267,19 @@ def _principal_components(
     ----------
     data : ndarray of float32, shape (N, D)
     mean : ndarray of float64, shape (D,)
-        Of its rows.
+        Mean of its rows.
     n_components : int
         Less than N, at most D.
 
     Returns
     -------
     variances : ndarray of float64, shape (n_components,)
-        Largest first; divided by N.
+        Variance along each component, largest first; divided by N.
     components : ndarray of float64, shape (n_components, D)
         Orthonormal.
     total : float
-        Variance in all directions.
+        Sum of the variances in all directions.
     """
-    from scipy import linalg
-
     count, pixels = data.shape
     by_gram = count < pixels
     side = count if by_gram else pixels
@@ -294,7 +300,7 @@ def _principal_components(
     total = float(np.trace(matrix))
     values, vectors = linalg.eigh(matrix, subset_by_index=(side - n_components, side - 1))
     variances, vectors = values[::-1], vectors[:, ::-1]
-    # Below this a direction is rounding error, of the float32 pixels too.
+    # Below this a direction is rounding error, also of the float32 pixels.
     found = int(np.count_nonzero(variances > 1e-12 * total))
     if found < n_components:
         raise InsufficientDataError(

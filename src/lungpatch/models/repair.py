@@ -1,4 +1,4 @@
-"""A network that learns to take lesions out again that were painted into normal lungs."""
+"""A network that is trained to remove lesions painted into normal lungs."""
 
 from __future__ import annotations
 
@@ -20,48 +20,58 @@ if TYPE_CHECKING:
 
 @attrs.define(kw_only=True, eq=False, field_transformer=plain_errors)
 class RepairModel(LesionTrainedNetwork):
-    """The normal image under a lesion.
+    """Reconstruct the normal image under a lesion.
 
-    A U-Net learns on normal lungs into which lesions are painted as it goes, by
-    `lungpatch.synthesis.LesionSynthesiser`, to give back the image as it was before. What it would
-    change in a new image is the anomaly. Made for patches that hold both lungs (sampler
-    ``lung-crop``). Score it with ``sad``, or with ``feature``, ``difference="excess"``, where only
-    what is brighter than expected counts.
+    A U-Net is trained on normal lungs, into which `lungpatch.synthesis.LesionSynthesiser` paints
+    lesions, to return the image without them. What it changes in a new image is the anomaly. This
+    is the reconstructing half of DRAEM [1]_. Use it with patches that hold both lungs (sampler
+    ``lung-crop``), and with the scorer ``sad``, or ``feature`` with ``difference="excess"``, where
+    only what is brighter than expected counts.
 
     Parameters
     ----------
     patch_size : int
         Side P of the patches in pixels, a multiple of 32 times ``shrink``.
     shrink : int
-        The network sees patches averaged over so many pixels a side; 2 is some four times faster
-        than 1, and opacities are large.
+        The network takes patches averaged over blocks of this many pixels a side; 2 is about four
+        times faster than 1, and opacities are large.
     channels : tuple of int
-        Of the network's five levels, the finest first.
+        Number of channels of the network's five levels, the finest first.
     recipes : tuple of str
         What is painted, out of `lungpatch.synthesis.RECIPES`.
     normal_fraction : float
-        Share of the training patches that stay normal, in [0, 1].
+        Fraction of the training patches that stay normal, in [0, 1].
     max_lesions : int
-        Most lesions in a patch.
+        Maximum number of lesions per patch, at least 1.
     epochs : int
-        At most so many passes over the training patches.
+        Maximum number of passes over the training patches.
     patience : int
-        Stop after so many epochs in a row without a lower validation loss.
+        Training stops after this many epochs in a row without a lower validation loss.
     batch_size : int
-        Patches a step of the training.
+        Number of patches per training step.
     learning_rate : float
-        The highest of a one-cycle schedule over all ``epochs``.
+        Highest learning rate of a one-cycle schedule over all ``epochs``; above 0.
     device : {"auto", "cpu", "cuda", "mps"}
-        Where to train and to run.
+        Where to train and to run; ``"auto"`` is the first of CUDA, MPS and CPU that is available.
+
+    See Also
+    --------
+    SyntheticLesionModel : The same network, trained to say where the lesions are.
 
     Notes
     -----
-    Source: the reconstructing half of DRAEM (Zavrtanik et al., ICCV 2021, arXiv:2108.07610); the
-    loss is the mean absolute difference within the lungs. The network gives the change, at half
-    the resolution, which is added to the image: opacities are smooth, and what is fine stays.
+    The loss is the mean absolute difference within the lungs. The network's output is the change,
+    at half the resolution, which is added to the image: opacities are smooth, and fine structures
+    are kept.
+
+    References
+    ----------
+    .. [1] V. Zavrtanik, M. Kristan, D. Skocaj, "DRAEM: a discriminatively trained reconstruction
+       embedding for surface anomaly detection", ICCV 2021. arXiv:2108.07610
 
     Examples
     --------
+    >>> from lungpatch.models import RepairModel
     >>> RepairModel(patch_size=64, channels=(4, 4, 8, 8, 8), epochs=2).patch_size
     64
     """

@@ -1,4 +1,4 @@
-"""A network that learns to see lesions from lesions painted into normal lungs."""
+"""A network that is trained to find lesions painted into normal lungs."""
 
 from __future__ import annotations
 
@@ -20,48 +20,61 @@ if TYPE_CHECKING:
 
 @attrs.define(kw_only=True, eq=False, field_transformer=plain_errors)
 class SyntheticLesionModel(LesionTrainedNetwork):
-    """Evidence of a lesion at every place, against an expectation of none.
+    """Return evidence of a lesion at every pixel, against an expectation of none.
 
-    A U-Net learns on normal lungs into which lesions are painted as it goes, by
-    `lungpatch.synthesis.LesionSynthesiser`, to say where they are. It never sees a real one. Made
-    for patches that hold both lungs (sampler ``lung-crop``): the mirrored patch is a second
-    input, so that one lung can be compared with the other, and the lung mask a third. Score it
-    with ``feature``, ``difference="excess"``.
+    A U-Net is trained on normal lungs, into which `lungpatch.synthesis.LesionSynthesiser` paints
+    lesions, to say where these are; it never sees a real one. This is DRAEM [1]_ without its
+    reconstructing half, and close to AnatPaste [2]_. Use it with patches that hold both lungs
+    (sampler ``lung-crop``): the mirrored patch is a second input, so that one lung can be compared
+    with the other, and the lung mask a third. Use the scorer ``feature`` with
+    ``difference="excess"``.
 
     Parameters
     ----------
     patch_size : int
         Side P of the patches in pixels, a multiple of 32 times ``shrink``.
     shrink : int
-        The network sees patches averaged over so many pixels a side; 2 is some four times faster
-        than 1, and opacities are large.
+        The network takes patches averaged over blocks of this many pixels a side; 2 is about four
+        times faster than 1, and opacities are large.
     channels : tuple of int
-        Of the network's five levels, the finest first.
+        Number of channels of the network's five levels, the finest first.
     recipes : tuple of str
         What is painted, out of `lungpatch.synthesis.RECIPES`.
     normal_fraction : float
-        Share of the training patches that stay normal, in [0, 1].
+        Fraction of the training patches that stay normal, in [0, 1].
     max_lesions : int
-        Most lesions in a patch.
+        Maximum number of lesions per patch, at least 1.
     epochs : int
-        At most so many passes over the training patches.
+        Maximum number of passes over the training patches.
     patience : int
-        Stop after so many epochs in a row without a lower validation loss.
+        Training stops after this many epochs in a row without a lower validation loss.
     batch_size : int
-        Patches a step of the training.
+        Number of patches per training step.
     learning_rate : float
-        The highest of a one-cycle schedule over all ``epochs``.
+        Highest learning rate of a one-cycle schedule over all ``epochs``; above 0.
     device : {"auto", "cpu", "cuda", "mps"}
-        Where to train and to run.
+        Where to train and to run; ``"auto"`` is the first of CUDA, MPS and CPU that is available.
+
+    See Also
+    --------
+    RepairModel : The same network, trained to return the image without the lesions.
+    LesionHeadModel : Painted lesions too, on features of a network that is trained already.
+    LesionEncoder : The features of this network.
 
     Notes
     -----
-    Source: the approach is that of DRAEM (Zavrtanik et al., ICCV 2021, arXiv:2108.07610) without
-    its reconstructing half, and of AnatPaste (Sato et al. 2022, arXiv:2205.04282). The loss is
-    binary cross-entropy plus 1 - Dice, within the lungs.
+    The loss is binary cross-entropy plus 1 - Dice, within the lungs.
+
+    References
+    ----------
+    .. [1] V. Zavrtanik, M. Kristan, D. Skocaj, "DRAEM: a discriminatively trained reconstruction
+       embedding for surface anomaly detection", ICCV 2021. arXiv:2108.07610
+    .. [2] J. Sato et al., "Anatomy-aware self-supervised learning for anomaly detection in chest
+       radiographs", 2022. arXiv:2205.04282
 
     Examples
     --------
+    >>> from lungpatch.models import SyntheticLesionModel
     >>> SyntheticLesionModel(patch_size=64, channels=(4, 4, 8, 8, 8), epochs=2).patch_size
     64
     """
@@ -78,8 +91,8 @@ class SyntheticLesionModel(LesionTrainedNetwork):
         -------
         Reconstruction
             ``target``, float32 (N, 1, p/2, p/2) for p = P / ``shrink``, in [0, 1]: how likely a
-            lesion is at each place, as far as painted ones tell; over the patch and its mirror
-            image. ``expected`` is 0.
+            lesion is at each pixel, as learned from painted ones; the mean over the patch and its
+            mirror image. ``expected`` is 0.
 
         Raises
         ------

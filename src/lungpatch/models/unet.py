@@ -12,50 +12,63 @@ from lungpatch.models.convolutional import ConvolutionalModel
 
 @attrs.define(kw_only=True, eq=False, field_transformer=plain_errors)
 class UNet(ConvolutionalModel):
-    """The paper's U-Net, trained to return the normal patch it is given.
+    """The paper's U-Net [1]_, trained to return the normal patch it is given.
 
-    Zero-padded 3x3 convolutions; max-pooling halves the size and doubles the channels,
-    32 -> 16 -> 8; pixel replication doubles the size and halves the channels, 8 -> 16 -> 32; skip
-    connections concatenate encoder features into the decoder. What the paper leaves open is ours:
-    two convolutions a level, ReLU, the 16 channels, the output, and everything about the training
-    but Adam and the loss. An epoch of 10,000 patches takes some 10 s on two CPU cores.
+    It is made of zero-padded 3x3 convolutions; max-pooling halves the size and doubles the
+    channels, 32 -> 16 -> 8; pixel replication doubles the size and halves the channels,
+    8 -> 16 -> 32; skip connections concatenate encoder features into the decoder [2]_. An epoch of
+    10,000 patches takes about 10 s on two CPU cores.
 
     Parameters
     ----------
     patch_size : int
         Side P of the patches in pixels, a multiple of 4.
     base_channels : int
-        Channels at the full size, at least 1; twice and four times as many below.
+        Number of channels at the full size, at least 1; the lower levels have two and four times
+        as many.
     output : {"sigmoid", "linear"}
-        What follows the last convolution. Values are clipped nowhere.
+        What follows the last convolution. Values are never clipped.
     loss : {"squared-dice", "dice", "l1", "l2", "ssim"}
-        See `lungpatch.networks.losses`. The paper prints ``"dice"``, which has its optimum at
-        white, not at the input.
+        What training minimises; see `lungpatch.networks.losses`. The paper prints ``"dice"``,
+        whose optimum is white and not the input.
     epochs : int
-        At most so many passes over the training patches.
+        Maximum number of passes over the training patches.
     patience : int
-        Stop after so many epochs in a row without a lower validation loss.
+        Training stops after this many epochs in a row without a lower validation loss.
     batch_size : int
-        Patches a step of the training.
+        Number of patches per training step.
     learning_rate : float
-        Of Adam; above 0.
+        Learning rate of Adam, above 0.
     device : {"auto", "cpu", "cuda", "mps"}
-        Where to train and to run; ``"auto"`` is the first there is of CUDA, MPS and the CPU.
+        Where to train and to run; ``"auto"`` is the first of CUDA, MPS and CPU that is available.
+
+    See Also
+    --------
+    Autoencoder : The same network without skip connections.
+    PCA : The best linear reconstruction.
+    identity_shortcut : Measures how much of an opacity a model copies.
 
     Notes
     -----
-    Skip connections hand the input on to the output, so that such a network easily learns to copy
-    whatever it is given, opacities too: see `lungpatch.models.diagnostics`.
+    Skip connections pass the input on to the output, so such a network easily copies whatever it
+    is given, opacities too; `identity_shortcut` measures it.
 
-    Source: Nagamura, Tokunaga, Okita, "Pneumonia Detection Using Anomaly Detection by U-net",
-    section 3.6 and figure 6; after O. Ronneberger, P. Fischer, T. Brox, "U-Net: convolutional
-    networks for biomedical image segmentation", MICCAI 2015, arXiv:1505.04597.
+    The paper does not give the number of convolutions per level (here two), the activation (ReLU),
+    the number of channels (16), the output, or anything about the training but Adam and the loss.
+
+    References
+    ----------
+    .. [1] Nagamura, Tokunaga, Okita, "Pneumonia detection using anomaly detection by U-net",
+       section 3.6 and figure 6.
+    .. [2] O. Ronneberger, P. Fischer, T. Brox, "U-Net: convolutional networks for biomedical image
+       segmentation", MICCAI 2015. arXiv:1505.04597
 
     Examples
     --------
     >>> import numpy as np
     >>> from lungpatch.containers import PatchBatch
-    >>> from lungpatch.pipeline.patch_store import PatchStore
+    >>> from lungpatch.models import UNet
+    >>> from lungpatch.pipeline import PatchStore
     >>> rng = np.random.default_rng(0)
     >>> patches = PatchBatch(
     ...     pixels=rng.random((64, 8, 8), dtype=np.float32), corners=np.zeros((64, 2), np.int64),

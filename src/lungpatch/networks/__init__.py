@@ -1,0 +1,8 @@
+"""Networks, how they are trained, and how they run. All of it needs torch; importing this does not.
+
+Models, extractors and segmenters are built on it.
+"""
+
+import lazy_loader as lazy
+
+__getattr__, __dir__, __all__ = lazy.attach_stub(__name__, __file__)

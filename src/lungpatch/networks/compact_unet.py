@@ -1,4 +1,4 @@
-"""A small U-Net for whole images, shared by all networks that map an image to one value a place."""
+"""A small U-Net for whole images, used by all networks that map an image to one value per pixel."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 CHANNELS = (16, 24, 40, 72, 112)
-"""Channels of the five levels, from half the image's resolution to a thirty-second."""
+"""Channels of the five levels, from a half to a thirty-second of the image's resolution."""
 
 
 class ConvBlock(nn.Sequential):
@@ -32,12 +32,19 @@ class ConvBlock(nn.Sequential):
 class CompactUNet(nn.Module):
     """U-Net with a stem of stride 2, so that its output has half the input's resolution.
 
+    After [1]_.
+
     Parameters
     ----------
     channels_in : int
         Channels of the input.
     channels : sequence of int
         Channels of the levels, the finest first; each level halves the resolution.
+
+    References
+    ----------
+    .. [1] O. Ronneberger, P. Fischer, T. Brox, "U-Net: convolutional networks for biomedical image
+       segmentation", MICCAI 2015. arXiv:1505.04597
 
     Examples
     --------
@@ -63,7 +70,7 @@ class CompactUNet(nn.Module):
         self.head = nn.Conv2d(channels[0], 1, 1)
 
     def encode(self, images: Tensor) -> list[Tensor]:
-        """Features of every level, the finest first.
+        """Return the features of every level, the finest first.
 
         Parameters
         ----------
@@ -82,7 +89,7 @@ class CompactUNet(nn.Module):
         return levels
 
     def forward(self, images: Tensor) -> Tensor:
-        """One logit a place.
+        """Return one logit per output pixel.
 
         Parameters
         ----------
@@ -105,7 +112,7 @@ class CompactUNet(nn.Module):
 def standardise(images: Tensor) -> Tensor:
     """Bring every image of a batch to mean 0 and standard deviation 1.
 
-    Images differ in exposure and display curve, which say nothing about anatomy.
+    Images differ in exposure and display curve, neither of which is anatomy.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Random framing and exposure of lung crops, for networks that learn from few of them."""
+"""Random framing and exposure of lung crops, for networks that are trained on few of them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ from torch.nn import functional as F  # noqa: N812 - torch's own convention
 
 
 def vary_framing(pixels: Tensor, lung: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Rotate, scale, shift and seldom flip crops a little, as segmentations and patients vary.
+    """Rotate, scale and shift crops a little, and flip a few of them.
+
+    Segmentations and patients vary like this.
 
     Parameters
     ----------
@@ -21,7 +23,7 @@ def vary_framing(pixels: Tensor, lung: Tensor, generator: torch.Generator) -> tu
     Returns
     -------
     pixels, lung : Tensor, float32, (N, 1, H, W)
-        New tensors; what comes into view repeats the border, without lung.
+        New tensors. What comes into view repeats the border, and is not lung.
 
     Examples
     --------
@@ -52,12 +54,12 @@ def vary_framing(pixels: Tensor, lung: Tensor, generator: torch.Generator) -> tu
 
 
 def vary_exposure(pixels: Tensor, generator: torch.Generator) -> Tensor:
-    """Change gamma, sharpness, window, evenness and noise of images, as devices differ in them.
+    """Change gamma, sharpness, window, evenness and noise of images, as devices do.
 
     Parameters
     ----------
     pixels : Tensor, float32, (N, C, H, W)
-        Grey levels in [0, 1]; the channels of an image vary alike.
+        Grey levels in [0, 1]; all channels of an image are changed alike.
     generator : torch.Generator
 
     Returns
@@ -88,7 +90,7 @@ def vary_exposure(pixels: Tensor, generator: torch.Generator) -> Tensor:
 
 
 class _Draw:
-    """Random numbers for a batch, one row an image; drawn on the CPU, whatever the device."""
+    """Random numbers for a batch, one row per image; drawn on the CPU, whatever the device."""
 
     def __init__(self, count: int, device: torch.device, generator: torch.Generator) -> None:
         self.count, self.device, self.generator = count, device, generator

@@ -1,4 +1,4 @@
-"""Batches of normal patches with lesions painted in, for networks that learn from them."""
+"""Batches of normal patches with lesions painted in, for networks that are trained on them."""
 
 from __future__ import annotations
 
@@ -7,30 +7,67 @@ from typing import TYPE_CHECKING
 import attrs
 import numpy as np
 import torch
+from attrs import validators
 from torch import Tensor, nn
 
+from lungpatch._utils.component import plain_errors
 from lungpatch.networks.image_augmentation import vary_exposure, vary_framing
+from lungpatch.synthesis import RECIPES, LesionSynthesiser, Recipe
+from lungpatch.synthesis.lesions import are_recipes, as_recipes, is_fraction
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from lungpatch.containers import BoolImage, FloatImage, PatchBatch
-    from lungpatch.synthesis import LesionSynthesiser
 
 VALIDATION_SEED = 0
 """Validation lesions are the same in every epoch, so that epochs can be compared."""
 
 
+# Without slots, so that it can be a second base of components that have some.
+@attrs.define(kw_only=True, eq=False, slots=False, field_transformer=plain_errors)
+class LesionSettings:
+    """The settings of every component that is trained on painted lesions.
+
+    Parameters
+    ----------
+    recipes : tuple of str
+        What is painted, out of `lungpatch.synthesis.RECIPES`.
+    normal_fraction : float
+        Fraction of the training patches that stay normal, in [0, 1].
+    max_lesions : int
+        Maximum number of lesions per patch, at least 1.
+
+    Examples
+    --------
+    >>> LesionSettings(recipes=["lobar", "veil"])
+    LesionSettings(recipes=('lobar', 'veil'), normal_fraction=0.25, max_lesions=2)
+    """
+
+    recipes: tuple[Recipe, ...] = attrs.field(
+        default=RECIPES, converter=as_recipes, validator=are_recipes
+    )
+    normal_fraction: float = attrs.field(default=0.25, validator=is_fraction)
+    max_lesions: int = attrs.field(
+        default=2, validator=[validators.instance_of(int), validators.ge(1)]
+    )
+
+    def _synthesiser(self) -> LesionSynthesiser:
+        return LesionSynthesiser(
+            recipes=self.recipes, normal_fraction=self.normal_fraction, max_lesions=self.max_lesions
+        )
+
+
 @attrs.frozen(eq=False, kw_only=True)
 class PaintedBatch:
-    """What a network learns from: all are float32 tensors (N, 1, P, P).
+    """What a network is trained on. All are float32 tensors (N, 1, P, P).
 
     Parameters
     ----------
     images : Tensor
         With lesions, grey levels in [0, 1].
     normal : Tensor
-        The same images without.
+        The same images without lesions.
     alpha : Tensor
         How anomalous each pixel is, in [0, 1].
     lung : Tensor
@@ -51,17 +88,17 @@ def lesion_painter(
 ) -> Callable[[PatchBatch], PaintedBatch]:
     """Return a function that paints lesions into normal patches.
 
-    While ``network`` is in training mode it varies framing and exposure and paints anew each time.
-    In evaluation mode it paints the same lesions whenever that mode is entered, and nothing else
-    is varied.
+    While ``network`` is in training mode, framing and exposure are varied and new lesions are
+    painted each time. In evaluation mode nothing is varied, and the same lesions are painted
+    whenever that mode is entered.
 
     Parameters
     ----------
     network : torch.nn.Module
-        Whose mode decides.
+        Its mode decides.
     synthesiser : LesionSynthesiser
     device : torch.device
-        Where the tensors are to be.
+        Where the tensors are returned.
     rng : numpy.random.Generator
 
     Returns
@@ -69,14 +106,13 @@ def lesion_painter(
     callable
         From a `PatchBatch` to a `PaintedBatch`.
     """
-    generator = torch.Generator().manual_seed(int(rng.integers(2**63)))
     fixed_rng: np.random.Generator | None = None
 
     def paint(batch: PatchBatch) -> PaintedBatch:
         nonlocal fixed_rng
         if network.training:
             fixed_rng = None
-            painted = paint_varied(batch, synthesiser, rng, generator)
+            painted = paint_varied(batch, synthesiser, rng)
         else:
             fixed_rng = fixed_rng or np.random.default_rng(VALIDATION_SEED)
             normal, lung = _as_tensors(batch)
@@ -96,7 +132,6 @@ def paint_varied(
     batch: PatchBatch,
     synthesiser: LesionSynthesiser,
     rng: np.random.Generator,
-    generator: torch.Generator,
 ) -> PaintedBatch:
     """Vary framing, paint lesions, then vary exposure.
 
@@ -106,15 +141,14 @@ def paint_varied(
         Normal.
     synthesiser : LesionSynthesiser
     rng : numpy.random.Generator
-        Draws the lesions.
-    generator : torch.Generator
-        Draws the rest; on the CPU.
+        Draws the lesions, and the seed of the rest.
 
     Returns
     -------
     PaintedBatch
         On the CPU.
     """
+    generator = torch.Generator().manual_seed(int(rng.integers(2**63)))
     normal, lung = vary_framing(*_as_tensors(batch), generator)
     images, alpha = _paint(normal, lung, synthesiser, rng)
     # Both at once, so that they differ by the lesion alone.
@@ -130,7 +164,7 @@ def _as_tensors(batch: PatchBatch) -> tuple[Tensor, Tensor]:
 def _paint(
     normal: Tensor, lung: Tensor, synthesiser: LesionSynthesiser, rng: np.random.Generator
 ) -> tuple[Tensor, Tensor]:
-    """Paint into every image of a batch; another one of the batch gives what is pasted."""
+    """Paint into every image of a batch; what is pasted comes from the image before it."""
     images: FloatImage = normal[:, 0].numpy()
     lungs: BoolImage = lung[:, 0].numpy() > 0.5
     pixels, alpha = images.copy(), np.zeros_like(images)

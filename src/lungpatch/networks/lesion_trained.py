@@ -12,7 +12,6 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812 - torch's own convention
 
 from lungpatch._utils.component import plain_errors
-from lungpatch._utils.devices import choose_device
 from lungpatch.containers.cells import mean_over_cells
 from lungpatch.errors import ConfigurationError
 from lungpatch.networks.compact_unet import CHANNELS, CompactUNet, resize, standardise
@@ -105,7 +104,7 @@ class LesionTrainedNetwork(LesionSettings, NetworkModel):
         settings = self._training_settings("one-cycle")
         device = settings.device
         network = self._new_network(seed=int(rng.integers(2**63)))
-        paint = lesion_painter(network, self._synthesiser(), device, rng.spawn(1)[0])
+        paint = lesion_painter(network, self._synthesiser(), device, rng)
 
         def loss_of(batch: PatchBatch) -> Tensor:
             painted = paint(self._shrunk(batch))

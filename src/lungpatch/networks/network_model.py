@@ -1,8 +1,7 @@
-"""What all models with a torch network share: weights, sizes, runs in pieces."""
+"""Base of all models with a torch network: settings, training, weights, runs in pieces."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import attrs
@@ -15,30 +14,55 @@ from lungpatch._utils.component import EXECUTION, Component, plain_errors
 from lungpatch._utils.devices import DEVICES, Device, choose_device
 from lungpatch.containers import FloatImage, PatchBatch
 from lungpatch.errors import ConfigurationError, NotFittedError
-from lungpatch.networks.torch_adapter import load_network_state, network_state, place, reproducible
+from lungpatch.networks.torch_adapter import (
+    copy_on,
+    lies_on,
+    load_network_state,
+    network_state,
+    own_random_numbers,
+    place,
+    reproducible,
+)
+from lungpatch.networks.training import Schedule, TrainingSettings
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
     from numpy.typing import NDArray
 
 CPU_CHUNK_PIXELS = 32 * 32 * 32
-"""Pixels that go through the network at once on a CPU: more fall out of its cache."""
+"""Number of pixels that go through a network at once on a CPU, so that they stay in its cache."""
 
 GPU_CHUNK_PIXELS = 2048 * 32 * 32
-"""The same on a GPU, which wants much to do at a time."""
-
-
-Output = Callable[[nn.Module, PatchBatch, torch.device], Tensor]
-"""What a network makes of a batch of patches, (N, C, h, w), on a device."""
+"""The same on a GPU, which needs much work at a time."""
 
 
 def at_least_1() -> Any:
-    """Return the validator of a count."""
+    """Return the validator of a count.
+
+    Examples
+    --------
+    >>> [type(check).__name__ for check in at_least_1()]
+    ['_InstanceOfValidator', '_NumberValidator']
+    """
     return [validators.instance_of(int), validators.ge(1)]
+
+
+@attrs.frozen(eq=False)
+class _Twin:
+    """A network, and its copy on another device."""
+
+    network: nn.Module
+    copy: nn.Module
 
 
 @attrs.define(kw_only=True, eq=False, field_transformer=plain_errors)
 class NetworkModel(Component):
-    """A model whose learning is all in one network. A subclass says how it is built and used."""
+    """A model whose fitted part is one network. A subclass says how it is built and used.
+
+    Once fitted the network is not changed by ``reconstruct``, whatever the device, so any number
+    of threads may use the model.
+    """
 
     epochs: int = attrs.field(default=15, validator=at_least_1())
     patience: int = attrs.field(default=5, validator=at_least_1())
@@ -51,6 +75,7 @@ class NetworkModel(Component):
     )
 
     network_: nn.Module | None = attrs.field(init=False, default=None, repr=False)
+    _elsewhere: _Twin | None = attrs.field(init=False, default=None, repr=False)
 
     if TYPE_CHECKING:
         patch_size: int
@@ -79,21 +104,41 @@ class NetworkModel(Component):
         """
         network = self._new_network(seed=0)
         load_network_state(network, state)
+        place(network, torch.device("cpu"))
         self.network_ = network.eval()
 
     def _new_network(self, *, seed: int) -> nn.Module:
-        # Only the CPU's generator, and only within the block: torch's global state stays as it is.
-        with torch.random.fork_rng(devices=[]):
-            torch.default_generator.manual_seed(seed)
+        with own_random_numbers(seed):
             return self._build()
+
+    def _training_settings(self, schedule: Schedule = "constant") -> TrainingSettings:
+        return TrainingSettings(
+            epochs=self.epochs,
+            patience=self.patience,
+            batch_size=self.batch_size,
+            learning_rate=self.learning_rate,
+            device=choose_device(self.device),
+            schedule=schedule,
+        )
 
     def _fitted_network(self) -> nn.Module:
         if self.network_ is None:
             raise NotFittedError(
-                f"this {type(self).__name__} has learnt nothing yet: call fit(source, rng=...) or "
+                f"this {type(self).__name__} is not fitted: call fit(source, rng=...) or "
                 "load_state(state)"
             )
         return self.network_
+
+    def _network_on(self, device: torch.device) -> nn.Module:
+        """Return the fitted network on a device: itself where it is there, else a copy."""
+        network = self._fitted_network()
+        if lies_on(network, device):
+            return network
+        # Read once and replaced whole, since other threads do the same at the same time.
+        twin = self._elsewhere
+        if twin is None or twin.network is not network or not lies_on(twin.copy, device):
+            twin = self._elsewhere = _Twin(network, copy_on(network, device))
+        return twin.copy
 
     def _check_size(self, patch_size: int) -> None:
         if patch_size != self.patch_size:
@@ -108,15 +153,15 @@ class NetworkModel(Component):
         output_of: Callable[[nn.Module, PatchBatch, torch.device], Tensor],
     ) -> FloatImage:
         """Return ``output_of`` the network for all patches, piece by piece, float32."""
-        network = self._fitted_network()
+        self._fitted_network()
         self._check_size(patches.patch_size)
         device = choose_device(self.device)
-        place(network, device)
+        network = self._network_on(device)
         pixels = CPU_CHUNK_PIXELS if device.type == "cpu" else GPU_CHUNK_PIXELS
         chunk = max(1, pixels // self.patch_size**2)
         step = max(1, chunk // 8)
         outputs = []
-        with torch.inference_mode(), reproducible():
+        with torch.inference_mode(), reproducible(device):
             # One piece even of no patches, so that the shape of the output is known.
             for start in range(0, max(len(patches), 1), chunk):
                 part = patches[start : start + chunk]

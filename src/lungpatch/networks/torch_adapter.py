@@ -1,14 +1,17 @@
-"""Between numpy and torch: patches, weights, reproducible runs."""
+"""Between numpy and torch: patches, weights, random numbers, devices, threads and forks."""
 
 from __future__ import annotations
 
 import contextlib
+import copy
+import threading
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from lungpatch._utils.forks import after_fork
 from lungpatch._utils.states import check_state
 
 if TYPE_CHECKING:
@@ -17,19 +20,113 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
+class _Shared:
+    """What belongs to the whole process, and the locks that threads take to use it."""
+
+    def __init__(self) -> None:
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget other threads, which may have held a lock."""
+        self.generator = threading.RLock()
+        self.convolutions = threading.Lock()
+        self.deterministic_runs = 0
+        self.deterministic: contextlib.AbstractContextManager[None] | None = None
+
+
+_shared = _Shared()
+after_fork(_shared.reset)
+
+
 def place(network: nn.Module, device: torch.device) -> None:
-    """Move a network to a device, in the memory layout that is fastest there."""
+    """Move a network to a device, in the memory layout that is fastest there.
+
+    It changes the network, which no other thread may be running.
+    """
     # On CPUs 3x3 convolutions of few channels take 40 % less time with channels last.
     layout = torch.channels_last if device.type == "cpu" else torch.contiguous_format
     # torch's stubs do not know memory_format without a dtype.
     network.to(device=device, memory_format=layout)  # type: ignore[call-overload]
 
 
+def copy_on(network: nn.Module, device: torch.device) -> nn.Module:
+    """Return a copy of a network that lies on a device; the original may go on running.
+
+    Examples
+    --------
+    >>> network = nn.Linear(2, 1)
+    >>> copy_on(network, torch.device("cpu")) is network
+    False
+    """
+    twin = copy.deepcopy(network)
+    place(twin, device)
+    return twin
+
+
+def lies_on(network: nn.Module, device: torch.device) -> bool:
+    """Whether a network lies on a device.
+
+    Examples
+    --------
+    >>> lies_on(nn.Linear(2, 1), torch.device("cpu"))
+    True
+    """
+    weight = next(network.parameters(), None)
+    # "cuda" stands for one of several GPUs; a tensor knows which.
+    return weight is None or weight.device == torch.empty(0, device=device).device
+
+
 @contextlib.contextmanager
-def reproducible() -> Iterator[None]:
-    """Let convolutions on a GPU give the same result every time, within the block only."""
-    with torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True):
+def own_random_numbers(seed: int | None = None) -> Iterator[None]:
+    """Put the state of torch's global generator back after the block.
+
+    torch draws the first weights of a network from its global generator on the CPU. One thread
+    at a time is in such a block, so that the draws of another do not come in between.
+
+    Parameters
+    ----------
+    seed : int, optional
+        What the generator starts from within the block; by default it goes on as it is.
+
+    Examples
+    --------
+    >>> with own_random_numbers(seed=0):
+    ...     one = torch.rand(3)
+    >>> with own_random_numbers(seed=0):
+    ...     bool((torch.rand(3) == one).all())
+    True
+    """
+    with _shared.generator, torch.random.fork_rng(devices=[]):
+        if seed is not None:
+            torch.default_generator.manual_seed(seed)
         yield
+
+
+@contextlib.contextmanager
+def reproducible(device: torch.device) -> Iterator[None]:
+    """Let convolutions on a GPU give the same result every time, within the block only.
+
+    The switch belongs to the whole process: it is set by the first thread that enters such a
+    block and put back by the last that leaves one.
+    """
+    if device.type != "cuda":
+        yield
+        return
+    with _shared.convolutions:
+        if _shared.deterministic is None:
+            _shared.deterministic = torch.backends.cudnn.flags(
+                enabled=True, benchmark=False, deterministic=True
+            )
+            _shared.deterministic.__enter__()
+        _shared.deterministic_runs += 1
+    try:
+        yield
+    finally:
+        with _shared.convolutions:
+            _shared.deterministic_runs -= 1
+            if _shared.deterministic_runs == 0 and _shared.deterministic is not None:
+                _shared.deterministic.__exit__(None, None, None)
+                _shared.deterministic = None
 
 
 def mixed_precision(device: torch.device) -> torch.autocast:
@@ -56,7 +153,13 @@ def patches_to_tensor(pixels: NDArray[np.float32], device: torch.device) -> Tens
 
 
 def network_state(network: nn.Module) -> dict[str, NDArray[Any]]:
-    """Return a network's weights as named numpy arrays of its own."""
+    """Return a network's weights as named numpy arrays of its own.
+
+    Examples
+    --------
+    >>> {name: array.shape for name, array in network_state(nn.Linear(2, 1)).items()}
+    {'weight': (1, 2), 'bias': (1,)}
+    """
     return {
         name: np.array(tensor.detach().cpu().numpy(), order="C")
         for name, tensor in network.state_dict().items()

@@ -15,6 +15,7 @@ from torch.optim.swa_utils import AveragedModel
 
 from lungpatch.containers import TrainingHistory
 from lungpatch.errors import ConfigurationError, InsufficientDataError
+from lungpatch.networks.checkpoints import Checkpoint, CheckpointFile, next_checkpoint_file
 from lungpatch.networks.torch_adapter import place, reproducible
 
 if TYPE_CHECKING:
@@ -113,7 +114,8 @@ def train(
         Adam is that of [1]_ with PyTorch's defaults, the one-cycle schedule that of [2]_, and the
         running mean of the weights an exponential form of [3]_.
     rng : numpy.random.Generator
-        Orders the patches.
+        Orders the patches. A ``loss_of`` that draws at random has to draw from it too, so that a
+        checkpoint holds all randomness.
     validation : PatchSource, optional
         Normal patches of other images.
     on_epoch : callable, optional
@@ -145,7 +147,8 @@ def train(
     --------
     >>> import numpy as np
     >>> from lungpatch.containers import PatchBatch
-    >>> from lungpatch.networks.torch_adapter import patches_to_tensor
+    >>> from lungpatch.networks.checkpoints import Checkpoint, CheckpointFile, next_checkpoint_file
+    from lungpatch.networks.torch_adapter import patches_to_tensor
     >>> from lungpatch.pipeline import PatchStore
     >>> cpu, rng = torch.device("cpu"), np.random.default_rng(0)
     >>> patches = PatchBatch(
@@ -162,45 +165,42 @@ def train(
     ...     train(network, store, loss_of=loss_of, settings=settings, rng=rng)
     TrainingHistory(2 epochs, best 2, finished, ... s)
     """
-    start = time.perf_counter()
+    start, epochs = time.perf_counter(), settings.epochs
     for name, patches in (("training", source), ("validation", validation)):
         if patches is not None and len(patches) == 0:
             raise InsufficientDataError(f"there are no {name} patches: give normal lungs")
     place(network, settings.device)
     loop = _Loop(network, loss_of, settings, rng, len(source))
-    best = _Best()
-    history: list[dict[str, float]] = []
-    stopped: Literal["finished", "early", "interrupted"] = "finished"
+    file = next_checkpoint_file()
+    progress = _restored(file, loop) or _Progress()
     try:
         with reproducible(settings.device):
-            for epoch in range(1, settings.epochs + 1):
+            while progress.stopped is None:
+                epoch = len(progress.history) + 1
                 metrics = {"train_loss": loop.train_epoch(source)}
                 current = _copied(network)
                 loop.load_averaged_weights()
                 if validation is not None:
                     metrics["validation_loss"] = loop.validate(validation)
                 _check_finite(metrics, epoch, settings)
-                history.append(metrics)
-                # One assignment, so that Ctrl-C finds either the old best or the new one.
-                best = best.or_better(epoch, metrics, network)
+                # One assignment, so that Ctrl-C finds either the old state or the new one.
+                progress = progress.after(metrics, network, settings, validation is not None)
                 network.load_state_dict(current)
+                if file.is_due or progress.stopped is not None:
+                    file.write(_checkpoint(progress, loop))
                 if on_epoch is not None:
-                    on_epoch(epoch, settings.epochs, metrics)
-                if validation is not None and epoch < settings.epochs:
-                    if epoch - (best.epoch or epoch) >= settings.patience:
-                        stopped = "early"
-                        break
+                    on_epoch(epoch, epochs, metrics)
     except KeyboardInterrupt:
-        stopped = "interrupted"
-        kept = "the current weights" if best.epoch is None else f"the weights of epoch {best.epoch}"
-        logger.warning("training interrupted in epoch %d; kept %s", len(history) + 1, kept)
-    if best.weights is not None:
-        network.load_state_dict(best.weights)
+        best = progress.best.epoch
+        kept = "the current weights" if best is None else f"the weights of epoch {best}"
+        logger.warning("training interrupted in epoch %d; kept %s", len(progress.history) + 1, kept)
+    if progress.best.weights is not None:
+        network.load_state_dict(progress.best.weights)
     network.eval()
     return TrainingHistory(
-        epochs=tuple(history),
-        best_epoch=best.epoch,
-        stopped=stopped,
+        epochs=progress.history,
+        best_epoch=progress.best.epoch,
+        stopped=progress.stopped or "interrupted",
         seconds=time.perf_counter() - start,
     )
 
@@ -240,7 +240,7 @@ class _Loop(Generic[Batch]):
         """Update the weights on every batch once; return the mean loss on the way."""
         self.network.train()
         with torch.enable_grad():
-            return self._mean_loss(patches, rng=self.rng, after=self._step)
+            return self._mean_loss(patches, rng=self.rng, step=self._step)
 
     def validate(self, patches: _BatchSource[Batch]) -> float:
         """Return the mean loss."""
@@ -258,13 +258,14 @@ class _Loop(Generic[Batch]):
         patches: _BatchSource[Batch],
         *,
         rng: np.random.Generator | None = None,
-        after: Callable[[Tensor], None] = lambda loss: None,
+        step: Callable[[Tensor], None] | None = None,
     ) -> float:
         # Summed on the device: asking for the loss of each batch would make a GPU wait.
         total = torch.zeros((), device=self.settings.device)
         for batch in patches.batches(self.settings.batch_size, rng=rng):
             loss = self.loss_of(batch)
-            after(loss)
+            if step is not None:
+                step(loss)
             total += loss.detach() * len(batch)
         return total.item() / len(patches)
 
@@ -289,6 +290,86 @@ class _Best:
         """Return this epoch, with the weights in the network, if its loss is lower."""
         loss = metrics.get("validation_loss", metrics["train_loss"])
         return type(self)(loss, epoch, _copied(network)) if loss < self.loss else self
+
+
+@attrs.frozen
+class _Progress:
+    """How far a training is: its epochs so far, the best of them, and why it ended."""
+
+    history: tuple[dict[str, float], ...] = ()
+    best: _Best = attrs.field(factory=_Best)
+    stopped: Literal["finished", "early"] | None = None
+
+    def after(
+        self,
+        metrics: dict[str, float],
+        network: nn.Module,
+        settings: TrainingSettings,
+        stops_early: bool,
+    ) -> _Progress:
+        """Return the progress after one more epoch, with the weights to keep in the network."""
+        epoch = len(self.history) + 1
+        best = self.best.or_better(epoch, metrics, network)
+        stopped: Literal["finished", "early"] | None = None
+        if epoch == settings.epochs:
+            stopped = "finished"
+        elif stops_early and epoch - (best.epoch or epoch) >= settings.patience:
+            stopped = "early"
+        return _Progress((*self.history, metrics), best, stopped)
+
+
+def _checkpoint(progress: _Progress, loop: _Loop[Batch]) -> Checkpoint:
+    tensors = {f"network.{name}": tensor for name, tensor in loop.network.state_dict().items()}
+    tensors |= {f"best.{name}": tensor for name, tensor in (progress.best.weights or {}).items()}
+    optimiser = loop.optimiser.state_dict()
+    for index, state in optimiser["state"].items():
+        tensors |= {f"optimiser.{index}.{name}": tensor for name, tensor in state.items()}
+    if loop.averaged is not None:
+        averaged = loop.averaged.state_dict()
+        tensors |= {f"averaged.{name}": tensor for name, tensor in averaged.items()}
+    return Checkpoint(
+        tensors=tensors,
+        values={
+            "history": list(progress.history),
+            "best_loss": progress.best.loss,
+            "best_epoch": progress.best.epoch,
+            "stopped": progress.stopped,
+            "groups": optimiser["param_groups"],
+            "rates": None if loop.rates is None else loop.rates.state_dict(),
+            "rng": loop.rng.bit_generator.state,
+        },
+    )
+
+
+def _restored(file: CheckpointFile, loop: _Loop[Batch]) -> _Progress | None:
+    """Put a checkpoint, if there is one, into the loop; return the progress that it holds."""
+    checkpoint = file.read()
+    if checkpoint is None:
+        return None
+    values = checkpoint.values
+
+    def part(name: str) -> dict[str, Tensor]:
+        start = f"{name}."
+        device = loop.settings.device
+        return {
+            key.removeprefix(start): tensor.to(device)
+            for key, tensor in checkpoint.tensors.items()
+            if key.startswith(start)
+        }
+
+    state: dict[int, dict[str, Tensor]] = {}
+    for key, tensor in part("optimiser").items():
+        index, _, name = key.partition(".")
+        state.setdefault(int(index), {})[name] = tensor
+    loop.network.load_state_dict(part("network"))
+    loop.optimiser.load_state_dict({"state": state, "param_groups": values["groups"]})
+    if loop.rates is not None and loop.averaged is not None:
+        loop.rates.load_state_dict(values["rates"])
+        loop.averaged.load_state_dict(part("averaged"))
+    loop.rng.bit_generator.state = values["rng"]
+    weights = None if values["best_epoch"] is None else part("best")
+    best = _Best(values["best_loss"], values["best_epoch"], weights)
+    return _Progress(tuple(values["history"]), best, values["stopped"])
 
 
 def _running_mean(window: float) -> Callable[[Tensor, Tensor, Tensor | int], Tensor]:
