@@ -8,6 +8,7 @@ import tifffile
 from PIL import Image
 
 from lungpatch import cli
+from lungpatch.cli import commands
 from lungpatch.plugins.hookspecs import KINDS
 
 CONFIG = """
@@ -69,31 +70,33 @@ def test_fit_then_detect(run, cohort, tmp_path):
     for record in records:
         assert record["status"] == "ok"
         assert record["pred_label"] == (record["pred_score"] > record["threshold"])
-        heat = tifffile.imread(found / record["anomaly_map"])
+        heatmap = tifffile.imread(found / record["anomaly_map"])
         with Image.open(record["image"]) as image:
-            assert heat.shape == (image.height, image.width)
-        assert heat.dtype == np.float32
-        assert np.isnan(heat).any()
+            assert heatmap.shape == (image.height, image.width)
+        assert heatmap.dtype == np.float32
+        assert np.isnan(heatmap).any()
         for (row0, col0, row1, col1), score in zip(
             record["boxes"], record["box_scores"], strict=True
         ):
-            assert np.nanmax(heat[row0:row1, col0:col1]) == pytest.approx(score)
+            assert np.nanmax(heatmap[row0:row1, col0:col1]) == pytest.approx(score)
         assert (found / record["overlay"]).is_file()
+        with Image.open(found / record["mask"]) as mask:
+            assert mask.size == heatmap.shape[::-1]
         assert record["n_patches"] > 0
         assert 0 < record["lung_fraction"] < 1
         assert record["seconds"] > 0
 
 
-def test_of_a_single_image_the_place_is_printed(run, saved, cohort, tmp_path):
+def test_the_regions_of_a_single_image_are_printed(run, saved, cohort, tmp_path):
     images = sorted((cohort / "opacity").iterdir())
     status, out, _ = run("detect", images[0], "--pipeline", saved, "--out", tmp_path / "one")
     assert status == 0
     (record,) = _records(tmp_path / "one")
     assert record["regions"] == []
-    place = record["hottest"]
+    maximum = record["maximum"]
     assert out.splitlines()[:-1] == [
-        f"nothing above {record['map_threshold']:.3g}; hottest: {place['side']} {place['zone']} "
-        f"zone, {place['position']}, {place['heat']:.3g}"
+        f"nothing above {record['map_threshold']:.3g}; maximum: {maximum['side']} "
+        f"{maximum['zone']} zone, {maximum['position']}, {maximum['score']:.3g}"
     ]
     _, out, _ = run("detect", *images[:2], "--pipeline", saved, "--out", tmp_path / "two")
     assert len(out.splitlines()) == 1
@@ -159,8 +162,8 @@ def test_stems_stay_apart(run, saved, cohort, tmp_path):
 )
 def test_usage_errors(run, arguments, message, cohort, saved, tmp_path):
     (tmp_path / "void").mkdir()
-    places = {"tmp": tmp_path, "images": cohort / "normal", "saved": saved}
-    status, _, err = run(*(argument.format(**places) for argument in arguments))
+    paths = {"tmp": tmp_path, "images": cohort / "normal", "saved": saved}
+    status, _, err = run(*(argument.format(**paths) for argument in arguments))
     assert status == 2
     assert message in err
     assert "Traceback" not in err
@@ -208,8 +211,8 @@ def test_segment(run, cohort, tmp_path):
     assert good_record["status"] == "ok"
     sides = good_record["right_fraction"] + good_record["left_fraction"]
     assert sides == pytest.approx(good_record["fraction"])
-    with Image.open(found / good_record["mask"]) as mask, Image.open(good) as film:
-        assert mask.size == film.size
+    with Image.open(found / good_record["mask"]) as mask, Image.open(good) as image:
+        assert mask.size == image.size
         levels = np.asarray(mask)
     assert set(np.unique(levels)) == {0, 255}
     assert (levels > 0).mean() == pytest.approx(good_record["fraction"])
@@ -229,11 +232,11 @@ def test_segment_by_another_name(run, cohort, tmp_path):
     assert "did you mean 'folder'" in err
 
 
-def test_help_teaches_the_way_from_images_to_results(run):
+def test_help_shows_the_way_from_images_to_results(run):
     _, out, _ = run("--help")
     steps = [f"lungpatch {name}" for name in ("demo", "segment", "detect", "fit", "plugins")]
-    places = [out.index(step) for step in steps]
-    assert places == sorted(places)
+    positions = [out.index(step) for step in steps]
+    assert positions == sorted(positions)
     assert "--install-completion" in out
 
 
@@ -264,7 +267,7 @@ def test_shells_complete_commands(shell, monkeypatch, capsys):
         monkeypatch.setenv(name, value)
     monkeypatch.setenv("_TYPER_COMPLETE_FISH_ACTION", "get-args")
     with pytest.raises(SystemExit) as end:
-        cli.app(prog_name="lungpatch")
+        commands.app(prog_name="lungpatch")
     assert end.value.code == 0
     completed = capsys.readouterr().out
     assert "detect" in completed
