@@ -1,4 +1,4 @@
-"""The figures of the docs page "The paper, reproduced" are those of the committed runs."""
+"""The values on the page "The paper, reproduced" are those of the committed runs."""
 
 import importlib.util
 import json
@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-DOCS = Path(__file__).parents[1] / "docs"
+DOCS = Path(__file__).parents[2] / "docs"
 RUNS = sorted((DOCS / "paper-run").glob("*/results.json"))
 
 
@@ -27,17 +27,17 @@ def test_there_is_a_run_on_each_data_set():
 def test_tables_are_those_of_the_results(paper_run, path):
     results = json.loads(path.read_text(encoding="utf-8"))
     written = path.with_name("tables.inc").read_text(encoding="utf-8")
-    assert written == paper_run.tables(results), "run: python docs/paper_run.py"
+    assert written == paper_run.run_page(results), "run: python docs/paper_run.py"
 
 
-def test_every_picture_of_the_page_is_there():
+def test_every_figure_of_the_page_is_there():
     page = (DOCS / "paper.md").read_text(encoding="utf-8")
-    pictures = re.findall(r"paper-run/\S+?\.png", page)
-    assert len(pictures) >= 12
-    assert [name for name in pictures if not (DOCS / name).is_file()] == []
+    figures = re.findall(r"paper-run/\S+?\.png", page)
+    assert len(figures) >= 12
+    assert [name for name in figures if not (DOCS / name).is_file()] == []
 
 
 def test_table_of_the_two_class_cnn_is_that_of_its_result(paper_run):
     result = json.loads((DOCS / "paper-run" / "pneumoniamnist.json").read_text(encoding="utf-8"))
     written = (DOCS / "paper-run" / "pneumoniamnist.inc").read_text(encoding="utf-8")
-    assert written == paper_run.two_class_table(result), "run: python docs/paper_run.py"
+    assert written == paper_run.classifier_page(result), "run: python docs/paper_run.py"
