@@ -136,7 +136,7 @@ def test_repeated_scores_do_not_collapse_the_mixture():
 
 def test_a_component_that_is_nowhere_the_likeliest_is_refused():
     scores = np.random.default_rng(0).laplace(size=200)
-    with pytest.raises(InsufficientDataError, match="do not fall into 3 groups"):
+    with pytest.raises(InsufficientDataError, match="do not form 3 groups"):
         MixtureThresholder().fit(scores)
 
 

@@ -1,7 +1,8 @@
-"""Losses between what a network expected of patches and the patches themselves.
+"""Losses between the patches that a network returns and the patches that it was given.
 
 Each takes ``(expected, target)``, both (N, 1, P, P), is computed patch by patch and averaged over
-the patches. Sums run over the pixels of a patch; I is the target, J what the network expected.
+the patches. In the formulas sums run over the pixels of a patch, I is the target and J the output
+of the network.
 """
 
 from __future__ import annotations
@@ -24,20 +25,20 @@ SSIM_WINDOW = 11
 """Width of the SSIM window in pixels; patches must be at least as large."""
 
 _SSIM_SIGMA = 1.5
-_C1, _C2 = 0.01**2, 0.03**2  # (K L)^2 with the source's K and data range L = 1
+_C1, _C2 = 0.01**2, 0.03**2  # (K L)^2 with K as published and data range L = 1
 
-# Keeps the losses of black patches finite; far below one grey level of one pixel.
+# Keeps the losses of black patches finite; far below one grey level in one pixel.
 _EPSILON = 1e-6
 
 _PIXELS = (1, 2, 3)
 
 
 def dice(expected: Tensor, target: Tensor) -> Tensor:
-    """Dice loss as printed in the paper, whose optimum is not the target.
+    """Return the Dice loss as printed in the paper [1]_, whose optimum is not the target.
 
-    ``-ln( 2 |sum I J| / sum(|I| + |J|) )``. On a patch of one grey level c it falls as J grows
-    beyond I, towards ``-ln(2 c)``: outputs in [0, 1] are driven to 1. It is here to show what it
-    does; `squared_dice` is the form with its optimum at J = I.
+    ``-ln( 2 |sum I J| / sum(|I| + |J|) )``. On a patch of one grey level c it decreases as J grows
+    beyond I, towards ``-ln(2 c)``: outputs in [0, 1] are driven to 1. It is here to show this;
+    `squared_dice` is the form whose optimum is J = I.
 
     Parameters
     ----------
@@ -47,12 +48,18 @@ def dice(expected: Tensor, target: Tensor) -> Tensor:
     -------
     Tensor, scalar
 
+    See Also
+    --------
+    squared_dice : The form whose optimum is the target.
+
     Notes
     -----
     1e-6 is added to numerator and denominator, so that a black patch has the loss 0 at J = 0.
 
-    Source: Nagamura, Tokunaga, Okita, "Pneumonia Detection Using Anomaly Detection by U-net",
-    its section on the loss.
+    References
+    ----------
+    .. [1] Nagamura, Tokunaga, Okita, "Pneumonia detection using anomaly detection by U-net", its
+       section on the loss.
 
     Examples
     --------
@@ -67,10 +74,11 @@ def dice(expected: Tensor, target: Tensor) -> Tensor:
 
 
 def squared_dice(expected: Tensor, target: Tensor) -> Tensor:
-    """Dice loss with squares in the denominator, whose optimum, 0, is J = I.
+    """Return the Dice loss with squares in the denominator, whose optimum, 0, is J = I.
 
-    ``-ln( 2 sum I J / (sum I^2 + sum J^2) )``: the coefficient of V-Net [1]_ under the paper's
-    logarithm, where V-Net takes 1 minus it. The difference to the printed form is the squares.
+    ``-ln( 2 sum I J / (sum I^2 + sum J^2) )``: the Dice coefficient of V-Net [1]_ under the
+    paper's logarithm, where V-Net takes 1 minus it. It differs from the printed form by the
+    squares.
 
     Parameters
     ----------
@@ -80,16 +88,20 @@ def squared_dice(expected: Tensor, target: Tensor) -> Tensor:
     -------
     Tensor, scalar
 
+    See Also
+    --------
+    dice : The form that the paper prints.
+
     Notes
     -----
-    Computed as the equal ``ln(1 + sum (I - J)^2 / (2 sum I J))``, which keeps its digits near the
-    optimum. Where the sum of I J is negative, which takes a linear output, 0 stands for it, so
-    that the loss still draws J towards I; 1e-6 is added to it for black patches.
+    It is computed as the equal ``ln(1 + sum (I - J)^2 / (2 sum I J))``, which keeps its digits
+    near the optimum. A negative sum of I J, which only a linear output can give, is replaced by 0,
+    so that the loss still draws J towards I; 1e-6 is added to the sum for black patches.
 
     References
     ----------
-    .. [1] F. Milletari, N. Navab, S.-A. Ahmadi. V-Net: fully convolutional neural networks for
-       volumetric medical image segmentation. 3DV 2016, section 3. arXiv:1606.04797
+    .. [1] F. Milletari, N. Navab, S.-A. Ahmadi, "V-Net: fully convolutional neural networks for
+       volumetric medical image segmentation", 3DV 2016, section 3. arXiv:1606.04797
 
     Examples
     --------
@@ -103,11 +115,7 @@ def squared_dice(expected: Tensor, target: Tensor) -> Tensor:
 
 
 def l1(expected: Tensor, target: Tensor) -> Tensor:
-    """Mean absolute difference, ``mean |I - J|``.
-
-    Source: H. Zhao, O. Gallo, I. Frosio, J. Kautz, "Loss functions for image restoration with
-    neural networks", IEEE Transactions on Computational Imaging 3 (2017), equation 2,
-    arXiv:1511.08861.
+    """Return the mean absolute difference, ``mean |I - J|`` [1]_.
 
     Parameters
     ----------
@@ -116,6 +124,16 @@ def l1(expected: Tensor, target: Tensor) -> Tensor:
     Returns
     -------
     Tensor, scalar
+
+    See Also
+    --------
+    l2, ssim
+
+    References
+    ----------
+    .. [1] H. Zhao, O. Gallo, I. Frosio, J. Kautz, "Loss functions for image restoration with
+       neural networks", IEEE Transactions on Computational Imaging 3, 2017, equation 2.
+       arXiv:1511.08861
 
     Examples
     --------
@@ -126,9 +144,7 @@ def l1(expected: Tensor, target: Tensor) -> Tensor:
 
 
 def l2(expected: Tensor, target: Tensor) -> Tensor:
-    """Mean squared difference, ``mean (I - J)^2``.
-
-    Source: as for `l1`, section III.A; least squares is Gauss's and Legendre's.
+    """Return the mean squared difference, ``mean (I - J)^2`` [1]_.
 
     Parameters
     ----------
@@ -137,6 +153,16 @@ def l2(expected: Tensor, target: Tensor) -> Tensor:
     Returns
     -------
     Tensor, scalar
+
+    See Also
+    --------
+    l1, ssim
+
+    References
+    ----------
+    .. [1] H. Zhao, O. Gallo, I. Frosio, J. Kautz, "Loss functions for image restoration with
+       neural networks", IEEE Transactions on Computational Imaging 3, 2017, section III.A.
+       arXiv:1511.08861
 
     Examples
     --------
@@ -147,16 +173,12 @@ def l2(expected: Tensor, target: Tensor) -> Tensor:
 
 
 def ssim(expected: Tensor, target: Tensor) -> Tensor:
-    """Structural dissimilarity, 1 minus the mean SSIM, in [0, 2].
+    """Return the structural dissimilarity, 1 minus the mean SSIM [1]_, in [0, 2].
 
     ``SSIM = (2 m_I m_J + C1) (2 s_IJ + C2) / ((m_I^2 + m_J^2 + C1) (s_I^2 + s_J^2 + C2))`` with
     means, variances and covariance under a Gaussian window of 11 pixels, sigma 1.5, and
-    ``C1 = 0.01^2``, ``C2 = 0.03^2``: the data range is 1. The mean goes over the windows that lie
+    ``C1 = 0.01^2``, ``C2 = 0.03^2``: the data range is 1. The mean is over the windows that lie
     wholly in the patch, as in scikit-image's ``structural_similarity``.
-
-    Source: Z. Wang, A. C. Bovik, H. R. Sheikh, E. P. Simoncelli, "Image quality assessment: from
-    error visibility to structural similarity", IEEE Transactions on Image Processing 13 (2004),
-    equation 13, doi:10.1109/TIP.2003.819861.
 
     Parameters
     ----------
@@ -172,6 +194,17 @@ def ssim(expected: Tensor, target: Tensor) -> Tensor:
     ConfigurationError
         If the patches are smaller than the window.
 
+    See Also
+    --------
+    l1, l2
+    SSIMScorer : The same measure as a score.
+
+    References
+    ----------
+    .. [1] Z. Wang, A. C. Bovik, H. R. Sheikh, E. P. Simoncelli, "Image quality assessment: from
+       error visibility to structural similarity", IEEE Transactions on Image Processing 13, 2004,
+       equation 13. doi:10.1109/TIP.2003.819861
+
     Examples
     --------
     >>> patches = torch.rand(2, 1, 16, 16, generator=torch.Generator().manual_seed(0))
@@ -181,8 +214,8 @@ def ssim(expected: Tensor, target: Tensor) -> Tensor:
     side = target.shape[-1]
     if side < SSIM_WINDOW:
         raise ConfigurationError(
-            f"the loss 'ssim' looks through a window of {SSIM_WINDOW} pixels, the patches have "
-            f"only {side}: take larger patches or another loss"
+            f"the loss 'ssim' uses a window of {SSIM_WINDOW} pixels, the patches have only {side}: "
+            "take larger patches or another loss"
         )
     # Moments about a grey level near both: variances as differences of large numbers lose digits.
     origin = target.mean(_PIXELS, keepdim=True)
@@ -204,13 +237,13 @@ def ssim(expected: Tensor, target: Tensor) -> Tensor:
 
 
 def _windows(side: int, *, like: Tensor) -> Tensor:
-    """Row r holds the window's weights at r ... r + 10; (P - 10, P), so a product is a filter."""
-    places = torch.arange(SSIM_WINDOW, dtype=like.dtype, device=like.device) - SSIM_WINDOW // 2
-    weights = torch.exp(-0.5 * (places / _SSIM_SIGMA) ** 2)
+    """Return a matrix (P - 10, P), whose row r holds the window's weights at r to r + 10."""
+    offsets = torch.arange(SSIM_WINDOW, dtype=like.dtype, device=like.device) - SSIM_WINDOW // 2
+    weights = torch.exp(-0.5 * (offsets / _SSIM_SIGMA) ** 2)
     rows = side - SSIM_WINDOW + 1
     matrix = torch.zeros(rows, side, dtype=like.dtype, device=like.device)
-    offsets = torch.arange(rows, device=like.device)[:, None]
-    columns = offsets + torch.arange(SSIM_WINDOW, device=like.device)
+    first = torch.arange(rows, device=like.device)[:, None]
+    columns = first + torch.arange(SSIM_WINDOW, device=like.device)
     matrix.scatter_(1, columns, (weights / weights.sum()).expand(rows, -1))
     return matrix
 
@@ -226,7 +259,7 @@ LOSSES: dict[str, Loss] = {
 
 
 def check_loss_name(_: Any, attribute: attrs.Attribute[Any], value: object) -> None:
-    """Refuse, as an attrs validator, what is not a name in `LOSSES`.
+    """Refuse, as an attrs validator, a value that is no name in `LOSSES`.
 
     Raises
     ------
@@ -235,7 +268,7 @@ def check_loss_name(_: Any, attribute: attrs.Attribute[Any], value: object) -> N
 
     Examples
     --------
-    >>> from lungpatch.models.autoencoder import Autoencoder
+    >>> from lungpatch.models import Autoencoder
     >>> Autoencoder(loss="mse")
     Traceback (most recent call last):
     ...

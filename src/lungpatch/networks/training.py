@@ -147,8 +147,7 @@ def train(
     --------
     >>> import numpy as np
     >>> from lungpatch.containers import PatchBatch
-    >>> from lungpatch.networks.checkpoints import Checkpoint, CheckpointFile, next_checkpoint_file
-    from lungpatch.networks.torch_adapter import patches_to_tensor
+    >>> from lungpatch.networks.torch_adapter import patches_to_tensor
     >>> from lungpatch.pipeline import PatchStore
     >>> cpu, rng = torch.device("cpu"), np.random.default_rng(0)
     >>> patches = PatchBatch(

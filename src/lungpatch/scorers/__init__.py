@@ -1,4 +1,4 @@
-"""Components that measure how far a patch is from what was expected."""
+"""Scorers: components that measure how far a patch is from what the model expected."""
 
 import lazy_loader as lazy
 

@@ -1,4 +1,4 @@
-"""Differences of feature maps, place by place."""
+"""Differences of feature maps, cell by cell."""
 
 from __future__ import annotations
 
@@ -22,31 +22,36 @@ DIFFERENCES: tuple[Difference, ...] = ("distance", "excess")
 
 @attrs.define(kw_only=True, eq=False, field_transformer=plain_errors)
 class FeatureScorer(Component):
-    """How far features lie from what was expected, at every place of a patch.
+    """Score how far features are from what was expected, in every cell of a patch.
 
-    For models that compare more than grey levels: the target may have any number of channels and
-    places. Errors are brought to the patch's size by bilinear interpolation, smoothed if wanted,
-    and the patch's score is the mean of its highest.
+    It is made for models that compare more than grey levels: target and expectation may have any
+    number of channels and cells. Errors are brought to the patch's size by bilinear interpolation
+    and optionally smoothed. The score of a patch is the mean of its highest errors.
 
     Parameters
     ----------
     difference : {"distance", "excess"}
-        ``distance``: the Euclidean norm of target - expected over the channels, as memory banks
-        and Gaussians of features use it. ``excess``: the mean of target - expected over the
-        channels, with its sign, for models whose target is itself evidence of a lesion.
+        ``distance``: the Euclidean norm of target - expected over the channels, for memory banks
+        and Gaussians of features. ``excess``: the mean of target - expected over the channels,
+        with its sign, for models whose target is itself evidence of a lesion.
     smoothing : float
-        Standard deviation of a Gaussian that the error maps are smoothed by, as a share of the
-        patch's side; at least 0. Only pixels that count take part.
+        Standard deviation of the Gaussian that smooths the error maps, as a fraction of the
+        patch's side; at least 0, where 0 is none. Only pixels that are scored take part.
     top_fraction : float
-        Share of the pixels that count, those of the highest error, whose mean is the patch's
-        score; in (0, 1]. 1 is the mean over all.
+        Fraction of the scored pixels whose highest errors are averaged; in (0, 1]. 1 is the mean
+        over all.
     region : {"lung", "patch"}
-        Which pixels count: lung only, or all.
+        Which pixels are scored: lung only, or all.
+
+    See Also
+    --------
+    SADScorer, L2Scorer, SSIMScorer : Compare grey levels, pixel by pixel.
 
     Examples
     --------
     >>> import numpy as np
     >>> from lungpatch.containers import PatchBatch, Reconstruction
+    >>> from lungpatch.scorers import FeatureScorer
     >>> patches = PatchBatch(
     ...     pixels=np.zeros((1, 4, 4), np.float32), corners=np.zeros((1, 2), np.int64),
     ...     lung=np.ones((1, 4, 4), bool), image_shape=(4, 4), image_id="a")
@@ -69,7 +74,7 @@ class FeatureScorer(Component):
     region: Region = attrs.field(default="lung", validator=validators.in_(REGIONS))
 
     def score(self, patches: PatchBatch, reconstruction: Reconstruction) -> PatchScores:
-        """Return one score a patch.
+        """Return one score per patch.
 
         Parameters
         ----------
@@ -81,7 +86,7 @@ class FeatureScorer(Component):
         Returns
         -------
         PatchScores
-            ``error_maps`` holds every pixel's smoothed difference.
+            ``error_maps`` holds the smoothed difference of every pixel.
 
         Raises
         ------
@@ -100,8 +105,8 @@ class FeatureScorer(Component):
         if self.smoothing:
             error = _smooth(error, support, self.smoothing * patches.patch_size)
         values = [
-            _mean_of_highest(errors[counts], self.top_fraction)
-            for errors, counts in zip(error, support, strict=True)
+            _mean_of_highest(errors[scored], self.top_fraction)
+            for errors, scored in zip(error, support, strict=True)
         ]
         return PatchScores(
             values=np.array(values, np.float64),
@@ -116,18 +121,18 @@ def _enlarge(maps: NDArray[np.float64], side: int) -> NDArray[np.float64]:
         length = maps.shape[axis]
         if length == side:
             continue
-        place = (np.arange(side) + 0.5) * length / side - 0.5
-        place = np.clip(place, 0, length - 1)
-        below = np.minimum(place.astype(np.int64), max(length - 2, 0))
-        share = (place - below).reshape((-1, 1) if axis == 1 else (-1,))
+        position = (np.arange(side) + 0.5) * length / side - 0.5
+        position = np.clip(position, 0, length - 1)
+        below = np.minimum(position.astype(np.int64), max(length - 2, 0))
+        weight = (position - below).reshape((-1, 1) if axis == 1 else (-1,))
         low = np.take(maps, below, axis)
         high = np.take(maps, np.minimum(below + 1, length - 1), axis)
-        maps = low + share * (high - low)
+        maps = low + weight * (high - low)
     return maps
 
 
 def _smooth(maps: NDArray[np.float64], support: BoolImage, sigma: float) -> NDArray[np.float64]:
-    """Smooth each map over its support only, so that what lies beyond does not leak in."""
+    """Smooth each map over its support only, so that nothing leaks in from outside."""
     sigmas = (0.0, sigma, sigma)
     weight = ndimage.gaussian_filter(support.astype(np.float64), sigmas)
     total = ndimage.gaussian_filter(np.where(support, maps, 0.0), sigmas)
@@ -135,6 +140,6 @@ def _smooth(maps: NDArray[np.float64], support: BoolImage, sigma: float) -> NDAr
     return smoothed
 
 
-def _mean_of_highest(errors: NDArray[np.float64], share: float) -> float:
-    count = max(1, round(share * errors.size))
+def _mean_of_highest(errors: NDArray[np.float64], fraction: float) -> float:
+    count = max(1, round(fraction * errors.size))
     return float(np.partition(errors, errors.size - count)[errors.size - count :].mean())

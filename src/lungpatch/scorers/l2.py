@@ -13,25 +13,32 @@ from lungpatch.scorers.region import REGIONS, Region, check_pixelwise, mean_over
 
 @attrs.define(kw_only=True, eq=False, field_transformer=plain_errors)
 class L2Scorer(Component):
-    """Mean squared difference in squared grey levels, on the scale 0..255.
+    """Score the mean squared difference in squared grey levels, on the scale 0..255.
 
-    ``L2 = mean((I(x, y) - T(x, y))**2)``, the mean squared error of 8-bit images. Against SAD it
-    weighs few large differences more than many small ones.
+    ``L2 = mean((I(x, y) - T(x, y))**2)``, the mean squared error of 8-bit images. Compared with
+    SAD, a few large differences weigh more than many small ones.
 
     Parameters
     ----------
     region : {"lung", "patch"}
-        Which pixels count: lung only, or all.
+        Which pixels are scored: lung only, or all.
+
+    See Also
+    --------
+    SADScorer : The mean or sum of absolute differences.
+    SSIMScorer : Compares structure too.
+    FeatureScorer : Compares feature maps of any size.
 
     Notes
     -----
-    Differences of feature maps with several channels are averaged over the channels first. They
-    are scaled alike, but a feature has no grey level: only their order means something.
+    Differences of several channels are averaged over the channels first. They are scaled by 255**2
+    too, although a feature has no grey level: only the order of such scores has a meaning.
 
     Examples
     --------
     >>> import numpy as np
     >>> from lungpatch.containers import PatchBatch, Reconstruction
+    >>> from lungpatch.scorers import L2Scorer
     >>> patches = PatchBatch(
     ...     pixels=np.zeros((1, 4, 4), np.float32), corners=np.zeros((1, 2), np.int64),
     ...     lung=np.ones((1, 4, 4), bool), image_shape=(4, 4), image_id="a")
@@ -44,7 +51,7 @@ class L2Scorer(Component):
     region: Region = attrs.field(default="lung", validator=validators.in_(REGIONS))
 
     def score(self, patches: PatchBatch, reconstruction: Reconstruction) -> PatchScores:
-        """Return one mean squared difference a patch.
+        """Return one mean squared difference per patch.
 
         Parameters
         ----------
@@ -56,7 +63,7 @@ class L2Scorer(Component):
         Returns
         -------
         PatchScores
-            ``error_maps`` holds every pixel's squared difference in squared grey levels.
+            ``error_maps`` holds the squared difference of every pixel, in squared grey levels.
 
         Raises
         ------

@@ -1,4 +1,4 @@
-"""What all scorers share: which pixels count, and the mean over them."""
+"""Helpers of all scorers: which pixels are scored, and the mean over them."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def check_same_batch(patches: PatchBatch, reconstruction: Reconstruction) -> Non
 
 
 def check_pixelwise(patches: PatchBatch, reconstruction: Reconstruction) -> None:
-    """Refuse a reconstruction that is not one value a pixel of these patches.
+    """Refuse a reconstruction that has not one value per pixel of these patches.
 
     Raises
     ------
@@ -43,14 +43,14 @@ def check_pixelwise(patches: PatchBatch, reconstruction: Reconstruction) -> None
     side = patches.patch_size
     if (height, width) != (side, side):
         raise ConfigurationError(
-            f"the reconstruction has {height}x{width} places a patch, its patches {side}x{side} "
+            f"the reconstruction has {height}x{width} cells per patch, its patches {side}x{side} "
             "pixels: this scorer compares pixel by pixel, so the model must return maps of the "
             "patch's size"
         )
 
 
 def region_support(patches: PatchBatch, region: Region) -> BoolImage:
-    """Return the pixels of each patch that count.
+    """Return the pixels of each patch that are scored.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Sum, or mean, of absolute differences."""
+"""Mean or sum of absolute differences."""
 
 from __future__ import annotations
 
@@ -22,31 +22,40 @@ from lungpatch.scorers.region import (
 
 @attrs.define(kw_only=True, eq=False, field_transformer=plain_errors)
 class SADScorer(Component):
-    """Absolute difference in grey levels, the paper's score.
+    """Score the absolute difference in grey levels, as the paper does [1]_.
 
-    ``SAD = |I(x, y) - T(x, y)|`` over the pixels of a patch, input I against output T, on the
-    scale 0..255. The paper's values (about 1 for normal patches, about 5 for pneumonia) fit the
-    mean over the pixels; ``reduction="sum"`` is the literal sum.
+    ``SAD = |I(x, y) - T(x, y)|`` over the pixels of a patch, for the input I and the output T, on
+    the scale 0..255. The paper's values (about 1 for normal patches, about 5 for pneumonia) fit
+    the mean over the pixels; ``reduction="sum"`` is the sum that the name says.
 
     Parameters
     ----------
     reduction : {"mean", "sum"}
-        Mean or sum over the pixels that count; both in grey levels.
+        Mean or sum over the scored pixels; both in grey levels.
     region : {"lung", "patch"}
-        Which pixels count: lung only, or all.
+        Which pixels are scored: lung only, or all.
+
+    See Also
+    --------
+    L2Scorer : The mean of squared differences.
+    SSIMScorer : Compares structure too.
+    FeatureScorer : Compares feature maps of any size.
 
     Notes
     -----
-    Differences of feature maps with several channels are averaged over the channels first. They
-    are scaled alike, but a feature has no grey level: only their order means something.
+    Differences of several channels are averaged over the channels first. They are scaled by 255
+    too, although a feature has no grey level: only the order of such scores has a meaning.
 
-    Source: Nagamura, Tokunaga, Okita, "Pneumonia Detection Using Anomaly Detection by U-net",
-    its section on the score.
+    References
+    ----------
+    .. [1] Nagamura, Tokunaga, Okita, "Pneumonia detection using anomaly detection by U-net", its
+       section on the score.
 
     Examples
     --------
     >>> import numpy as np
     >>> from lungpatch.containers import PatchBatch, Reconstruction
+    >>> from lungpatch.scorers import SADScorer
     >>> patches = PatchBatch(
     ...     pixels=np.zeros((1, 4, 4), np.float32), corners=np.zeros((1, 2), np.int64),
     ...     lung=np.ones((1, 4, 4), bool), image_shape=(4, 4), image_id="a")
@@ -62,7 +71,7 @@ class SADScorer(Component):
     region: Region = attrs.field(default="lung", validator=validators.in_(REGIONS))
 
     def score(self, patches: PatchBatch, reconstruction: Reconstruction) -> PatchScores:
-        """Return one SAD a patch.
+        """Return one SAD per patch.
 
         Parameters
         ----------
@@ -74,7 +83,7 @@ class SADScorer(Component):
         Returns
         -------
         PatchScores
-            ``error_maps`` holds every pixel's absolute difference in grey levels.
+            ``error_maps`` holds the absolute difference of every pixel, in grey levels.
 
         Raises
         ------

@@ -1,4 +1,4 @@
-"""Structural dissimilarity."""
+"""Structural dissimilarity, 1 - SSIM."""
 
 from __future__ import annotations
 
@@ -29,42 +29,50 @@ def _odd(_: Any, attribute: attrs.Attribute[Any], value: int) -> None:
 
 @attrs.define(kw_only=True, eq=False, field_transformer=plain_errors)
 class SSIMScorer(Component):
-    """Structural dissimilarity 1 - SSIM, in [0, 2]; 0 where both are equal.
+    """Score the structural dissimilarity 1 - SSIM, in [0, 2]; 0 where both are equal.
 
     SSIM compares mean, contrast and structure in a window around each pixel. The defaults are
-    those of the source; the data range is 1, since pixels lie in [0, 1]. Settings are named, and
-    results equal, as in `skimage.metrics.structural_similarity`, here for all patches at once.
+    those of [1]_; the data range is 1, since pixels lie in [0, 1]. The names of settings and the
+    results are those of `skimage.metrics.structural_similarity`, here for all patches at once.
 
     Parameters
     ----------
     gaussian_weights : bool
         Whether the window is a Gaussian of ``sigma`` pixels, or uniform with side ``win_size``.
     sigma : float
-        Above 0. The Gaussian ends at 3.5 sigma: 11 pixels wide for 1.5.
+        Standard deviation of the Gaussian in pixels, above 0. It ends at 3.5 sigma: for 1.5 the
+        window is 11 pixels wide.
     win_size : int
-        Odd, at least 3. Side of the uniform window in pixels.
+        Side of the uniform window in pixels; odd, at least 3.
     use_sample_covariance : bool
         Whether covariances are divided by one less than the window's number of pixels.
     region : {"lung", "patch"}
-        Which pixels count: lung only, or all.
+        Which pixels are scored: lung only, or all.
+
+    See Also
+    --------
+    SADScorer, L2Scorer : Compare grey levels pixel by pixel.
+    FeatureScorer : Compares feature maps of any size.
 
     Notes
     -----
-    As in the source, the mean leaves out the pixels next to the patch's border, whose window
-    sticks out (5 pixels by default): with ``region="patch"`` the score is 1 minus scikit-image's
+    As in [1]_, the mean leaves out the pixels next to the patch's border, whose window reaches
+    beyond it (5 pixels by default): with ``region="patch"`` the score is 1 minus scikit-image's
     mean. Only a patch whose lung lies wholly in that margin is scored there, with the patch
-    mirrored at its border. ``support`` says which pixels counted.
+    mirrored at its border. ``support`` says which pixels were scored. Several channels are
+    averaged.
 
-    Several channels are averaged.
-
-    Source: Wang, Bovik, Sheikh, Simoncelli, "Image quality assessment: from error visibility to
-    structural similarity", IEEE Transactions on Image Processing 13 (2004), equation 13,
-    doi:10.1109/TIP.2003.819861.
+    References
+    ----------
+    .. [1] Z. Wang, A. C. Bovik, H. R. Sheikh, E. P. Simoncelli, "Image quality assessment: from
+       error visibility to structural similarity", IEEE Transactions on Image Processing 13, 2004,
+       equation 13. doi:10.1109/TIP.2003.819861
 
     Examples
     --------
     >>> import numpy as np
     >>> from lungpatch.containers import PatchBatch, Reconstruction
+    >>> from lungpatch.scorers import SSIMScorer
     >>> pixels = np.random.default_rng(0).random((2, 32, 32), dtype=np.float32)
     >>> patches = PatchBatch(
     ...     pixels=pixels, corners=np.zeros((2, 2), np.int64), lung=np.ones((2, 32, 32), bool),
@@ -87,7 +95,7 @@ class SSIMScorer(Component):
     region: Region = attrs.field(default="lung", validator=validators.in_(REGIONS))
 
     def score(self, patches: PatchBatch, reconstruction: Reconstruction) -> PatchScores:
-        """Return one 1 - SSIM a patch.
+        """Return one value of 1 - SSIM per patch.
 
         Parameters
         ----------
@@ -123,12 +131,12 @@ class SSIMScorer(Component):
         )
 
     def _window(self) -> NDArray[np.float64]:
-        """Weights of the window along one axis; they sum to 1."""
+        """Return the weights of the window along one axis; they sum to 1."""
         if not self.gaussian_weights:
             return np.full(self.win_size, 1.0 / self.win_size)
         radius = int(_TRUNCATE * self.sigma + 0.5)
-        places = np.arange(-radius, radius + 1)
-        weights = np.exp(-0.5 * (places / self.sigma) ** 2)
+        offsets = np.arange(-radius, radius + 1)
+        weights = np.exp(-0.5 * (offsets / self.sigma) ** 2)
         normalised: NDArray[np.float64] = weights / weights.sum()
         return normalised
 
@@ -145,7 +153,7 @@ class SSIMScorer(Component):
     def _ssim_maps(
         self, reconstruction: Reconstruction, weights: NDArray[np.float64]
     ) -> NDArray[np.float64]:
-        """SSIM of every pixel, mean over channels, float64 (N, P, P)."""
+        """Return the SSIM of every pixel, averaged over channels, float64 (N, P, P)."""
         import torch
 
         target, expected = reconstruction.target, reconstruction.expected
@@ -153,7 +161,7 @@ class SSIMScorer(Component):
         smoothing = torch.from_numpy(_smoothing_matrix(weights, side))
         norm = 1.0
         if self.use_sample_covariance:
-            # Of the window's pixels, as in scikit-image; it takes win_size for the Gaussian too.
+            # Over the window's pixels, as in scikit-image, also for the Gaussian.
             count = len(weights) ** 2
             norm = count / (count - 1)
         c1, c2 = _K1**2, _K2**2
@@ -163,7 +171,7 @@ class SSIMScorer(Component):
             mean_x, mean_y, mean_xy, mean_squares = smoothed
             product, squares = mean_x * mean_y, mean_x**2 + mean_y**2
             covariance = norm * (mean_xy - product)
-            variances = norm * (mean_squares - squares)  # of x and of y, added up
+            variances = norm * (mean_squares - squares)  # the sum of those of x and of y
             above = (2 * product + c1) * (2 * covariance + c2)
             ratio: Tensor = above / ((squares + c1) * (variances + c2))
             return ratio
@@ -182,7 +190,7 @@ class SSIMScorer(Component):
 
 
 def _smoothing_matrix(weights: NDArray[np.float64], side: int) -> NDArray[np.float64]:
-    """Filter along an axis of ``side`` pixels, mirrored at both ends, as one (side, side) matrix.
+    """Return a filter along an axis of ``side`` pixels, mirrored at both ends, as a matrix.
 
     Two matrix products filter all patches at once, many times faster than convolutions of one
     channel.

@@ -1,4 +1,4 @@
-"""What every thresholder of this package learns: ascending thresholds."""
+"""Base of the thresholders: ascending thresholds, how they are used, saved and restored."""
 
 from __future__ import annotations
 
@@ -19,13 +19,18 @@ if TYPE_CHECKING:
 
 @attrs.define(kw_only=True, eq=False, field_transformer=plain_errors)
 class FittedThresholds(Component):
-    """Thresholds that split scores into classes, and how they are used, kept and restored.
+    """Thresholds that split scores into classes.
 
-    ``fit`` of a subclass sets them; ``min_scores`` is overridden where one score is not enough.
+    ``fit`` of a subclass sets them. A subclass overrides ``min_scores`` where one score is not
+    enough.
+
+    See Also
+    --------
+    lungpatch.protocols.Thresholder : What a pipeline asks of a thresholder.
 
     Examples
     --------
-    >>> from lungpatch.thresholders.multi_otsu import MultiOtsuThresholder
+    >>> from lungpatch.thresholders import MultiOtsuThresholder
     >>> fitted = MultiOtsuThresholder(classes=3).fit([1, 2, 11, 12, 21, 22])
     >>> restored = MultiOtsuThresholder(classes=3)
     >>> restored.load_state(fitted.state())
@@ -39,12 +44,12 @@ class FittedThresholds(Component):
 
     @property
     def min_scores(self) -> int:
-        """Least number of scores that ``fit`` needs."""
+        """Minimum number of scores that ``fit`` needs."""
         return 1
 
     @property
     def thresholds_(self) -> tuple[float, ...]:
-        """All thresholds, ascending: one less than there are classes."""
+        """All thresholds in ascending order: one fewer than there are classes."""
         if self._thresholds is None:
             name = type(self).__name__
             labels = ", gt_labels" if self.uses_labels else ""
@@ -53,7 +58,7 @@ class FittedThresholds(Component):
 
     @property
     def threshold_(self) -> float:
-        """The threshold between normal and everything above: the lowest one."""
+        """The threshold between normal and anomalous scores: the lowest one."""
         return self.thresholds_[0]
 
     def classify(self, scores: ArrayLike) -> NDArray[np.int64]:
@@ -66,7 +71,7 @@ class FittedThresholds(Component):
         Returns
         -------
         ndarray of int64, shape (N,)
-            The number of thresholds that the score is above: 0 is normal.
+            The number of thresholds that are below the score: 0 is normal.
 
         Raises
         ------
@@ -80,7 +85,7 @@ class FittedThresholds(Component):
         return np.searchsorted(thresholds, values, side="left").astype(np.int64)
 
     def state(self) -> dict[str, list[float]]:
-        """Return all that was learnt, ready for JSON."""
+        """Return the thresholds, ready for JSON."""
         return {"thresholds": list(self.thresholds_)}
 
     def load_state(self, state: Mapping[str, list[float]]) -> None:

@@ -1,4 +1,4 @@
-"""Checks of what thresholders are given."""
+"""Checks of scores and labels, and their scale."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def check_scores(pred_scores: ArrayLike, *, at_least: int = 1) -> NDArray[np.flo
     ----------
     pred_scores : array_like, shape (N,)
     at_least : int
-        Least number of scores.
+        Minimum number of scores.
 
     Returns
     -------
@@ -40,10 +40,10 @@ def check_scores(pred_scores: ArrayLike, *, at_least: int = 1) -> NDArray[np.flo
     try:
         scores = np.asarray(pred_scores, dtype=np.float64)
     except (TypeError, ValueError) as error:
-        raise ConfigurationError(f"pred_scores must be numbers, one an image: {error}") from error
+        raise ConfigurationError(f"pred_scores must be numbers, one per image: {error}") from error
     if scores.ndim != 1:
         raise ConfigurationError(
-            f"pred_scores must have one axis, one score an image, got shape {scores.shape}"
+            f"pred_scores must have one axis, one score per image, got shape {scores.shape}"
         )
     bad = np.count_nonzero(~np.isfinite(scores))
     if bad:
@@ -56,15 +56,41 @@ def check_scores(pred_scores: ArrayLike, *, at_least: int = 1) -> NDArray[np.flo
     return scores
 
 
+def normalised(scores: NDArray[np.float64]) -> tuple[NDArray[np.float64], int]:
+    """Bring the largest score below 1, so that squares neither overflow nor become 0.
+
+    Scores are divided by a power of two, which rounds nothing.
+
+    Parameters
+    ----------
+    scores : ndarray of float64, shape (N,)
+        At least one.
+
+    Returns
+    -------
+    scaled : ndarray of float64, shape (N,)
+        Between -1 and 1.
+    exponent : int
+        ``np.ldexp(scaled, exponent)`` gives the scores back.
+
+    Examples
+    --------
+    >>> normalised(np.array([3.0, -1.0]))
+    (array([ 0.75, -0.25]), 2)
+    """
+    exponent = int(np.frexp(np.abs(scores).max())[1])
+    return np.ldexp(scores, -exponent), exponent
+
+
 def check_labels(gt_labels: ArrayLike | None, count: int) -> NDArray[np.bool_]:
-    """Return labels as bool, shape (N,), of which both kinds occur.
+    """Return labels as bool, shape (N,), and make sure that both values occur.
 
     Parameters
     ----------
     gt_labels : array_like, shape (N,), or None
         True or 1 for anomalous, False or 0 for normal.
     count : int
-        Number of scores that they belong to.
+        Number of scores.
 
     Returns
     -------
@@ -73,9 +99,9 @@ def check_labels(gt_labels: ArrayLike | None, count: int) -> NDArray[np.bool_]:
     Raises
     ------
     ConfigurationError
-        If they are missing, not ``count`` many, or anything but 0 and 1.
+        If they are missing, their number is not ``count``, or they are anything but 0 and 1.
     InsufficientDataError
-        If all are alike.
+        If all are equal.
 
     Examples
     --------
@@ -87,7 +113,7 @@ def check_labels(gt_labels: ArrayLike | None, count: int) -> NDArray[np.bool_]:
     labels = np.asarray(gt_labels)
     if labels.shape != (count,):
         raise ConfigurationError(
-            f"gt_labels must be one a score, got shape {labels.shape} for {count} scores"
+            f"gt_labels must be one per score, got shape {labels.shape} for {count} scores"
         )
     if not np.isin(labels, (0, 1)).all():
         raise ConfigurationError("gt_labels must be 0 (normal) or 1 (anomalous) only")

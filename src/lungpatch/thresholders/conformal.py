@@ -21,31 +21,39 @@ if TYPE_CHECKING:
 
 @attrs.define(kw_only=True, eq=False, field_transformer=plain_errors)
 class ConformalThresholder(FittedThresholds):
-    """Split-conformal threshold: at most ``alpha`` false alarms, whatever the distribution.
+    """Guarantee a rate of at most ``alpha`` false alarms, whatever the distribution of scores.
 
-    Of ``n`` normal scores it is the ``k``-th smallest, ``k = ceil((n + 1) (1 - alpha))``. The
-    probability that the next normal image, exchangeable with those, scores above it is at most
-    ``alpha``; and at least ``alpha - 1 / (n + 1)`` where no two scores are equal. No anomalous
-    image is needed.
+    The split-conformal threshold [1]_ [2]_ is the ``k``-th smallest of ``n`` normal scores,
+    ``k = ceil((n + 1) (1 - alpha))``. The probability that the next normal image, exchangeable
+    with these, scores above it is at most ``alpha``, and at least ``alpha - 1 / (n + 1)`` if no
+    two scores are equal. No anomalous image is needed.
 
     Parameters
     ----------
     alpha : float
-        Highest rate of false alarms, in (0, 1).
+        Maximum rate of false alarms, in (0, 1).
+
+    See Also
+    --------
+    QuantileThresholder : Without a guarantee, for few patients.
 
     Notes
     -----
-    The guarantee is for images like the ones that ``fit`` saw: of normal patients, held out of
-    training (a model reconstructs better what it was trained on), one score a patient (images of
+    The guarantee is for images like those given to ``fit``: of normal patients, held out of
+    training (a model reconstructs better what it was trained on), one score per patient (images of
     one patient are alike), from the same devices. It holds on average over calibration sets: the
-    rate for one set scatters by about ``sqrt(alpha (1 - alpha) / n)`` around it.
+    rate for one set scatters around it by about ``sqrt(alpha (1 - alpha) / n)``.
 
-    Source: Vovk, Gammerman, Shafer, "Algorithmic Learning in a Random World" (2005); Lei et al.,
-    "Distribution-free predictive inference for regression", JASA 113 (2018), theorem 2.2,
-    arXiv:1604.04173.
+    References
+    ----------
+    .. [1] V. Vovk, A. Gammerman, G. Shafer, "Algorithmic learning in a random world", Springer
+       2005.
+    .. [2] J. Lei et al., "Distribution-free predictive inference for regression", Journal of the
+       American Statistical Association 113, 2018, theorem 2.2. arXiv:1604.04173
 
     Examples
     --------
+    >>> from lungpatch.thresholders import ConformalThresholder
     >>> ConformalThresholder(alpha=0.05).min_scores
     19
     >>> ConformalThresholder(alpha=0.25).fit([3, 1, 2, 7]).threshold_
@@ -64,7 +72,7 @@ class ConformalThresholder(FittedThresholds):
 
     @property
     def min_scores(self) -> int:
-        """Least number of scores that ``fit`` needs: ``(1 - alpha) / alpha``, rounded up."""
+        """Minimum number of scores that ``fit`` needs: ``(1 - alpha) / alpha``, rounded up."""
         return math.ceil((1 - self._exact_alpha) / self._exact_alpha)
 
     @property
@@ -78,7 +86,7 @@ class ConformalThresholder(FittedThresholds):
         Parameters
         ----------
         pred_scores : array_like, shape (N,)
-            One score a normal patient held out of training.
+            One score per normal patient, held out of training.
         gt_labels : None
             Not used.
 

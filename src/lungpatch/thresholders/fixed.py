@@ -1,4 +1,4 @@
-"""A threshold given by the user."""
+"""A threshold that the user gives."""
 
 from __future__ import annotations
 
@@ -16,15 +16,20 @@ if TYPE_CHECKING:
 
 @attrs.define(kw_only=True, eq=False, field_transformer=plain_errors)
 class FixedThresholder(FittedThresholds):
-    """The threshold is a setting; nothing is learnt.
+    """Use a threshold that is a setting; nothing is fitted.
 
     Parameters
     ----------
     value : float
-        The threshold, in the unit of the scores.
+        The threshold, in the unit of the scores; finite.
+
+    See Also
+    --------
+    QuantileThresholder, ConformalThresholder : Thresholds from normal scores.
 
     Examples
     --------
+    >>> from lungpatch.thresholders import FixedThresholder
     >>> FixedThresholder(value=1.5).threshold_
     1.5
     """
@@ -43,5 +48,5 @@ class FixedThresholder(FittedThresholds):
         return (float(self.value),)
 
     def fit(self, pred_scores: ArrayLike, gt_labels: ArrayLike | None = None) -> Self:
-        """Return itself; neither scores nor labels are looked at."""
+        """Return itself; neither scores nor labels are used."""
         return self

@@ -12,41 +12,49 @@ from attrs import validators
 from lungpatch._utils.component import plain_errors
 from lungpatch.errors import InsufficientDataError
 from lungpatch.thresholders.base import FittedThresholds
-from lungpatch.thresholders.checks import check_scores
+from lungpatch.thresholders.checks import check_scores, normalised
 from lungpatch.thresholders.multi_otsu import min_variance_thresholds
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
 _MAX_ITERATIONS = 2000
-_TOLERANCE = 1e-9  # rise of the mean log-likelihood below which EM ends
+_TOLERANCE = 1e-9  # increase of the mean log-likelihood below which EM ends
 _VARIANCE_FLOOR = 1e-6  # of the variance of all scores; else a component could shrink to a point
 
 
 @attrs.define(kw_only=True, eq=False, field_transformer=plain_errors)
 class MixtureThresholder(FittedThresholds):
-    """Thresholds where neighbouring Gaussians of a mixture are equally likely.
+    """Set thresholds where neighbouring Gaussians of a mixture are equally likely.
 
-    With three components of patch scores these stand for the paper's three kinds (table 1):
+    With three components of patch scores these stand for the paper's three classes (table 1):
     normal lung, lung with opacity, outside the lung. ``threshold_`` is the lowest threshold.
 
     Parameters
     ----------
     n_components : int
-        At least 2.
+        Number of Gaussians, at least 2.
+
+    See Also
+    --------
+    MultiOtsuThresholder : Splits scores without assuming a distribution.
 
     Notes
     -----
-    Fitted by expectation-maximisation from the classes of least variance (see
-    `MultiOtsuThresholder`), so nothing is random. Components are in the order of their means; the
-    threshold between two neighbours is where, going up, the higher one becomes the likelier.
+    The mixture is fitted by expectation-maximisation [1]_, starting from the classes of minimum
+    variance (see `MultiOtsuThresholder`), so nothing is random. Components are in the order of
+    their means. The threshold between two neighbours is where, with rising scores, the higher one
+    becomes more likely.
 
-    Source: Dempster, Laird, Rubin, "Maximum likelihood from incomplete data via the EM algorithm",
-    Journal of the Royal Statistical Society B 39 (1977), section 4.3.
+    References
+    ----------
+    .. [1] A. P. Dempster, N. M. Laird, D. B. Rubin, "Maximum likelihood from incomplete data via
+       the EM algorithm", Journal of the Royal Statistical Society B 39, 1977, section 4.3.
 
     Examples
     --------
     >>> import numpy as np
+    >>> from lungpatch.thresholders import MixtureThresholder
     >>> rng = np.random.default_rng(0)
     >>> scores = np.concatenate([rng.normal(mean, 1, 500) for mean in (0, 10, 20)])
     >>> [round(t) for t in MixtureThresholder().fit(scores).thresholds_]
@@ -59,7 +67,7 @@ class MixtureThresholder(FittedThresholds):
 
     @property
     def min_scores(self) -> int:
-        """Least number of distinct scores that ``fit`` needs: one a component."""
+        """Minimum number of distinct scores that ``fit`` needs: one per component."""
         return self.n_components
 
     def fit(self, pred_scores: ArrayLike, gt_labels: ArrayLike | None = None) -> Self:
@@ -68,7 +76,7 @@ class MixtureThresholder(FittedThresholds):
         Parameters
         ----------
         pred_scores : array_like, shape (N,)
-            Scores of all kinds together.
+            Scores of all classes together.
         gt_labels : None
             Not used.
 
@@ -80,23 +88,24 @@ class MixtureThresholder(FittedThresholds):
         Raises
         ------
         InsufficientDataError
-            If there are fewer distinct scores than components, or the scores do not fall into
-            that many groups: a component is nowhere the likeliest.
+            If there are fewer distinct scores than components, or the scores do not form that
+            many groups: there is a component that is nowhere the most likely one.
         ConfigurationError
             If the scores are not finite numbers along one axis.
         """
         scores = check_scores(pred_scores, at_least=self.min_scores)
-        weights, means, variances = fit_gaussian_mixture(scores, self.n_components)
+        scaled, exponent = normalised(scores)
+        weights, means, variances = fit_gaussian_mixture(scaled, self.n_components)
         thresholds = _crossings(weights, means, variances)
         if not np.isfinite(thresholds).all() or (np.diff(thresholds) <= 0).any():
+            deviations = np.ldexp(np.sqrt(variances), exponent)
             raise InsufficientDataError(
-                f"the scores do not fall into {self.n_components} groups: a fitted Gaussian is "
-                f"nowhere the likeliest. Lower n_components, or use a thresholder that needs no "
-                f"groups, such as 'quantile'; means {np.round(means, 4).tolist()}, standard "
-                f"deviations {np.round(np.sqrt(variances), 4).tolist()}, weights "
-                f"{np.round(weights, 3).tolist()}"
+                f"the scores do not form {self.n_components} groups: a fitted Gaussian is nowhere "
+                f"the most likely one. Lower n_components, or use a thresholder that needs no "
+                f"groups, such as 'quantile'; means {_text(np.ldexp(means, exponent))}, standard "
+                f"deviations {_text(deviations)}, weights {_text(weights)}"
             )
-        self._thresholds = tuple(thresholds.tolist())
+        self._thresholds = tuple(np.ldexp(thresholds, exponent).tolist())
         return self
 
 
@@ -129,13 +138,14 @@ def fit_gaussian_mixture(
     ([0.5, 0.5], [1.0, 11.0])
     """
     thresholds = min_variance_thresholds(scores, n_components)
-    centre, scale = scores.mean(), scores.std()
-    x = ((scores - centre) / scale)[:, None]
     membership = np.searchsorted(thresholds, scores, side="left")
+    scaled, exponent = normalised(scores)
+    centre, scale = scaled.mean(), scaled.std()
+    x = ((scaled - centre) / scale)[:, None]
     responsibility = np.eye(n_components)[membership]
     previous = -math.inf
     for _ in range(_MAX_ITERATIONS):
-        # A component that lost all its scores keeps a weight too small to matter.
+        # A component without any score keeps a weight that is too small to have an effect.
         mass = responsibility.sum(axis=0) + 10 * np.finfo(np.float64).eps
         weights = mass / mass.sum()
         means = (responsibility * x).sum(axis=0) / mass
@@ -145,7 +155,7 @@ def fit_gaussian_mixture(
         log_joint = np.log(weights) - 0.5 * (
             np.log(2 * math.pi * variances) + (x - means) ** 2 / variances
         )
-        highest = log_joint.max(axis=1, keepdims=True)  # taken out so that no exp underflows
+        highest = log_joint.max(axis=1, keepdims=True)  # subtracted, so that no exp underflows
         joint = np.exp(log_joint - highest)
         density = joint.sum(axis=1, keepdims=True)
         likelihood = float((np.log(density) + highest).mean())
@@ -154,15 +164,22 @@ def fit_gaussian_mixture(
         previous = likelihood
         responsibility = joint / density
     order = np.argsort(means)
-    return weights[order], means[order] * scale + centre, variances[order] * scale**2
+    return (
+        weights[order],
+        np.ldexp(means[order] * scale + centre, exponent),
+        np.ldexp(variances[order] * scale**2, 2 * exponent),
+    )
 
 
 def _crossings(
     weights: NDArray[np.float64], means: NDArray[np.float64], variances: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """Where, going up, the higher of two neighbours becomes the likelier; NaN if nowhere."""
-    # The log of the ratio low : high is a x^2 + b x + c, with x counted from the lower mean. Of
-    # its roots the one wanted is where it falls.
+    """Return where the higher of two neighbours becomes more likely, with rising scores.
+
+    NaN if it does so nowhere.
+    """
+    # The log of the ratio low : high is a x^2 + b x + c, with x counted from the lower mean. The
+    # threshold is the root where it falls.
     low, high = variances[:-1], variances[1:]
     distance = np.diff(means)
     a = 0.5 / high - 0.5 / low
@@ -172,3 +189,7 @@ def _crossings(
     crosses = (discriminant > 0) & (distance > 0)
     root = np.sqrt(np.where(crosses, discriminant, np.nan))
     return means[:-1] + 2 * c / (root - b)
+
+
+def _text(values: NDArray[np.float64]) -> str:
+    return ", ".join(f"{value:.4g}" for value in values)

@@ -1,4 +1,4 @@
-"""Classes of least variance."""
+"""Thresholds of minimum variance within classes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from attrs import validators
 from lungpatch._utils.component import plain_errors
 from lungpatch.errors import InsufficientDataError
 from lungpatch.thresholders.base import FittedThresholds
-from lungpatch.thresholders.checks import check_scores
+from lungpatch.thresholders.checks import check_scores, normalised
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @attrs.define(kw_only=True, eq=False, field_transformer=plain_errors)
 class MultiOtsuThresholder(FittedThresholds):
-    """Split scores into classes of least variance (Otsu's method for several classes).
+    """Split scores into classes of minimum variance, by Otsu's method for several classes.
 
     With three classes of patch scores these are the paper's (table 1): normal lung, lung with
     opacity, outside the lung. ``threshold_`` is the lowest threshold.
@@ -27,21 +27,29 @@ class MultiOtsuThresholder(FittedThresholds):
     Parameters
     ----------
     classes : int
-        At least 2.
+        Number of classes, at least 2.
+
+    See Also
+    --------
+    MixtureThresholder : Fits one Gaussian per class.
 
     Notes
     -----
-    Exact: the best of all splits of the scores themselves, not of a histogram, found by dynamic
-    programming in O(classes N log N) for N distinct scores. A threshold lies midway between the
-    neighbouring scores of two classes. It always finds classes, also where scores have one mode.
+    The method is that of [1]_ for the classes of [2]_. The result is exact: the best of all splits
+    of the scores themselves, not of a histogram, found by dynamic programming in
+    O(classes N log N) for N distinct scores. A threshold is midway between the neighbouring scores
+    of two classes. Classes are always found, even if the distribution has only one mode.
 
-    Source: Otsu, "A threshold selection method from gray-level histograms", IEEE Transactions on
-    Systems, Man, and Cybernetics 9 (1979), doi:10.1109/TSMC.1979.4310076; Liao, Chen, Chung, "A
-    fast algorithm for multilevel thresholding", Journal of Information Science and Engineering 17
-    (2001).
+    References
+    ----------
+    .. [1] N. Otsu, "A threshold selection method from gray-level histograms", IEEE Transactions on
+       Systems, Man, and Cybernetics 9, 1979. doi:10.1109/TSMC.1979.4310076
+    .. [2] P.-S. Liao, T.-S. Chen, P.-C. Chung, "A fast algorithm for multilevel thresholding",
+       Journal of Information Science and Engineering 17, 2001.
 
     Examples
     --------
+    >>> from lungpatch.thresholders import MultiOtsuThresholder
     >>> thresholder = MultiOtsuThresholder(classes=3).fit([1, 2, 11, 12, 21, 22])
     >>> thresholder.thresholds_
     (6.5, 16.5)
@@ -53,7 +61,7 @@ class MultiOtsuThresholder(FittedThresholds):
 
     @property
     def min_scores(self) -> int:
-        """Least number of distinct scores that ``fit`` needs: one a class."""
+        """Minimum number of distinct scores that ``fit`` needs: one per class."""
         return self.classes
 
     def fit(self, pred_scores: ArrayLike, gt_labels: ArrayLike | None = None) -> Self:
@@ -84,7 +92,7 @@ class MultiOtsuThresholder(FittedThresholds):
 
 
 def between(low: Any, high: Any) -> NDArray[np.float64]:
-    """Midway between two scores; never ``high`` itself, so that ``high`` lies above it.
+    """Return the middle of two scores, but never ``high`` itself, so that ``high`` is above it.
 
     Examples
     --------
@@ -96,7 +104,7 @@ def between(low: Any, high: Any) -> NDArray[np.float64]:
 
 
 def min_variance_thresholds(scores: NDArray[np.float64], classes: int) -> NDArray[np.float64]:
-    """Find the thresholds that leave the least variance within classes.
+    """Find the thresholds of minimum variance within classes.
 
     Parameters
     ----------
@@ -125,16 +133,17 @@ def min_variance_thresholds(scores: NDArray[np.float64], classes: int) -> NDArra
         raise InsufficientDataError(
             f"{classes} classes need at least {classes} different scores, got {values.size}"
         )
-    centred = values - scores.mean()
-    centred /= np.abs(centred).max() or 1.0  # neither overflow nor lost digits in the squares
+    scaled, exponent = normalised(scores)
+    centred = np.ldexp(values, -exponent) - scaled.mean()
+    centred /= np.abs(centred).max() or 1.0  # no digits are lost in the squares
     weight = np.concatenate([[0], np.cumsum(counts)])
     total = np.concatenate([[0], np.cumsum(counts * centred)])
 
     def between_variance(start: Any, stop: Any) -> Any:
-        """Share of values[start:stop], as one class, in the variance between classes."""
+        """Return what values[start:stop], as one class, add to the variance between classes."""
         return (total[stop] - total[start]) ** 2 / (weight[stop] - weight[start])
 
-    # best[j]: highest variance between `number` classes of values[:j].
+    # best[j] is the highest variance between `number` classes of values[:j].
     size = values.size
     best = np.full(size + 1, -np.inf)
     best[1:] = between_variance(0, np.arange(1, size + 1))
@@ -142,8 +151,8 @@ def min_variance_thresholds(scores: NDArray[np.float64], classes: int) -> NDArra
     for number in range(2, classes + 1):
         last = np.zeros(size + 1, dtype=np.int64)
         improved = np.full(size + 1, -np.inf)
-        # The best start of the last class never moves down as j grows, so each half of a range
-        # of j needs to look only on its side of the middle's answer.
+        # The best start of the last class never moves down as j grows, so in each half of a range
+        # of j only the starts on its side of the middle's are tried.
         ranges = [(number, size, number - 1, size - 1)]
         while ranges:
             low, high, first_start, last_start = ranges.pop()

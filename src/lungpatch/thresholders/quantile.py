@@ -18,18 +18,23 @@ if TYPE_CHECKING:
 
 @attrs.define(kw_only=True, eq=False, field_transformer=plain_errors)
 class QuantileThresholder(FittedThresholds):
-    """Quantile of the normal scores.
+    """Use a quantile of the normal scores.
 
-    A share of about ``1 - q`` of normal images lies above it; with few scores that share is
-    uncertain. `ConformalThresholder` bounds it.
+    A fraction of about ``1 - q`` of normal images has scores above it. With few scores this
+    fraction is uncertain; `ConformalThresholder` bounds it.
 
     Parameters
     ----------
     q : float
-        Share of the normal scores below the threshold, in [0, 1]; linear between scores.
+        Fraction of the normal scores below the threshold, in [0, 1]; linear between scores.
+
+    See Also
+    --------
+    ConformalThresholder : Guarantees a rate of false alarms.
 
     Examples
     --------
+    >>> from lungpatch.thresholders import QuantileThresholder
     >>> QuantileThresholder(q=0.75).fit([1, 2, 3, 4, 5]).threshold_
     4.0
     """
@@ -45,7 +50,7 @@ class QuantileThresholder(FittedThresholds):
         Parameters
         ----------
         pred_scores : array_like, shape (N,)
-            Scores of normal images, best held out of training.
+            Scores of normal images, preferably held out of training.
         gt_labels : None
             Not used.
 

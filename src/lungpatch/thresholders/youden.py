@@ -18,21 +18,28 @@ if TYPE_CHECKING:
 
 @attrs.define(kw_only=True, eq=False, field_transformer=plain_errors)
 class YoudenThresholder(FittedThresholds):
-    """Highest sensitivity + specificity - 1 on labelled images (Youden's J).
+    """Maximise sensitivity + specificity - 1 on labelled images (Youden's J [1]_).
 
-    Uses labels: figures on the images it was fitted on are optimistic. Fit it on images that are
-    not tested on.
+    It uses labels: metrics on the images that it was fitted to are optimistic. Fit it to images
+    that are not used for testing.
+
+    See Also
+    --------
+    QuantileThresholder, ConformalThresholder : Thresholds from normal scores, without labels.
 
     Notes
     -----
-    The threshold lies midway between two neighbouring scores. Of equally good ones it is the
+    The threshold is midway between two neighbouring scores. Of equally good ones it is the
     highest, which gives the fewest false alarms.
 
-    Source: Youden, "Index for rating diagnostic tests", Cancer 3 (1950),
-    doi:10.1002/1097-0142(1950)3:1<32::AID-CNCR2820030106>3.0.CO;2-3.
+    References
+    ----------
+    .. [1] W. J. Youden, "Index for rating diagnostic tests", Cancer 3, 1950.
+       doi:10.1002/1097-0142(1950)3:1<32::AID-CNCR2820030106>3.0.CO;2-3
 
     Examples
     --------
+    >>> from lungpatch.thresholders import YoudenThresholder
     >>> YoudenThresholder().fit([1, 2, 3, 4, 5], [0, 0, 1, 0, 1]).threshold_
     2.5
     """
@@ -41,7 +48,7 @@ class YoudenThresholder(FittedThresholds):
 
     @property
     def min_scores(self) -> int:
-        """Least number of scores that ``fit`` needs: one of each kind."""
+        """Minimum number of scores that ``fit`` needs: one of each label."""
         return 2
 
     def fit(self, pred_scores: ArrayLike, gt_labels: ArrayLike | None = None) -> Self:
@@ -61,17 +68,17 @@ class YoudenThresholder(FittedThresholds):
         Raises
         ------
         InsufficientDataError
-            If there are fewer than two scores, or all labels are alike.
+            If there are fewer than two scores, or all labels are equal.
         ConfigurationError
-            If scores or labels are missing, of other shapes, or no finite numbers.
+            If scores or labels are missing, of the wrong shape, or no finite numbers.
         """
         scores = check_scores(pred_scores, at_least=self.min_scores)
         positive = check_labels(gt_labels, scores.size)
-        values, place = np.unique(scores, return_inverse=True)
-        # At each distinct score: how many of each kind lie at or below it, so are not called.
-        missed = np.cumsum(np.bincount(place[positive], minlength=values.size))
-        spared = np.cumsum(np.bincount(place[~positive], minlength=values.size))
-        # In integers, J times the number of pairs, so that ties are ties.
+        values, rank = np.unique(scores, return_inverse=True)
+        # For each distinct score: how many of each label are not above it.
+        missed = np.cumsum(np.bincount(rank[positive], minlength=values.size))
+        spared = np.cumsum(np.bincount(rank[~positive], minlength=values.size))
+        # J times the number of pairs, in integers, so that ties are exact.
         n_positive, n_negative = int(missed[-1]), int(spared[-1])
         index = spared * n_positive - missed * n_negative
         best = values.size - 1 - int(np.argmax(index[::-1]))
