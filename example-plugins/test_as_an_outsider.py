@@ -20,7 +20,7 @@ SMALL_MODEL = '\n[model]\nname = "unet"\nepochs = 1\nbase_channels = 2\n'
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory):
+def outside(tmp_path_factory):
     """A folder elsewhere, with images, and with what pip installed in ``installed``."""
     folder = tmp_path_factory.mktemp("outside")
     save_cohort(phantom_cohort(10, 2, seed=4, size=256), folder / "images")
@@ -49,13 +49,13 @@ def _lungpatch(folder, *arguments):
 
 
 @pytest.mark.parametrize("plugin", PLUGINS)
-def test_its_own_tests_pass(place, plugin):
+def test_its_own_tests_pass(outside, plugin):
     command = [sys.executable, "-m", "pytest", "-q", "-W", "error", "-p", "no:cacheprovider"]
-    assert " passed" in _run(place, *command, f"--rootdir={HERE / plugin}", str(HERE / plugin))
+    assert " passed" in _run(outside, *command, f"--rootdir={HERE / plugin}", str(HERE / plugin))
 
 
-def test_they_are_listed(place):
-    rows = json.loads(_lungpatch(place, "plugins", "--json"))
+def test_they_are_listed(outside):
+    rows = json.loads(_lungpatch(outside, "plugins", "--json"))
     found = {(row["kind"], row["name"]): row["status"] for row in rows}
     for component in (
         ("scorer", "gms"),
@@ -66,35 +66,37 @@ def test_they_are_listed(place):
         assert found[component] == "ok"
 
 
-def test_gms_in_a_pipeline_from_commands(place):
-    config = place / "gms.toml"
+def test_gms_in_a_pipeline_from_commands(outside):
+    config = outside / "gms.toml"
     config.write_text((HERE / "lungpatch-gms" / "example.toml").read_text() + SMALL_MODEL)
-    _lungpatch(place, "fit", "images/normal", "--config", "gms.toml", "--out", "gms.lungpatch")
-    saved = json.loads((place / "gms.lungpatch" / "pipeline.json").read_text())
+    _lungpatch(outside, "fit", "images/normal", "--config", "gms.toml", "--out", "gms.lungpatch")
+    saved = json.loads((outside / "gms.lungpatch" / "pipeline.json").read_text())
     assert "lungpatch-gms:gms/gms" in json.dumps(saved)
-    _lungpatch(place, "detect", "images/opacity", "--pipeline", "gms.lungpatch", "--out", "found")
-    records = [json.loads(x) for x in (place / "found/detections.jsonl").read_text().splitlines()]
+    _lungpatch(outside, "detect", "images/opacity", "--pipeline", "gms.lungpatch", "--out", "found")
+    records = [json.loads(x) for x in (outside / "found/detections.jsonl").read_text().splitlines()]
     assert len(records) == 2
     # 1 - GMS lies in [0, 1].
     assert all(0 < record["pred_score"] < 1 for record in records)
 
 
-def test_froc_refuses_normal_images_alone(place):
-    (place / "froc.toml").write_text('preset = "paper"\n[thresholder]\nname = "froc"\n')
+def test_froc_refuses_normal_images_alone(outside):
+    (outside / "froc.toml").write_text('preset = "paper"\n[thresholder]\nname = "froc"\n')
     with pytest.raises(AssertionError, match="label"):
-        _lungpatch(place, "fit", "images/normal", "--config", "froc.toml", "--out", "no.lungpatch")
+        _lungpatch(
+            outside, "fit", "images/normal", "--config", "froc.toml", "--out", "no.lungpatch"
+        )
 
 
 @pytest.mark.skipif(
     importlib.util.find_spec("torchxrayvision") is None, reason="torchxrayvision is not installed"
 )
-def test_txrv_in_a_pipeline_from_toml(place):
+def test_txrv_in_a_pipeline_from_toml(outside):
     text = (HERE / "lungpatch-txrv" / "example.toml").read_text()
     text = text.replace('"txrv-pspnet"', '"txrv-pspnet"\nweights = "untrained"\nside = 64')
     text = text.replace("block = 2", 'block = 1\nweights = "untrained"')
     # Random lungs are too small for a crop of both lungs.
     text = text.replace('name = "lung-crop"', 'name = "grid"\nstride = 128')
-    (place / "txrv.toml").write_text(text)
-    _lungpatch(place, "fit", "images/normal", "--config", "txrv.toml", "--out", "txrv.lungpatch")
-    _lungpatch(place, "detect", "images/opacity", "--pipeline", "txrv.lungpatch", "--out", "seen")
-    assert len((place / "seen/detections.jsonl").read_text().splitlines()) == 2
+    (outside / "txrv.toml").write_text(text)
+    _lungpatch(outside, "fit", "images/normal", "--config", "txrv.toml", "--out", "txrv.lungpatch")
+    _lungpatch(outside, "detect", "images/opacity", "--pipeline", "txrv.lungpatch", "--out", "seen")
+    assert len((outside / "seen/detections.jsonl").read_text().splitlines()) == 2

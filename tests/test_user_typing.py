@@ -18,15 +18,15 @@ import numpy as np
 import lungpatch
 from lungpatch import PatchBatch, PatchScores, Reconstruction
 from lungpatch.protocols import Scorer
-from lungpatch.scorers.sad import SADScorer
+from lungpatch.scorers import SADScorer
 
 
 @attrs.define(kw_only=True, eq=False)
-class MeanScorer:
+class MeanScorer(lungpatch.Component):
     power: float = 1.0
 
     def score(self, patches: PatchBatch, reconstruction: Reconstruction) -> PatchScores:
-        error = np.abs(reconstruction.target - reconstruction.expected)[:, 0]
+        error = np.abs(reconstruction.target - reconstruction.expected).mean(axis=1)
         return PatchScores(
             values=error.mean(axis=(1, 2), dtype=np.float64) ** self.power,
             support=np.ones(patches.pixels.shape, dtype=np.bool_),
@@ -47,9 +47,9 @@ def found_in(folder: Path) -> list[float]:
     return scores
 
 
-scorers: list[Scorer] = [SADScorer(), MeanScorer()]
-heat = lungpatch.load_pipeline("mine.lungpatch").detect("a.png").native_heatmap
-hottest: float = float(np.nanmax(heat))
+scorers: list[Scorer] = [SADScorer(), lungpatch.L2Scorer(), MeanScorer().set_params(power=2.0)]
+heatmap = lungpatch.load_pipeline("mine.lungpatch").detect("a.png").native_heatmap
+maximum: float = float(np.nanmax(heatmap))
 """
 
 BAD = """

@@ -63,7 +63,7 @@ def test_its_code_meets_our_own_rules(kind, tmp_path):
     run(*map(str, ruff), "--no-cache", "--ignore", ignored, *map(str, code))
 
 
-def test_names_and_places(tmp_path):
+def test_names_and_paths(tmp_path):
     folder = new_plugin("lungpatch-soft-edges", kind="scorer", into=tmp_path)
     assert folder == tmp_path / "lungpatch-soft-edges"
     project = tomllib.loads((folder / "pyproject.toml").read_text())["project"]

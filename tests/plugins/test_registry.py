@@ -1,6 +1,8 @@
 """From names and plain settings to components, and back."""
 
 import json
+import subprocess
+import sys
 import types
 
 import attrs
@@ -174,6 +176,42 @@ def test_refused_settings(registry, settings, parts):
         assert part in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("kind", "name", "settings", "message"),
+    [
+        (
+            "scorer",
+            "sad",
+            {"region": "lnug"},
+            "scorer 'sad': 'region' must be in ('lung', 'patch') (got 'lnug'); "
+            "given: region = 'lnug'",
+        ),
+        (
+            "thresholder",
+            "quantile",
+            {"q": 2},
+            "thresholder 'quantile': 'q' must be <= 1: 2.0; given: q = 2",
+        ),
+        (
+            "sampler",
+            "grid",
+            {"patch_size": 0},
+            "sampler 'grid': 'patch_size' must be >= 1: 0; given: patch_size = 0",
+        ),
+        (
+            "model",
+            "ensemble",
+            {"members": []},
+            "model 'ensemble': Length of 'members' must be >= 1: 0",
+        ),
+    ],
+)
+def test_refusals_name_the_component_once(kind, name, settings, message):
+    with pytest.raises(ConfigurationError) as caught:
+        Registry(plugins=[]).create(kind, name, settings)
+    assert str(caught.value) == message
+
+
 def test_a_required_setting(registry):
     with pytest.raises(ConfigurationError, match="'folder' needs the setting 'folder'"):
         registry.create("scorer", "folder", {})
@@ -196,6 +234,32 @@ def test_full_names_for_saving(registry):
     assert registry.name_of("scorer", DemoScorer()) == "demo/demo"
     sad = registry.create("scorer", "sad", {})
     assert registry.name_of("scorer", sad) == "lungpatch/sad"
+
+
+def test_naming_a_component_imports_no_other():
+    code = (
+        "import sys, lungpatch\n"
+        "registry = lungpatch.Registry(plugins=[])\n"
+        "assert registry.name_of('model', lungpatch.PCA()) == 'lungpatch/pca'\n"
+        "assert 'torch' not in sys.modules\n"
+        "assert 'lungpatch.models.atlas' not in sys.modules\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_class_registered_under_another_name_of_its_module(tmp_path, monkeypatch):
+    (tmp_path / "fake_alias.py").write_text(
+        "import attrs\n"
+        "@attrs.define(kw_only=True, eq=False)\n"
+        "class Real:\n"
+        "    def score(self, patches, reconstruction): ...\n"
+        "Alias = Real\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    registry = Registry(plugins=[plugin_of(real="fake_alias:Alias")])
+    component = registry.create("scorer", "real", {})
+    assert registry.name_of("scorer", component) == "demo/real"
 
 
 def test_a_class_that_is_not_registered(registry):

@@ -145,11 +145,11 @@ class NeverCalls(GoodExtractor):
 
 @FAULTS.breaks("order_kept", "Do not sort")
 @attrs.define(kw_only=True, eq=False)
-class AddsPlaceInBatch(GoodExtractor):
+class AddsPositionInBatch(GoodExtractor):
     def describe(self, pixels):
         # Of two kinds by turns, so that the split of the check shows nothing.
-        places = np.arange(len(pixels))[:, None, None, None] % 2
-        return GoodExtractor.describe(self, pixels) + places
+        parity = np.arange(len(pixels))[:, None, None, None] % 2
+        return GoodExtractor.describe(self, pixels) + parity
 
 
 @FAULTS.breaks("batch_may_be_split", "network.eval()")

@@ -132,7 +132,7 @@ class NeverCalls(GoodModel):
 
 @FAULTS.breaks("order_kept", "Do not sort")
 @attrs.define(kw_only=True, eq=False)
-class AddsPlaceInBatch(GoodModel):
+class AddsPositionInBatch(GoodModel):
     def expect(self, pixels):
         # Of two kinds by turns, so that the split of the check shows nothing.
         return GoodModel.expect(self, pixels) + np.arange(len(pixels))[:, None, None] % 2

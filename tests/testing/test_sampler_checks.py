@@ -103,12 +103,12 @@ class HalvedImage(GoodSampler):
         return np.zeros((1, 2), np.int64)
 
     def cut(self, image, lungs, corners):
-        places = [(np.arange(self.patch_size) * n) // self.patch_size for n in image.shape]
+        nearest = [(np.arange(self.patch_size) * n) // self.patch_size for n in image.shape]
         return PatchBatch(
-            pixels=image.pixels[np.ix_(*places)][None],
+            pixels=image.pixels[np.ix_(*nearest)][None],
             corners=corners,
             extents=np.array([image.shape]),
-            lung=lungs.pixels[np.ix_(*places)][None],
+            lung=lungs.pixels[np.ix_(*nearest)][None],
             image_shape=image.shape,
             image_id=image.image_id,
         )

@@ -193,7 +193,7 @@ class NaNInMap(GoodScorer):
 
 @FAULTS.breaks("order_kept", "Do not sort")
 @attrs.define(kw_only=True, eq=False)
-class AddsPlaceInBatch(GoodScorer):
+class AddsPositionInBatch(GoodScorer):
     def values(self, error, support):
         # Of two kinds by turns, so that the split of the check shows nothing.
         return GoodScorer().values(error, support) + np.arange(len(error)) % 2
