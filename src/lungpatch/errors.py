@@ -1,13 +1,13 @@
-"""Every error that lungpatch raises on purpose.
+"""The exceptions of lungpatch.
 
-Each message names the thing that is wrong (a file, a setting, a component), says what is wrong
-with it and what to do. Each class also derives from the built-in exception that a Python user
-would catch, so ``except ValueError`` keeps working.
+Each message names the file, setting or component that is wrong, and says what is wrong with it and
+what to do. Each class also derives from the built-in exception that a Python user would catch, so
+that ``except ValueError`` works.
 """
 
 
 class LungpatchError(Exception):
-    """Base of all errors of this library.
+    """Base class of all exceptions of this library.
 
     Examples
     --------
@@ -32,7 +32,7 @@ class InvalidImageError(LungpatchError, ValueError):
 
 
 class MissingInputError(LungpatchError, FileNotFoundError):
-    """A path does not exist, or a folder holds nothing of what was asked for.
+    """A path does not exist, or a folder has no file of the requested kind.
 
     Examples
     --------
@@ -79,7 +79,7 @@ class InvalidMaskError(LungpatchError, ValueError):
 
 
 class ConfigurationError(LungpatchError, ValueError):
-    """A setting is unknown, of the wrong type, or out of its range.
+    """A setting is unknown, of the wrong type, or out of range.
 
     Examples
     --------
@@ -92,7 +92,7 @@ class ConfigurationError(LungpatchError, ValueError):
 
 
 class InsufficientDataError(LungpatchError, ValueError):
-    """There are too few images, patients or patches for what was asked.
+    """There are too few images, patients or patches.
 
     Examples
     --------
@@ -113,12 +113,12 @@ class NotFittedError(LungpatchError, ValueError, AttributeError):
     >>> load_preset("paper").detect("image.png")
     Traceback (most recent call last):
     ...
-    lungpatch.errors.NotFittedError: this pipeline has learnt nothing yet: ...
+    lungpatch.errors.NotFittedError: this pipeline is not fitted: ...
     """
 
 
 class UnknownComponentError(LungpatchError, LookupError):
-    """No plugin offers a component of that name.
+    """No plugin has a component of that name.
 
     Examples
     --------
@@ -131,7 +131,7 @@ class UnknownComponentError(LungpatchError, LookupError):
 
 
 class AmbiguousComponentError(LungpatchError, LookupError):
-    """Two plugins offer a component of that name.
+    """Two plugins have a component of that name.
 
     Examples
     --------
@@ -150,7 +150,7 @@ class AmbiguousComponentError(LungpatchError, LookupError):
 
 
 class PluginError(LungpatchError, RuntimeError):
-    """A plugin registered something that cannot work.
+    """A plugin has registered a component that cannot be used.
 
     Examples
     --------
@@ -181,13 +181,14 @@ class SavedPipelineError(LungpatchError, ValueError):
 
 
 class MissingExtraError(LungpatchError, ImportError):
-    """An optional dependency is needed; the message says which extra brings it.
+    """An optional package is not installed; the message says how to install it.
 
     Examples
     --------
+    >>> from lungpatch.errors import MissingExtraError
     >>> try:
     ...     raise MissingExtraError('pip install "lungpatch[plot]"')
-    ... except ImportError as error:  # it is one of those too
+    ... except ImportError as error:  # also an ImportError
     ...     print(error)
     pip install "lungpatch[plot]"
     """

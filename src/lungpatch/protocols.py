@@ -1,11 +1,13 @@
-"""The six contracts of a pipeline's components. No torch here.
+"""Protocols: what a pipeline requires of each kind of component.
 
-A component is an ``@attrs.define(kw_only=True, eq=False)`` class: its settings are its init fields
-(numbers, strings, booleans, tuples, other components), what it learns is kept in attributes that
-end in ``_``. A setting that is a component is declared as
-``attrs.field(metadata={"component": "extractor"})``; one that is a tuple of attrs classes with
-settings of their own, such as the members of an ensemble, as
+A component is an ``@attrs.define(kw_only=True, eq=False)`` class. Its settings are its init fields:
+numbers, strings, booleans, tuples, other components. Its fitted values are attributes that end in
+``_``. A setting that is a component is declared as
+``attrs.field(metadata={"component": "extractor"})``. A setting that is a tuple of attrs objects
+with their own settings, such as the members of an ensemble, is declared as
 ``attrs.field(metadata={"tables": Member})``.
+
+The pipeline handles images without patches itself: a component gets at least one patch.
 """
 
 from __future__ import annotations
@@ -32,19 +34,31 @@ Kind = Literal["segmenter", "sampler", "extractor", "model", "scorer", "threshol
 
 @runtime_checkable
 class Segmenter(Protocol):
-    """Finds the lungs.
+    """Finds the lungs in an image.
+
+    See Also
+    --------
+    lungpatch.UNetSegmenter : The default segmenter.
 
     Examples
     --------
-    >>> from lungpatch.segmenters.whole_image import WholeImageSegmenter
+    >>> from lungpatch import Segmenter, WholeImageSegmenter
     >>> isinstance(WholeImageSegmenter(), Segmenter)
     True
     """
 
     def segment(self, image: ChestImage) -> LungMask:
-        """Return the lung mask of ``image``, of the shape of ``image.pixels``.
+        """Return the lung mask of an image.
 
-        An image without lungs gives an empty mask, not an error.
+        Parameters
+        ----------
+        image : ChestImage
+
+        Returns
+        -------
+        LungMask
+            Of the shape of ``image.pixels``. An image without lungs gives an empty mask, not an
+            error.
         """
         ...
 
@@ -53,9 +67,13 @@ class Segmenter(Protocol):
 class PatchSampler(Protocol):
     """Cuts patches out of an image.
 
+    See Also
+    --------
+    lungpatch.GridSampler, lungpatch.RandomSampler, lungpatch.LungCropSampler
+
     Examples
     --------
-    >>> from lungpatch.samplers.grid import GridSampler
+    >>> from lungpatch import GridSampler, PatchSampler
     >>> isinstance(GridSampler(), PatchSampler)
     True
     """
@@ -68,16 +86,34 @@ class PatchSampler(Protocol):
     def sample(
         self, image: ChestImage, lungs: LungMask, *, rng: np.random.Generator | None = None
     ) -> PatchBatch:
-        """Return patches of ``image``; none at all is a batch of length 0."""
+        """Return patches of an image.
+
+        Parameters
+        ----------
+        image : ChestImage
+        lungs : LungMask
+            Of the shape of the image.
+        rng : numpy.random.Generator, optional
+            For samplers that draw at random.
+
+        Returns
+        -------
+        PatchBatch
+            Of length 0 if there is no patch.
+        """
         ...
 
 
 class PatchSource(Protocol):
-    """Normal patches for ``fit``, read as often as needed without holding them all in memory.
+    """Normal patches for ``fit``, which need not all be in memory.
+
+    See Also
+    --------
+    lungpatch.PatchStore : The implementation that the pipeline uses.
 
     Examples
     --------
-    >>> from lungpatch.pipeline.patch_store import PatchStore
+    >>> from lungpatch import PatchStore
     >>> with PatchStore(32) as source:
     ...     len(source), source.patch_size, list(source.batches(8))
     (0, 32, [])
@@ -93,21 +129,38 @@ class PatchSource(Protocol):
         ...
 
     def batches(self, size: int, *, rng: np.random.Generator | None = None) -> Iterator[PatchBatch]:
-        """Yield every patch once, ``size`` at a time; shuffled over all images by ``rng``."""
+        """Yield every patch once.
+
+        Parameters
+        ----------
+        size : int
+            Number of patches per batch; the last batch may have fewer.
+        rng : numpy.random.Generator, optional
+            Shuffles the patches of all images. Without it they come in order.
+
+        Yields
+        ------
+        PatchBatch
+        """
         ...
 
 
 EpochCallback = Callable[[int, int, Mapping[str, float]], None]
-"""Called as ``on_epoch(epoch, epochs, figures)`` after every epoch; ``epoch`` counts from 1."""
+"""Called as ``on_epoch(epoch, epochs, metrics)`` after every epoch; ``epoch`` counts from 1."""
 
 
 @runtime_checkable
 class FeatureExtractor(Protocol):
-    """Describes every place of a patch by numbers; what feature models compare.
+    """Computes the feature maps that feature models compare.
+
+    See Also
+    --------
+    lungpatch.StatisticsExtractor, lungpatch.LungEncoder, lungpatch.LesionEncoder
+    lungpatch.ImageNetExtractor, lungpatch.TorchModuleExtractor
 
     Examples
     --------
-    >>> from lungpatch.features.statistics import StatisticsExtractor
+    >>> from lungpatch import FeatureExtractor, StatisticsExtractor
     >>> isinstance(StatisticsExtractor(), FeatureExtractor)
     True
     """
@@ -120,40 +173,72 @@ class FeatureExtractor(Protocol):
         rng: np.random.Generator,
         on_epoch: EpochCallback | None = None,
     ) -> TrainingHistory:
-        """Learn from normal patches; one that has nothing to learn returns no epochs."""
+        """Fit to normal patches.
+
+        Parameters
+        ----------
+        source : PatchSource
+            Normal patches.
+        validation : PatchSource, optional
+            Normal patches of other images, to stop or to select by.
+        rng : numpy.random.Generator
+            The only source of randomness.
+        on_epoch : callable, optional
+            Called as ``on_epoch(epoch, epochs, metrics)`` after every epoch.
+
+        Returns
+        -------
+        TrainingHistory
+            Without epochs if there is nothing to fit.
+        """
         ...
 
     def extract(self, patches: PatchBatch) -> FloatImage:
-        """Return features, float32 (N, C, h, w), patch by patch, in the order given.
+        """Return the feature maps of patches.
 
-        Place (i, j) describes the same share of the patch's rows and columns: the i-th of h and
-        the j-th of w. C, h and w depend on settings and patch size only.
+        Parameters
+        ----------
+        patches : PatchBatch
+            N patches, at least one.
+
+        Returns
+        -------
+        ndarray of float32, shape (N, C, h, w)
+            In the order of the patches, each independent of the others. Cell (i, j) describes the
+            i-th of h equal parts of the rows of a patch and the j-th of w equal parts of its
+            columns. C, h and w depend on settings and patch size only.
         """
         ...
 
     def state(self) -> dict[str, NDArray[Any]]:
-        """Return all that was learnt, as named arrays; nothing where nothing was."""
+        """Return the fitted values as named arrays; an empty dict if there are none."""
         ...
 
     def load_state(self, state: Mapping[str, NDArray[Any]]) -> None:
-        """Take over what ``state`` returned."""
+        """Restore fitted values that ``state`` returned."""
         ...
 
 
 @runtime_checkable
 class ReconstructionModel(Protocol):
-    """Says what a patch would look like if the lung were normal.
+    """Reconstructs a patch as it would look if the lung were normal.
+
+    See Also
+    --------
+    lungpatch.UNet, lungpatch.Autoencoder, lungpatch.PCA, lungpatch.SyntheticLesionModel
+    lungpatch.RepairModel, lungpatch.MemoryBankModel, lungpatch.GaussianModel
+    lungpatch.LesionHeadModel, lungpatch.AtlasModel, lungpatch.EnsembleModel
 
     Examples
     --------
-    >>> from lungpatch.models.pca import PCA
+    >>> from lungpatch import PCA, ReconstructionModel
     >>> isinstance(PCA(), ReconstructionModel)
     True
     """
 
     @property
     def patch_size(self) -> int:
-        """Side of the patches it takes, in pixels."""
+        """Side of the patches that the model takes, in pixels."""
         ...
 
     def fit(
@@ -164,45 +249,94 @@ class ReconstructionModel(Protocol):
         rng: np.random.Generator,
         on_epoch: EpochCallback | None = None,
     ) -> TrainingHistory:
-        """Learn from normal patches; all randomness comes from ``rng``."""
+        """Fit to normal patches.
+
+        Parameters
+        ----------
+        source : PatchSource
+            Normal patches.
+        validation : PatchSource, optional
+            Normal patches of other images, to stop or to select by.
+        rng : numpy.random.Generator
+            The only source of randomness.
+        on_epoch : callable, optional
+            Called as ``on_epoch(epoch, epochs, metrics)`` after every epoch.
+
+        Returns
+        -------
+        TrainingHistory
+        """
         ...
 
     def reconstruct(self, patches: PatchBatch) -> Reconstruction:
-        """Return what was compared and expected, patch by patch, in the order given."""
+        """Return what is compared and what was expected.
+
+        Parameters
+        ----------
+        patches : PatchBatch
+            N patches, at least one.
+
+        Returns
+        -------
+        Reconstruction
+            Of length N, in the order of the patches, each independent of the others.
+        """
         ...
 
     def state(self) -> dict[str, NDArray[Any]]:
-        """Return all that was learnt, as named arrays."""
+        """Return the fitted values as named arrays."""
         ...
 
     def load_state(self, state: Mapping[str, NDArray[Any]]) -> None:
-        """Take over what ``state`` returned."""
+        """Restore fitted values that ``state`` returned."""
         ...
 
 
 @runtime_checkable
 class Scorer(Protocol):
-    """Measures how far a patch is from what was expected.
+    """Measures the difference between a patch and its reconstruction.
+
+    See Also
+    --------
+    lungpatch.SADScorer, lungpatch.L2Scorer, lungpatch.SSIMScorer, lungpatch.FeatureScorer
 
     Examples
     --------
-    >>> from lungpatch.scorers.sad import SADScorer
+    >>> from lungpatch import SADScorer, Scorer
     >>> isinstance(SADScorer(), Scorer)
     True
     """
 
     def score(self, patches: PatchBatch, reconstruction: Reconstruction) -> PatchScores:
-        """Return one score a patch, higher for more anomalous."""
+        """Return one score per patch; higher is more anomalous.
+
+        Parameters
+        ----------
+        patches : PatchBatch
+            N patches, at least one.
+        reconstruction : Reconstruction
+            Of the same patches.
+
+        Returns
+        -------
+        PatchScores
+            Of length N, in the order of the patches.
+        """
         ...
 
 
 @runtime_checkable
 class Thresholder(Protocol):
-    """Says above which score an image is called anomalous.
+    """Sets the score above which an image is classified as anomalous.
+
+    See Also
+    --------
+    lungpatch.QuantileThresholder, lungpatch.ConformalThresholder, lungpatch.MultiOtsuThresholder
+    lungpatch.MixtureThresholder, lungpatch.FixedThresholder, lungpatch.YoudenThresholder
 
     Examples
     --------
-    >>> from lungpatch.thresholders.quantile import QuantileThresholder
+    >>> from lungpatch import QuantileThresholder, Thresholder
     >>> isinstance(QuantileThresholder().fit([1.0, 2.0]), Thresholder)
     True
     """
@@ -216,9 +350,22 @@ class Thresholder(Protocol):
 
     @property
     def threshold_(self) -> float:
-        """The threshold that ``fit`` found."""
+        """The threshold, after ``fit``."""
         ...
 
     def fit(self, pred_scores: ArrayLike, gt_labels: ArrayLike | None = None) -> Self:
-        """Find the threshold on scores, shape (N,), of normal images (or labelled ones)."""
+        """Set the threshold.
+
+        Parameters
+        ----------
+        pred_scores : array-like of float, shape (N,)
+            Scores of normal images; with ``uses_labels``, of normal and abnormal images.
+        gt_labels : array-like of bool, shape (N,), optional
+            True for abnormal images. Required if ``uses_labels``.
+
+        Returns
+        -------
+        Thresholder
+            Itself.
+        """
         ...

@@ -48,10 +48,10 @@ def test_a_score_has_the_same_colour_in_every_image():
 def test_painting_equals_blending_by_hand():
     rng = np.random.default_rng(0)
     grey = rng.integers(0, 256, (5, 7), dtype=np.uint8)
-    heat = rng.uniform(0, 6, (5, 7))
-    heat[0] = np.nan
-    painted = SCALE.paint(grey, heat)
-    rgba = SCALE.to_rgba(heat).astype(float)
+    scores = rng.uniform(0, 6, (5, 7))
+    scores[0] = np.nan
+    painted = SCALE.paint(grey, scores)
+    rgba = SCALE.to_rgba(scores).astype(float)
     alpha = rgba[..., 3:] / 255
     expected = alpha * rgba[..., :3] + (1 - alpha) * grey[..., None]
     assert painted.dtype == np.uint8
@@ -61,8 +61,8 @@ def test_painting_equals_blending_by_hand():
 
 def test_the_bar_shows_what_is_painted():
     bar = SCALE.bar(5)
-    heat = np.linspace(1.0, 5.0, 5)[None]
-    np.testing.assert_array_equal(bar[None], SCALE.paint(np.full((1, 5), 120, np.uint8), heat))
+    scores = np.linspace(1.0, 5.0, 5)[None]
+    np.testing.assert_array_equal(bar[None], SCALE.paint(np.full((1, 5), 120, np.uint8), scores))
 
 
 def test_the_normal_99th_percentile_is_in_the_middle():

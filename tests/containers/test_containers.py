@@ -39,7 +39,7 @@ def test_a_failure_says_what_and_why():
     assert "is empty" in repr(failure)
 
 
-def test_a_detection_says_its_verdict(fitted, cohort):
+def test_a_detection_says_its_decision(fitted, cohort):
     found = fitted.detect(sorted((cohort / "opacity").iterdir())[0])
     assert isinstance(found, Detection)
     sign = ">" if found.decision.pred_label else "<="

@@ -24,50 +24,50 @@ def rectangle(draw, shape):
 
 @exact
 @given(st.data(), st.tuples(side, side), st.tuples(side, side))
-def test_own_pixel_takes_the_value_of_the_frame_pixel_that_holds_its_centre(data, frame, own):
-    array = np.arange(frame[0] * frame[1]).reshape(frame)
-    brought = to_native_grid(array, own)
-    assert brought.shape == own
-    row = data.draw(st.integers(0, own[0] - 1))
-    column = data.draw(st.integers(0, own[1] - 1))
-    # Centre (r + 1/2) of n own rows lies at (r + 1/2) m / n of m frame rows.
+def test_native_pixel_takes_the_value_of_the_model_pixel_that_holds_its_centre(data, model, native):
+    array = np.arange(model[0] * model[1]).reshape(model)
+    converted = to_native_grid(array, native)
+    assert converted.shape == native
+    row = data.draw(st.integers(0, native[0] - 1))
+    column = data.draw(st.integers(0, native[1] - 1))
+    # Centre (r + 1/2) of n native rows lies at (r + 1/2) m / n of m model rows.
     expected = array[
-        int((2 * row + 1) * frame[0] // (2 * own[0])),
-        int((2 * column + 1) * frame[1] // (2 * own[1])),
+        int((2 * row + 1) * model[0] // (2 * native[0])),
+        int((2 * column + 1) * model[1] // (2 * native[1])),
     ]
-    assert brought[row, column] == expected
+    assert converted[row, column] == expected
 
 
 @exact
 @given(st.data(), st.tuples(side, side), st.tuples(side, side))
-def test_box_of_a_mask_is_the_box_of_its_own_pixels(data, frame, own):
-    mask, box = rectangle(data.draw, frame)
-    brought = LungMask(pixels=to_native_grid(mask, own))
-    [own_box] = boxes_to_native_grid(box, frame, own)
-    if brought.bounding_box is not None:
-        assert tuple(own_box) == brought.bounding_box
-    else:  # too small in own pixels to be seen
-        assert own[0] < frame[0] or own[1] < frame[1]
+def test_box_of_a_mask_is_the_box_of_its_native_pixels(data, model, native):
+    mask, box = rectangle(data.draw, model)
+    converted = LungMask(pixels=to_native_grid(mask, native))
+    [native_box] = boxes_to_native_grid(box, model, native)
+    if converted.bounding_box is not None:
+        assert tuple(native_box) == converted.bounding_box
+    else:  # too small in native pixels to be seen
+        assert native[0] < model[0] or native[1] < model[1]
 
 
 @exact
 @given(st.data(), st.tuples(side, side), st.tuples(side, side))
-def test_boxes_are_never_empty_and_stay_inside(data, frame, own):
-    _, box = rectangle(data.draw, frame)
-    [(row0, col0, row1, col1)] = boxes_to_native_grid(box, frame, own)
-    assert 0 <= row0 < row1 <= own[0]
-    assert 0 <= col0 < col1 <= own[1]
+def test_boxes_are_never_empty_and_stay_inside(data, model, native):
+    _, box = rectangle(data.draw, model)
+    [(row0, col0, row1, col1)] = boxes_to_native_grid(box, model, native)
+    assert 0 <= row0 < row1 <= native[0]
+    assert 0 <= col0 < col1 <= native[1]
 
 
 @exact
 @given(st.data(), side, side)
-def test_box_without_own_pixels_becomes_the_nearest_one(data, frame, own):
-    start = data.draw(st.integers(0, frame - 1))
-    stop = data.draw(st.integers(start + 1, frame))
+def test_box_without_native_pixels_becomes_the_nearest_one(data, model, native):
+    start = data.draw(st.integers(0, model - 1))
+    stop = data.draw(st.integers(start + 1, model))
     [(row0, _, row1, _)] = boxes_to_native_grid(
-        np.array([[start, 0, stop, 1]]), (frame, 1), (own, 1)
+        np.array([[start, 0, stop, 1]]), (model, 1), (native, 1)
     )
-    centres = (np.arange(own) + 0.5) * frame / own
+    centres = (np.arange(native) + 0.5) * model / native
     inside = (centres >= start) & (centres < stop)
     if inside.any():
         np.testing.assert_array_equal(np.flatnonzero(inside), np.arange(row0, row1))
@@ -88,16 +88,16 @@ def test_same_size_changes_nothing(shape):
 
 @exact
 @given(st.tuples(side, side), st.tuples(side, side))
-def test_the_whole_frame_is_the_whole_image(frame, own):
-    whole = boxes_to_native_grid(np.array([[0, 0, *frame]]), frame, own)
-    np.testing.assert_array_equal(whole, [[0, 0, *own]])
+def test_the_whole_model_grid_is_the_whole_image(model, native):
+    whole = boxes_to_native_grid(np.array([[0, 0, *model]]), model, native)
+    np.testing.assert_array_equal(whole, [[0, 0, *native]])
 
 
 def test_nan_and_dtype_are_kept():
     heatmap = np.array([[np.nan, 2.5]], np.float32)
-    own = to_native_grid(heatmap, (3, 4))
-    assert own.dtype == np.float32
-    np.testing.assert_array_equal(own, [[np.nan, np.nan, 2.5, 2.5]] * 3)
+    native = to_native_grid(heatmap, (3, 4))
+    assert native.dtype == np.float32
+    np.testing.assert_array_equal(native, [[np.nan, np.nan, 2.5, 2.5]] * 3)
 
 
 def test_every_whole_factor_repeats_pixels():
@@ -117,7 +117,7 @@ def test_several_boxes_and_none():
 
 def test_large_sizes_are_exact():
     # Where floating point would round the wrong way.
-    own, frame = 9_999, 256
-    index = to_native_grid(np.arange(frame)[:, None], (own, 1))[:, 0]
-    expected = [(2 * row + 1) * frame // (2 * own) for row in range(own)]
+    native, model = 9_999, 256
+    index = to_native_grid(np.arange(model)[:, None], (native, 1))[:, 0]
+    expected = [(2 * row + 1) * model // (2 * native) for row in range(native)]
     np.testing.assert_array_equal(index, expected)

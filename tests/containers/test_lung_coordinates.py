@@ -31,7 +31,7 @@ Shape = tuple[int, int]
 
 
 def drawn_lungs(row: np.ndarray, column: np.ndarray, *, gap: float = 6.0) -> np.ndarray:
-    """Two lungs of different size, as a function of the place: apices up, bases hollow."""
+    """Two lungs of different size, as a function of position: apices up, bases hollow."""
 
     def lung(away: np.ndarray, height: float, width: float) -> np.ndarray:
         narrowing = 1 - 0.35 * np.clip((row + 20) / height, -1, 0) ** 2
@@ -41,11 +41,11 @@ def drawn_lungs(row: np.ndarray, column: np.ndarray, *, gap: float = 6.0) -> np.
     return lung(-column, 70.0, 33.0) | lung(column, 66.0, 28.0)
 
 
-def picture(matrix: np.ndarray, shape: Shape = (HEIGHT, WIDTH), gap: float = 6.0) -> np.ndarray:
+def two_lungs(matrix: np.ndarray, shape: Shape = (HEIGHT, WIDTH), gap: float = 6.0) -> np.ndarray:
     """The drawn lungs, moved by an affine map about the middle of the image."""
     middle = (np.array(shape) - 1) / 2
-    places = np.stack(np.indices(shape)).reshape(2, -1) - middle[:, None]
-    row, column = np.linalg.solve(matrix, places)
+    positions = np.stack(np.indices(shape)).reshape(2, -1) - middle[:, None]
+    row, column = np.linalg.solve(matrix, positions)
     return drawn_lungs(row, column, gap=gap).reshape(shape)
 
 
@@ -54,25 +54,25 @@ def rotation(degrees: float) -> np.ndarray:
     return np.array([[cosine, -sine], [sine, cosine]])
 
 
-def at(field: np.ndarray, places: np.ndarray) -> np.ndarray:
+def at(field: np.ndarray, positions: np.ndarray) -> np.ndarray:
     """The field (2, H, W) between its pixels, NaN beside what it does not know, (2, N)."""
-    known = ndimage.map_coordinates(np.isfinite(field[0]).astype(float), places, order=1)
-    values = [ndimage.map_coordinates(np.nan_to_num(part), places, order=1) for part in field]
+    known = ndimage.map_coordinates(np.isfinite(field[0]).astype(float), positions, order=1)
+    values = [ndimage.map_coordinates(np.nan_to_num(part), positions, order=1) for part in field]
     return np.where(known > 0.999, values, np.nan)
 
 
 def assert_follows(matrix: np.ndarray, *, gap: float = 6.0, misplaced: float = 0.0) -> None:
     """Corresponding pixels of the lungs and of the moved lungs have the same coordinates."""
-    frame = LungFrame.from_mask(picture(np.eye(2), gap=gap))
-    moved = LungFrame.from_mask(picture(matrix, gap=gap))
+    frame = LungFrame.from_mask(two_lungs(np.eye(2), gap=gap))
+    moved = LungFrame.from_mask(two_lungs(matrix, gap=gap))
     rows, columns = np.nonzero(frame.side)
     middle = (np.array([HEIGHT, WIDTH]) - 1)[:, None] / 2
-    places = matrix @ (np.stack([rows, columns]) - middle) + middle
-    nearest = np.clip(np.rint(places).astype(int), 0, [[HEIGHT - 1], [WIDTH - 1]])
+    positions = matrix @ (np.stack([rows, columns]) - middle) + middle
+    nearest = np.clip(np.rint(positions).astype(int), 0, [[HEIGHT - 1], [WIDTH - 1]])
     there = moved.side[tuple(nearest)]
     wrong = (there != 0) & (there != frame.side[rows, columns])
     assert wrong.mean() <= misplaced
-    away = np.abs(at(moved.coordinates(), places) - frame.coordinates()[:, rows, columns])
+    away = np.abs(at(moved.coordinates(), positions) - frame.coordinates()[:, rows, columns])
     away = away[:, ~wrong & np.isfinite(away[0])]
     assert away.shape[1] > 0.9 * len(rows)
     # The narrow tips hold few pixels a level, so that a pixel is much of v there.
@@ -94,7 +94,7 @@ def test_affine_changes_of_the_image_move_the_frame_with_it(degrees, scales, she
 
 @pytest.mark.parametrize("degrees", [-15, 0, 10])
 def test_lungs_that_touch_are_cut_apart_and_move_alike(degrees):
-    touching = picture(rotation(degrees), gap=-2.0)
+    touching = two_lungs(rotation(degrees), gap=-2.0)
     assert ndimage.label(touching)[1] == 1
     apart = split_lungs(touching)
     for side, column in (("right", -1), ("left", 1)):
@@ -108,7 +108,7 @@ def test_lungs_that_touch_are_cut_apart_and_move_alike(degrees):
 @settings(max_examples=25, deadline=None)
 @given(shift=st.tuples(st.integers(-40, 40), st.integers(-40, 40)))
 def test_shifts_move_the_frame_exactly(shift):
-    mask = picture(rotation(5))
+    mask = two_lungs(rotation(5))
     expected = np.roll(LungFrame.from_mask(mask).coordinates(), shift, axis=(1, 2))
     got = LungFrame.from_mask(np.roll(mask, shift, axis=(0, 1))).coordinates()
     np.testing.assert_allclose(got, expected, atol=2e-3)
@@ -116,7 +116,7 @@ def test_shifts_move_the_frame_exactly(shift):
 
 @pytest.mark.parametrize("degrees", [0, 12])
 def test_a_mirrored_image_swaps_the_sides_and_keeps_the_coordinates(degrees):
-    mask = picture(rotation(degrees))
+    mask = two_lungs(rotation(degrees))
     frame, mirrored = LungFrame.from_mask(mask), LungFrame.from_mask(mask[:, ::-1])
     np.testing.assert_array_equal(mirrored.side[:, ::-1] == LEFT, frame.side == RIGHT)
     np.testing.assert_array_equal(mirrored.side[:, ::-1] == RIGHT, frame.side == LEFT)
@@ -127,10 +127,10 @@ def test_a_mirrored_image_swaps_the_sides_and_keeps_the_coordinates(degrees):
 
 
 def test_tilt_is_that_of_the_rotation():
-    upright = np.arctan(LungFrame.from_mask(picture(rotation(0))).slope)
+    upright = np.arctan(LungFrame.from_mask(two_lungs(rotation(0))).slope)
     for degrees in (-25, -5, 10, 25):
         # A positive slope falls to the right, a positive rotation rises there.
-        tilt = np.arctan(LungFrame.from_mask(picture(rotation(degrees))).slope)
+        tilt = np.arctan(LungFrame.from_mask(two_lungs(rotation(degrees))).slope)
         assert np.degrees(upright - tilt) == pytest.approx(degrees, abs=1.5)
 
 
@@ -185,7 +185,7 @@ def test_an_empty_mask_has_a_frame_without_lungs():
 @pytest.mark.parametrize(("side", "start"), [("right", 10), ("left", 110)])
 def test_one_lung_is_named_by_the_half_of_the_image_it_lies_in(side, start):
     mask = np.zeros((100, 160), bool)
-    mask[20:80, start : start + 35] = picture(np.eye(2) * 0.5, (100, 160))[20:80, 40:75]
+    mask[20:80, start : start + 35] = two_lungs(np.eye(2) * 0.5, (100, 160))[20:80, 40:75]
     frame = LungFrame.from_mask(mask)
     assert getattr(split_lungs(mask), side).sum() == mask.sum() > 0
     assert repr(frame) == f"LungFrame(100x160, {side} lung, tilted 0.0 degrees)"
@@ -194,7 +194,7 @@ def test_one_lung_is_named_by_the_half_of_the_image_it_lies_in(side, start):
 
 
 def test_bits_beside_the_lungs_go_with_the_side_they_lie_on():
-    mask = picture(np.eye(2))
+    mask = two_lungs(np.eye(2))
     mask[20:24, 20:24] = mask[200:204, 300:304] = True
     sides = split_lungs(mask)
     assert sides.right[22, 22]
@@ -202,7 +202,7 @@ def test_bits_beside_the_lungs_go_with_the_side_they_lie_on():
 
 
 def test_a_lung_in_two_pieces_stays_on_its_side():
-    mask = picture(np.eye(2))
+    mask = two_lungs(np.eye(2))
     whole = split_lungs(mask)
     mask[140:150, :160] = False
     assert ndimage.label(mask)[1] == 3
@@ -212,7 +212,7 @@ def test_a_lung_in_two_pieces_stays_on_its_side():
 
 def test_a_side_is_right_or_left():
     with pytest.raises(ConfigurationError, match="side must be 'right' or 'left', got 'Left'"):
-        LungFrame.from_mask(picture(np.eye(2))).locate("Left", 0.5, 0.5)
+        LungFrame.from_mask(two_lungs(np.eye(2))).locate("Left", 0.5, 0.5)
 
 
 def test_zones_are_thirds_from_apex_to_base():
@@ -246,14 +246,16 @@ def test_real_lungs_keep_their_coordinates_when_the_image_is_turned():
         turned = ndimage.affine_transform(
             mask.astype(np.float32), inverse, old - inverse @ new, shape, order=1
         )
-        places = np.stack(np.nonzero(mask))
-        there = matrix @ (places - old[:, None]) + new[:, None]
+        positions = np.stack(np.nonzero(mask))
+        there = matrix @ (positions - old[:, None]) + new[:, None]
         moved = LungFrame.from_mask(turned > 0.5)
-        away = np.abs(at(moved.coordinates(), there) - frame.coordinates()[:, places[0], places[1]])
+        away = np.abs(
+            at(moved.coordinates(), there) - frame.coordinates()[:, positions[0], positions[1]]
+        )
         assert np.nanquantile(away[0], 0.99) < 0.01, path.name
         assert np.nanquantile(away[1], 0.95) < 0.03, path.name
         sides = moved.side[tuple(np.rint(there).astype(int))]
-        assert ((sides == 0) | (sides == frame.side[places[0], places[1]])).all(), path.name
+        assert ((sides == 0) | (sides == frame.side[positions[0], positions[1]])).all(), path.name
 
 
 def test_sides_and_borders_of_two_rectangles():

@@ -9,7 +9,7 @@ from lungpatch.errors import InvalidImageError, InvalidMaskError
 from lungpatch.samplers.grid import GridSampler
 
 
-def film(height, width, seed=0):
+def random_image(height, width, seed=0):
     pixels = np.random.default_rng(seed).random((height, width), dtype=np.float32)
     return ChestImage(pixels=pixels, image_id="image")
 
@@ -26,20 +26,20 @@ geometries = st.tuples(
 @given(geometries)
 def test_patches_are_slices_of_the_image_and_of_the_mask(geometry):
     height, width, side, stride = geometry
-    image = film(height, width)
+    image = random_image(height, width)
     lungs = LungMask(pixels=image.pixels > 0.3)
     batch = GridSampler(patch_size=side, stride=stride, min_lung_fraction=0).sample(image, lungs)
     assert len(batch) > 0
     for i, (row, column) in enumerate(batch.corners):
-        place = np.s_[row : row + side, column : column + side]
-        np.testing.assert_array_equal(batch.pixels[i], image.pixels[place])
-        np.testing.assert_array_equal(batch.lung[i], lungs.pixels[place])
+        window = np.s_[row : row + side, column : column + side]
+        np.testing.assert_array_equal(batch.pixels[i], image.pixels[window])
+        np.testing.assert_array_equal(batch.lung[i], lungs.pixels[window])
 
 
 @given(geometries)
 def test_grid_starts_at_0_and_ends_flush_with_the_border(geometry):
     height, width, side, stride = geometry
-    image = film(height, width)
+    image = random_image(height, width)
     corners = GridSampler(patch_size=side, stride=stride).sample(image, all_lung(image)).corners
     for axis, length in enumerate((height, width)):
         starts = np.unique(corners[:, axis])
@@ -53,7 +53,7 @@ def test_grid_starts_at_0_and_ends_flush_with_the_border(geometry):
 @given(geometries)
 def test_every_pixel_is_covered_where_the_stride_is_at_most_a_patch(geometry):
     height, width, side, stride = geometry
-    image = film(height, width)
+    image = random_image(height, width)
     batch = GridSampler(patch_size=side, stride=min(stride, side)).sample(image, all_lung(image))
     covered = np.zeros(image.shape, bool)
     for row, column in batch.corners:
@@ -63,7 +63,7 @@ def test_every_pixel_is_covered_where_the_stride_is_at_most_a_patch(geometry):
 
 @given(st.integers(1, 8), st.integers(1, 8), st.integers(0, 4), st.integers(0, 4))
 def test_a_fitting_grid_equals_view_as_windows(side, stride, rows, columns):
-    image = film(side + rows * stride, side + columns * stride)
+    image = random_image(side + rows * stride, side + columns * stride)
     batch = GridSampler(patch_size=side, stride=stride).sample(image, all_lung(image))
     windows = view_as_windows(image.pixels, (side, side), stride)
     np.testing.assert_array_equal(batch.pixels, windows.reshape(-1, side, side))
@@ -72,7 +72,7 @@ def test_a_fitting_grid_equals_view_as_windows(side, stride, rows, columns):
 @given(geometries, st.floats(0, 1), st.integers(0, 99))
 def test_kept_are_exactly_the_patches_with_enough_lung(geometry, fraction, seed):
     height, width, side, stride = geometry
-    image = film(height, width, seed)
+    image = random_image(height, width, seed)
     lungs = LungMask(pixels=image.pixels > 0.4)
     exhaustive = GridSampler(patch_size=side, stride=stride, min_lung_fraction=0)
     strict = GridSampler(patch_size=side, stride=stride, min_lung_fraction=fraction)
@@ -83,7 +83,7 @@ def test_kept_are_exactly_the_patches_with_enough_lung(geometry, fraction, seed)
 
 @pytest.mark.parametrize("side", [3, 7, 10, 31, 32])
 def test_a_patch_full_of_lung_passes_a_fraction_of_one(side):
-    image = film(40, 40)
+    image = random_image(40, 40)
     one_hole = np.ones(image.shape, bool)
     one_hole[0, 0] = False
     sampler = GridSampler(patch_size=side, stride=side, min_lung_fraction=1.0)
@@ -93,23 +93,23 @@ def test_a_patch_full_of_lung_passes_a_fraction_of_one(side):
     assert [0, 0] not in holed.corners.tolist()
 
 
-def test_a_share_written_as_a_decimal_is_met_exactly():
+def test_a_fraction_written_as_a_decimal_is_met_exactly():
     # 7 pixels of 100 are 0.07, though 0.07 * 100 is above 7 in floating point.
     lung = np.zeros((10, 10), bool)
     lung[0, :7] = True
     sampler = GridSampler(patch_size=10, stride=10, min_lung_fraction=0.07)
-    assert len(sampler.sample(film(10, 10), LungMask(pixels=lung))) == 1
+    assert len(sampler.sample(random_image(10, 10), LungMask(pixels=lung))) == 1
 
 
 def test_a_patch_may_be_the_whole_image():
-    image = film(32, 32)
+    image = random_image(32, 32)
     batch = GridSampler(patch_size=32, stride=20).sample(image, all_lung(image))
     np.testing.assert_array_equal(batch.pixels, image.pixels[None])
     assert batch.corners.tolist() == [[0, 0]]
 
 
 def test_no_lungs_give_no_patches_and_the_exhaustive_rule_gives_all():
-    image = film(64, 64)
+    image = random_image(64, 64)
     empty = LungMask(pixels=np.zeros(image.shape, bool))
     nothing = GridSampler().sample(image, empty)
     assert len(nothing) == 0
@@ -126,14 +126,14 @@ def test_the_patches_are_copies():
 
 
 def test_too_large_a_patch_is_refused_with_both_sizes():
-    image = film(20, 50)
+    image = random_image(20, 50)
     with pytest.raises(InvalidImageError, match=r"image: .*32x32.*20x50"):
         GridSampler(patch_size=32).sample(image, all_lung(image))
 
 
 def test_a_mask_of_another_shape_is_refused():
     with pytest.raises(InvalidMaskError, match=r"\(40, 41\).*\(40, 40\)"):
-        GridSampler().sample(film(40, 40), LungMask(pixels=np.ones((40, 41), bool)))
+        GridSampler().sample(random_image(40, 40), LungMask(pixels=np.ones((40, 41), bool)))
 
 
 @pytest.mark.parametrize(

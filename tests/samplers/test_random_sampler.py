@@ -33,14 +33,14 @@ def test_patches_are_slices_and_hold_enough_lung(image, lungs):
 
 
 def test_no_place_is_drawn_twice_while_there_are_enough(image, lungs):
-    places = (30 - 8 + 1) * (35 - 8 + 1)
-    batch = sample(RandomSampler(patch_size=8, n_patches=places), image, lungs)
-    assert len(np.unique(batch.corners, axis=0)) == places
+    positions = (30 - 8 + 1) * (35 - 8 + 1)
+    batch = sample(RandomSampler(patch_size=8, n_patches=positions), image, lungs)
+    assert len(np.unique(batch.corners, axis=0)) == positions
 
 
-def test_fewer_places_than_patches_are_drawn_again(image):
+def test_fewer_positions_than_patches_are_drawn_again(image):
     pixels = np.zeros(image.shape, bool)
-    pixels[3:11, 4:13] = True  # two places for a patch of 8x8
+    pixels[3:11, 4:13] = True  # two positions for a patch of 8x8
     batch = sample(RandomSampler(patch_size=8, n_patches=20), image, LungMask(pixels=pixels))
     assert len(batch) == 20
     assert {tuple(c) for c in batch.corners.tolist()} == {(3, 4), (3, 5)}
@@ -50,8 +50,8 @@ def test_every_place_is_equally_likely(image, lungs):
     sampler = RandomSampler(patch_size=28, n_patches=1)
     rng = np.random.default_rng(0)
     drawn = [tuple(sampler.sample(image, lungs, rng=rng).corners[0]) for _ in range(2400)]
-    places, counts = np.unique(drawn, axis=0, return_counts=True)
-    assert len(places) == 3 * 8
+    positions, counts = np.unique(drawn, axis=0, return_counts=True)
+    assert len(positions) == 3 * 8
     assert stats.chisquare(counts).pvalue > 0.001
 
 

@@ -179,7 +179,7 @@ def test_reads_the_layout_of_the_keras_that_wrote_the_published_file(keras_2_fil
 
 
 def old_clean_up(mask: np.ndarray) -> np.ndarray:
-    """The project's own clean-up, with scikit-image; its name for the size changed since."""
+    """The clean-up of the project, with scikit-image; its name for the size changed since."""
     smallest = 0.02 * mask.size
     parameters = inspect.signature(morphology.remove_small_objects).parameters
     if "max_size" in parameters:
@@ -238,7 +238,7 @@ def test_mask_of_a_256_image_is_the_project_s_and_follows_the_image_to_other_siz
 
 def test_settings_are_plain_values_and_a_path_is_taken_too():
     assert IMLABSegmenter(weights=Path("a.hdf5")).weights == "a.hdf5"
-    with pytest.raises(TypeError):
+    with pytest.raises(ConfigurationError):
         IMLABSegmenter(weights=3)
 
 

@@ -36,14 +36,14 @@ RIGHT, LEFT = lung(50, 80, 130, 70), lung(50, 176, 130, 70)
 PAIR = RIGHT | LEFT
 
 
-def film(mask: np.ndarray) -> ChestImage:
+def image_of(mask: np.ndarray) -> ChestImage:
     """Dark lungs in a body that is brighter below."""
     pixels = np.where(mask, 0.2, 0.5) + 0.3 * ROW / SIDE
     return ChestImage(pixels=pixels.astype(np.float32), image_id="drawn")
 
 
 def reason(mask: np.ndarray, image: ChestImage | None = None) -> str:
-    found = implausibility(image or film(mask), mask)
+    found = implausibility(image or image_of(mask), mask)
     assert found is not None
     return found
 
@@ -74,8 +74,8 @@ def fires(image: ChestImage, segmenter: UNetSegmenter) -> bool:
 
 
 def test_a_drawn_pair_is_plausible_and_an_empty_mask_no_business_of_this() -> None:
-    assert implausibility(film(PAIR), PAIR) is None
-    assert implausibility(film(PAIR), np.zeros_like(PAIR)) is None
+    assert implausibility(image_of(PAIR), PAIR) is None
+    assert implausibility(image_of(PAIR), np.zeros_like(PAIR)) is None
 
 
 @pytest.mark.parametrize("seed", range(10))
@@ -116,19 +116,19 @@ def test_a_ragged_outline_is_a_reason() -> None:
 
 
 def test_an_inverted_or_turned_image_is_named_as_such() -> None:
-    usual = film(PAIR)
+    usual = image_of(PAIR)
     inverted = ChestImage(pixels=1 - usual.pixels, image_id="inverted")
     assert "is the image inverted?" in reason(PAIR, inverted)
     # The lungs themselves look the same from both ends here.
     mask = PAIR & PAIR[::-1]
-    assert implausibility(film(mask), mask) is None
-    upset = ChestImage(pixels=film(mask).pixels[::-1], image_id="upset")
+    assert implausibility(image_of(mask), mask) is None
+    upset = ChestImage(pixels=image_of(mask).pixels[::-1], image_id="upset")
     assert "is the image upside down?" in reason(mask, upset)
 
 
 @pytest.mark.parametrize("side", [32, 64, 300])
 def test_an_undecided_network_is_a_reason_at_any_resolution(side: int) -> None:
-    image = film(PAIR)
+    image = image_of(PAIR)
     sure = np.full((side, side), 0.97, np.float32)
     assert implausibility(image, PAIR, probability=sure) is None
     unsure = sure.copy()
@@ -140,11 +140,11 @@ def test_an_undecided_network_is_a_reason_at_any_resolution(side: int) -> None:
 
 def test_small_doubts_add_up() -> None:
     mask = RIGHT | lung(95, 176, 84, 50)
-    image = film(mask)
+    image = image_of(mask)
     unsure = np.random.default_rng(0).random((64, 64)) < 0.24
     probability = np.where(unsure, 0.8, 0.97).astype(np.float32)
     assert implausibility(image, mask) is None
-    assert implausibility(film(PAIR), PAIR, probability=probability) is None
+    assert implausibility(image_of(PAIR), PAIR, probability=probability) is None
     found = implausibility(image, mask, probability=probability)
     assert found is not None
     assert found.startswith("unusual in several ways: ")
@@ -163,7 +163,7 @@ def test_a_range_grows_from_the_usual_to_the_limit_either_way() -> None:
 )
 def test_a_mask_that_does_not_fit_the_image_is_refused(mask: np.ndarray) -> None:
     with pytest.raises(InvalidMaskError, match=r"drawn: the lung mask must be bool"):
-        implausibility(film(PAIR), mask)
+        implausibility(image_of(PAIR), mask)
 
 
 @given(
@@ -186,22 +186,22 @@ def test_neither_place_nor_mirroring_makes_a_pair_implausible(
 ) -> None:
     mask = np.roll(PAIR, (row, column), axis=(0, 1))
     mask = mask[:, ::-1] if mirrored else mask
-    assert implausibility(film(mask), mask) is None
+    assert implausibility(image_of(mask), mask) is None
 
 
 def test_the_network_is_caught_on_what_is_no_frontal_image() -> None:
     unet = UNetSegmenter(device="cpu")
     rng = np.random.default_rng(0)
-    pictures = [
+    images = [
         bones(rng, np.array([-50, -20, -3, 14, 30]), lengths=0.55),
         bones(rng, np.array([-16, -8, 0, 8, 16]), lengths=0.65),
     ]
     for scale in (0, 2, 4, 8, 32):
         noise = ndimage.gaussian_filter(rng.random((SIDE, SIDE)), scale)
         noise = (noise - noise.min()) / np.ptp(noise)
-        pictures.append(ChestImage(pixels=noise.astype(np.float32), image_id=f"noise {scale}"))
-    pictures.append(ChestImage(pixels=(ROW / SIDE).astype(np.float32), image_id="gradient"))
-    missed = [picture.image_id for picture in pictures if not fires(picture, unet)]
+        images.append(ChestImage(pixels=noise.astype(np.float32), image_id=f"noise {scale}"))
+    images.append(ChestImage(pixels=(ROW / SIDE).astype(np.float32), image_id="gradient"))
+    missed = [image.image_id for image in images if not fires(image, unet)]
     assert missed == []
 
 

@@ -9,7 +9,7 @@ from PIL import Image
 from scipy import ndimage
 
 from lungpatch.containers import ChestImage
-from lungpatch.errors import InvalidMaskError, MissingInputError
+from lungpatch.errors import ConfigurationError, InvalidMaskError, MissingInputError
 from lungpatch.io import read_image, read_mask, resize
 from lungpatch.segmenters.mask_folder import MaskFolderSegmenter
 from lungpatch.segmenters.threshold import ThresholdSegmenter
@@ -94,7 +94,7 @@ def write_mask(path, mask):
 
 
 @pytest.fixture
-def film():
+def image():
     return ChestImage(pixels=np.zeros((40, 60), np.float32), image_id="image.1")
 
 
@@ -109,27 +109,27 @@ def lung():
     "name",
     ["image.1.png", "image.1.mask.png", "image.1_mask.png", "image.1.tif", "image.1_mask.tiff"],
 )
-def test_masks_are_matched_by_stem(tmp_path, film, lung, name):
+def test_masks_are_matched_by_stem(tmp_path, image, lung, name):
     write_mask(tmp_path / name, lung)
     write_mask(tmp_path / "image.png", ~lung)
-    mask = MaskFolderSegmenter(folder=str(tmp_path)).segment(film)
+    mask = MaskFolderSegmenter(folder=str(tmp_path)).segment(image)
     np.testing.assert_array_equal(mask.pixels, lung)
 
 
-def test_other_suffixes_can_be_named(tmp_path, film, lung):
+def test_other_suffixes_can_be_named(tmp_path, image, lung):
     write_mask(tmp_path / "image.1-lungs.png", lung)
     segmenter = MaskFolderSegmenter(folder=str(tmp_path), suffixes=("-lungs",))
-    np.testing.assert_array_equal(segmenter.segment(film).pixels, lung)
-    with pytest.raises(TypeError, match="suffixes"):
+    np.testing.assert_array_equal(segmenter.segment(image).pixels, lung)
+    with pytest.raises(ConfigurationError, match="suffixes"):
         MaskFolderSegmenter(folder=str(tmp_path), suffixes="-lungs")
 
 
 @pytest.mark.parametrize("size", [20, 40, 50, 256])
-def test_the_mask_follows_the_image_to_the_working_size(tmp_path, film, lung, size):
+def test_the_mask_follows_the_image_to_the_working_size(tmp_path, image, lung, size):
     write_mask(tmp_path / "image.1.png", lung)
-    mask = MaskFolderSegmenter(folder=str(tmp_path)).segment(resize(film, size))
+    mask = MaskFolderSegmenter(folder=str(tmp_path)).segment(resize(image, size))
     assert mask.pixels.shape == (size, size)
-    # The same part of the picture, to within half a pixel at each of its four sides.
+    # The same part of the image, to within half a pixel at each of its four sides.
     assert mask.fraction == pytest.approx(lung.mean(), abs=1.7 / size)
     row0, column0, row1, column1 = mask.bounding_box
     np.testing.assert_allclose(
@@ -139,45 +139,45 @@ def test_the_mask_follows_the_image_to_the_working_size(tmp_path, film, lung, si
     )
 
 
-def test_an_empty_mask_is_no_error(tmp_path, film):
+def test_an_empty_mask_is_no_error(tmp_path, image):
     write_mask(tmp_path / "image.1.png", np.zeros((40, 60)))
-    assert MaskFolderSegmenter(folder=str(tmp_path)).segment(film).fraction == 0
+    assert MaskFolderSegmenter(folder=str(tmp_path)).segment(image).fraction == 0
 
 
-def test_a_mask_of_another_shape_is_refused_with_both_shapes(tmp_path, film):
+def test_a_mask_of_another_shape_is_refused_with_both_shapes(tmp_path, image):
     write_mask(tmp_path / "image.1.png", np.ones((60, 40)))
     with pytest.raises(InvalidMaskError, match=r"image\.1\.png.*60x40.*40x60"):
-        MaskFolderSegmenter(folder=str(tmp_path)).segment(film)
+        MaskFolderSegmenter(folder=str(tmp_path)).segment(image)
 
 
-def test_a_mask_of_the_working_size_is_refused_too(tmp_path, film):
+def test_a_mask_of_the_working_size_is_refused_too(tmp_path, image):
     write_mask(tmp_path / "image.1.png", np.ones((64, 64)))
     with pytest.raises(InvalidMaskError, match=r"64x64.*40x60"):
-        MaskFolderSegmenter(folder=str(tmp_path)).segment(resize(film, 64))
+        MaskFolderSegmenter(folder=str(tmp_path)).segment(resize(image, 64))
 
 
-def test_a_missing_mask_names_image_folder_and_what_was_looked_for(tmp_path, film):
+def test_a_missing_mask_names_image_folder_and_what_was_looked_for(tmp_path, image):
     with pytest.raises(
         InvalidMaskError, match=r"image\.1: no mask in .*image\.1_mask\.png"
     ) as caught:
-        MaskFolderSegmenter(folder=str(tmp_path)).segment(film)
+        MaskFolderSegmenter(folder=str(tmp_path)).segment(image)
     assert str(tmp_path) in str(caught.value)
 
 
-def test_two_masks_of_one_image_are_refused(tmp_path, film, lung):
+def test_two_masks_of_one_image_are_refused(tmp_path, image, lung):
     write_mask(tmp_path / "image.1.png", lung)
     write_mask(tmp_path / "image.1_mask.png", lung)
     with pytest.raises(InvalidMaskError, match=r"2 masks.*image\.1\.png and image\.1_mask\.png"):
-        MaskFolderSegmenter(folder=str(tmp_path)).segment(film)
+        MaskFolderSegmenter(folder=str(tmp_path)).segment(image)
 
 
-def test_an_unreadable_mask_is_an_invalid_mask(tmp_path, film):
-    (tmp_path / "image.1.png").write_text("not a picture")
+def test_an_unreadable_mask_is_an_invalid_mask(tmp_path, image):
+    (tmp_path / "image.1.png").write_text("not an image")
     with pytest.raises(InvalidMaskError, match=r"image\.1\.png"):
-        MaskFolderSegmenter(folder=str(tmp_path)).segment(film)
+        MaskFolderSegmenter(folder=str(tmp_path)).segment(image)
 
 
-def test_a_missing_folder_is_reported_at_first_use(tmp_path, film):
+def test_a_missing_folder_is_reported_at_first_use(tmp_path, image):
     segmenter = MaskFolderSegmenter(folder=str(tmp_path / "nowhere"))
     with pytest.raises(MissingInputError, match="nowhere"):
-        segmenter.segment(film)
+        segmenter.segment(image)

@@ -12,8 +12,8 @@ def chests():
 
 
 def paint(chests, synthesiser, seed):
-    film, other = (chest.image.pixels for chest in chests)
-    return synthesiser.paint(film, chests[0].lungs, np.random.default_rng(seed), other=other)
+    normal, other = (chest.image.pixels for chest in chests)
+    return synthesiser.paint(normal, chests[0].lungs, np.random.default_rng(seed), other=other)
 
 
 def test_recipes_are_all_opacities_and_pastes():
@@ -42,7 +42,7 @@ def test_each_recipe_changes_what_it_marks(chests, recipe):
 
 
 def test_opacities_leave_no_step_at_the_lungs_border(chests):
-    # A step as high as the opacity itself would tell the lesion by the mask, not by the lung.
+    # A step as high as the opacity itself would reveal the lesion by the mask, not by the lung.
     lungs = chests[0].lungs
     synthesiser = LesionSynthesiser(recipes=("veil",), normal_fraction=0.0, max_lesions=1)
     lesion = paint(chests, synthesiser, 0)
@@ -52,7 +52,7 @@ def test_opacities_leave_no_step_at_the_lungs_border(chests):
     assert change[~lungs].max() > 0
 
 
-def test_share_of_normal_images_and_number_of_lesions(chests):
+def test_fraction_of_normal_images_and_number_of_lesions(chests):
     synthesiser = LesionSynthesiser(recipes=("nodular",), normal_fraction=0.4, max_lesions=3)
     counts = [len(paint(chests, synthesiser, seed).recipes) for seed in range(200)]
     assert 0.3 < np.mean(np.array(counts) == 0) < 0.5

@@ -66,7 +66,7 @@ def test_kinds_look_as_they_are_called():
     assert effusion[110:140, 25:40].mean() > effusion[110:140, 70:85].mean()
     assert effusion[110:140, 160:175].mean() > effusion[110:140, 115:130].mean()
 
-    share = {
+    fraction = {
         kind: np.mean(
             [
                 (opacity_alpha(lungs, np.random.default_rng(s), kind=kind) > 0.1).sum()
@@ -76,8 +76,8 @@ def test_kinds_look_as_they_are_called():
         / lungs.sum()
         for kind in OPACITY_KINDS
     }
-    assert share["nodular"] < share["patchy"] < share["veil"]
-    assert share["nodular"] < share["lobar"] < share["veil"]
+    assert fraction["nodular"] < fraction["patchy"] < fraction["veil"]
+    assert fraction["nodular"] < fraction["lobar"] < fraction["veil"]
 
 
 def test_lobar_opacity_stays_in_one_lung_as_a_rule_and_reaches_its_edge():

@@ -47,7 +47,7 @@ def test_parts_are_in_the_order_they_were_added(tmp_path):
     page = HtmlPage("Title")
     page.paragraph("first")
     page.heading("second")
-    page.table([["a", "0.93", "12 %"], ["b", "-1", "3.5 %"]], header=("name", "score", "share"))
+    page.table([["a", "0.93", "12 %"], ["b", "-1", "3.5 %"]], header=("name", "score", "fraction"))
     page.paragraph("last")
     reader = read(page, tmp_path)
     texts = [item for item in reader.texts if item[0] != "style"]
@@ -73,16 +73,16 @@ def test_all_text_is_escaped(tmp_path):
 
 
 @pytest.mark.parametrize("shape", [(5, 9), (5, 9, 3)])
-def test_a_picture_is_in_the_page_bit_by_bit(tmp_path, shape):
-    picture = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
+def test_a_rendering_is_in_the_page_bit_by_bit(tmp_path, shape):
+    rendering = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
     page = HtmlPage("Title")
-    page.figure(picture, caption="", alt="noise")
+    page.figure(rendering, caption="", alt="noise")
     reader = read(page, tmp_path)
     (image,) = (attributes for tag, attributes in reader.tags if tag == "img")
     assert (image["width"], image["height"]) == ("9", "5")
     kind, _, data = image["src"].partition(",")
     assert kind == "data:image/png;base64"
-    np.testing.assert_array_equal(Image.open(io.BytesIO(base64.b64decode(data))), picture)
+    np.testing.assert_array_equal(Image.open(io.BytesIO(base64.b64decode(data))), rendering)
     assert not any(tag == "figcaption" for tag, _ in reader.tags)
 
 

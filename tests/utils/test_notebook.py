@@ -26,7 +26,7 @@ def detection(fitted, cohort):
     return fitted.detect(sorted((cohort / "opacity").iterdir())[0])
 
 
-def test_every_container_with_a_picture_shows_it(detection):
+def test_every_container_with_a_rendering_shows_it(detection):
     for shown in (
         detection,
         detection.image,
@@ -38,7 +38,7 @@ def test_every_container_with_a_picture_shows_it(detection):
         html = shown._repr_html_()
         (embedded,) = re.findall(r'src="data:image/png;base64,([^"]+)"', html)
         assert base64.b64decode(embedded) == shown._repr_png_()
-        # Readable without the picture too.
+        # Readable without the rendering, too.
         assert type(shown).__name__ in re.search(r"<figcaption>(.*)</figcaption>", html)[1]
 
 
@@ -49,8 +49,8 @@ def test_an_image_shows_its_pixels():
 
 
 def test_a_large_image_is_reduced_and_keeps_its_shape():
-    picture = render_grey(np.zeros((3000, 1500), np.float32))
-    assert picture.shape == (768, 384)
+    rendering = render_grey(np.zeros((3000, 1500), np.float32))
+    assert rendering.shape == (768, 384)
 
 
 def test_a_mask_shows_lung_as_white():
@@ -105,7 +105,7 @@ def test_a_map_without_a_scale_is_not_coloured(detection):
         without.plot()
 
 
-def test_nothing_to_see_is_no_picture():
+def test_nothing_to_see_is_no_rendering():
     assert ChestImage(pixels=np.empty((0, 0), np.float32), image_id="a")._repr_png_() is None
     empty = PatchBatch(
         pixels=np.empty((0, 8, 8), np.float32),
@@ -128,8 +128,8 @@ def test_plot_draws_in_the_colours_of_the_pipeline(detection, fitted):
         axes = detection.plot()
         assert isinstance(detection, Detection)
         assert len(axes) == 3
-        heat = axes[2].images[-1].get_array()
+        painted = axes[2].images[-1].get_array()
         expected = fitted.calibration.colour_scale.to_rgba(detection.native_heatmap)
-        np.testing.assert_array_equal(heat, expected)
+        np.testing.assert_array_equal(painted, expected)
     finally:
         pyplot.close("all")

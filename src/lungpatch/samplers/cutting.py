@@ -1,4 +1,4 @@
-"""What all samplers share: how much lung a patch holds, and cutting patches out."""
+"""Helpers of the samplers: the lung in a patch, and cutting patches out."""
 
 from __future__ import annotations
 
@@ -15,11 +15,14 @@ if TYPE_CHECKING:
 
 
 def check_fit(image: ChestImage, lungs: LungMask, patch_size: int) -> None:
-    """Refuse a patch larger than the image, and a mask of another shape.
+    """Check that a patch fits in an image, and that the mask has the shape of the image.
 
     Raises
     ------
-    InvalidImageError, InvalidMaskError
+    InvalidImageError
+        If the patch is larger than the image.
+    InvalidMaskError
+        If the shape of the mask is another.
     """
     height, width = image.shape
     if patch_size > min(height, width):
@@ -31,11 +34,12 @@ def check_fit(image: ChestImage, lungs: LungMask, patch_size: int) -> None:
 
 
 def check_mask(image: ChestImage, lungs: LungMask) -> None:
-    """Refuse a mask of another shape than the image's.
+    """Check that a mask has the shape of its image.
 
     Raises
     ------
     InvalidMaskError
+        If the shape of the mask is another.
     """
     if lungs.pixels.shape != image.shape:
         raise InvalidMaskError(
@@ -51,7 +55,7 @@ def holds_enough_lung(
     patch_size: int,
     min_lung_fraction: float,
 ) -> BoolImage:
-    """Tell which patches hold enough lung, all at once by an integral image.
+    """Find the patches that hold enough lung, all at once with an integral image.
 
     Parameters
     ----------
@@ -60,11 +64,11 @@ def holds_enough_lung(
         First row and column of each patch.
     patch_size : int
     min_lung_fraction : float
-        Least share of lung pixels, in [0, 1].
+        Minimum fraction of lung pixels, in [0, 1].
 
     Returns
     -------
-    ndarray of bool, of the broadcast shape
+    ndarray of bool, of the common shape of ``rows`` and ``columns``
 
     Examples
     --------
@@ -73,13 +77,13 @@ def holds_enough_lung(
     >>> holds_enough_lung(lung, np.array([0, 0]), np.array([0, 1]), 2, 1.0)
     array([ True, False])
     """
-    # 32 bits count the pixels of any radiograph and are twice as fast.
+    # 32 bits are enough for the pixels of any radiograph, and twice as fast as 64.
     total = np.zeros((lung.shape[0] + 1, lung.shape[1] + 1), dtype=np.int32)
     np.cumsum(lung, axis=0, dtype=np.int32, out=total[1:, 1:])
     np.cumsum(total[1:, 1:], axis=1, out=total[1:, 1:])
     below, right = rows + patch_size, columns + patch_size
     count = total[below, right] - total[rows, right] - total[below, columns] + total[rows, columns]
-    # Counts are integers, so the share of a patch full of lung is 1.0 exactly.
+    # Counts are integers, so the fraction of a patch full of lung is exactly 1.0.
     enough: BoolImage = count / patch_size**2 >= min_lung_fraction
     return enough
 
@@ -87,13 +91,13 @@ def holds_enough_lung(
 def cut(
     image: ChestImage, lungs: LungMask, corners: NDArray[np.int64], patch_size: int
 ) -> PatchBatch:
-    """Copy the patches at ``corners`` in one gather.
+    """Copy the patches at ``corners``.
 
     Parameters
     ----------
     image : ChestImage
     lungs : LungMask
-        Of the image's shape.
+        Of the shape of the image.
     corners : ndarray of int64, shape (N, 2)
         First row and column of each patch.
     patch_size : int

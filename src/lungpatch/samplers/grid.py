@@ -19,27 +19,37 @@ if TYPE_CHECKING:
 
 @attrs.define(kw_only=True, eq=False, field_transformer=plain_errors)
 class GridSampler(Component):
-    """Patches on a regular grid, its last row and column flush with the image's border.
+    """Patches on a regular grid that reaches all borders of the image.
 
-    Rows and columns start at 0, ``stride``, ``2 * stride``, ...; where the last patch would not
-    reach the border, one more row (or column) that ends there is added, so with
-    ``stride <= patch_size`` every pixel lies in a patch. The defaults are the paper's for normal
-    images (data preparation: 32x32 pixels, step 20, no background pixel in a patch);
-    ``min_lung_fraction=0`` is its exhaustive rule for images with pneumonia.
+    Rows and columns of patches start at 0, ``stride``, ``2 * stride``, ... If the last row (or
+    column) would not reach the border, one more that ends there is added. So every pixel lies in a
+    patch if ``stride <= patch_size``. The defaults are those of the paper [1]_ for normal images
+    (32x32 pixels, step 20, no background pixel in a patch); ``min_lung_fraction=0`` is its
+    exhaustive rule for images with pneumonia.
 
     Parameters
     ----------
     patch_size : int
-        Side of a patch in pixels, at least 1; it may equal the image's side.
+        Side of a patch in pixels, at least 1; at most the shorter side of the image.
     stride : int
         Step between patches in pixels, at least 1.
     min_lung_fraction : float
-        Least share of a patch's pixels that must be lung, in [0, 1]; 0 keeps every patch.
+        Minimum fraction of the pixels of a patch that are lung, in [0, 1]; 0 keeps every patch.
+
+    See Also
+    --------
+    RandomSampler : Patches at random positions, for training.
+    LungCropSampler : Both lungs as one patch.
+
+    References
+    ----------
+    .. [1] Nagamura, Tokunaga, Okita, "Pneumonia detection using anomaly detection by U-net", data
+       preparation.
 
     Examples
     --------
     >>> import numpy as np
-    >>> from lungpatch.containers import ChestImage, LungMask
+    >>> from lungpatch import ChestImage, GridSampler, LungMask
     >>> image = ChestImage(pixels=np.zeros((256, 256), np.float32), image_id="a")
     >>> lungs = LungMask(pixels=np.ones((256, 256), bool))
     >>> patches = GridSampler(patch_size=32, stride=20).sample(image, lungs)
@@ -67,21 +77,21 @@ class GridSampler(Component):
         ----------
         image : ChestImage
         lungs : LungMask
-            Of the image's shape.
+            Of the shape of the image.
         rng : numpy.random.Generator, optional
-            Not used: a grid has nothing random.
+            Not used: nothing is random.
 
         Returns
         -------
         PatchBatch
-            Of length 0 where no patch holds enough lung.
+            Of length 0 if no patch holds enough lung.
 
         Raises
         ------
         InvalidImageError
             If a patch is larger than the image.
         InvalidMaskError
-            If the mask's shape is not the image's.
+            If the mask has another shape than the image.
         """
         check_fit(image, lungs, self.patch_size)
         rows, columns = np.meshgrid(

@@ -1,4 +1,4 @@
-"""One patch an image: both lungs, brought to one size and place."""
+"""One patch per image: both lungs, at one size and position."""
 
 from __future__ import annotations
 
@@ -22,32 +22,45 @@ BLACK_PERCENTILE, WHITE_PERCENTILE = 2.0, 98.0
 
 @attrs.define(kw_only=True, eq=False, field_transformer=plain_errors)
 class LungCropSampler(Component):
-    """The bounding box of the lungs with a margin, resampled to a square: one patch an image.
+    """One patch per image: the bounding box of the lungs with a margin, resampled to a square.
 
-    Lungs of any size and framing then lie in nearly the same place, so that a model can learn what
-    is usual where, and sees a lung as a whole. What the patch shows may reach beyond the image; it
-    is black there.
+    Lungs of any size and framing then lie at nearly the same position, so that a model can be
+    fitted to what is usual at each position, and sees a lung as a whole. The patch may reach beyond
+    the image; it is black there.
 
     Parameters
     ----------
     patch_size : int
         Side of the patch in pixels, at least 8.
     margin : float
-        Added on every side, as a share of the box's height or width; in [0, 1].
+        Width of the margin on each side, as a fraction of the height or width of the box; in
+        [0, 1].
     intensity : {"image", "crop", "lung", "clahe"}
-        Which grey levels become black and white. ``image``: those of the image, nothing is
-        changed. ``crop``, ``lung``: the 2nd and 98th percentile of the patch, or of its lung
-        pixels; what lies beyond is clipped. ``clahe``: contrast-limited adaptive histogram
-        equalisation of ``crop``, by scikit-image.
+        Which grey levels become black and white. With ``image``, grey levels are unchanged. With
+        ``crop`` and ``lung``, the 2nd and 98th percentile of the patch, or of its lung pixels,
+        become black and white, and values outside are clipped. ``clahe`` is the contrast-limited
+        adaptive histogram equalisation [1]_ of ``crop``, by scikit-image.
+
+    See Also
+    --------
+    GridSampler : Patches on a regular grid.
+    RandomSampler : Patches at random positions, for training.
 
     Notes
     -----
-    A patch of extent n shows image row ``r`` in its row ``floor((r + 1/2) P / n)``, counted from
-    its corner; `lungpatch.pipeline.localisation.build_anomaly_map` brings maps back by that rule.
+    A patch of P x P pixels that shows n image rows shows row ``r`` of them in its own row
+    ``floor((r + 1/2) P / n)``. `lungpatch.pipeline.localisation.build_anomaly_map` brings scores
+    back to the image by the same rule.
+
+    References
+    ----------
+    .. [1] K. Zuiderveld, "Contrast limited adaptive histogram equalization", Graphics Gems IV,
+       1994, 474-485.
 
     Examples
     --------
     >>> import numpy as np
+    >>> from lungpatch import LungCropSampler, LungMask
     >>> from lungpatch.datasets.phantom import phantom_chest
     >>> chest = phantom_chest(0, size=256)
     >>> lungs = LungMask(pixels=chest.lungs)
@@ -74,19 +87,19 @@ class LungCropSampler(Component):
         ----------
         image : ChestImage
         lungs : LungMask
-            Of the image's shape.
+            Of the shape of the image.
         rng : numpy.random.Generator, optional
             Not used: nothing is random.
 
         Returns
         -------
         PatchBatch
-            Of length 1, or 0 where there are no lungs.
+            Of length 1, or 0 if there are no lungs.
 
         Raises
         ------
         InvalidMaskError
-            If the mask's shape is not the image's.
+            If the mask has another shape than the image.
         """
         check_mask(image, lungs)
         side = self.patch_size
@@ -118,7 +131,7 @@ class LungCropSampler(Component):
             return pixels
         measured = pixels[lung] if self.intensity == "lung" and lung.any() else pixels
         black, white = np.percentile(measured, [BLACK_PERCENTILE, WHITE_PERCENTILE])
-        # A picture of one grey level stays as it is instead of becoming noise.
+        # A patch of one grey level is left as it is, instead of amplifying its noise.
         if white - black < 1e-6:
             return pixels
         stretched = np.clip((pixels - black) / (white - black), 0.0, 1.0)
@@ -133,7 +146,7 @@ class LungCropSampler(Component):
 def _resample(
     pixels: FloatImage, corner: NDArray[np.int64], extent: NDArray[np.int64], side: int
 ) -> FloatImage:
-    """Bring a box of the image to ``side`` x ``side``, anti-aliased, 0 beyond the image."""
+    """Resample a box of the image to ``side`` x ``side``, anti-aliased; 0 beyond the image."""
     from PIL import Image
 
     before = np.maximum(-corner, 0)

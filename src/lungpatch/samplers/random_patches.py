@@ -1,4 +1,4 @@
-"""Patches at random places."""
+"""Patches at random positions."""
 
 from __future__ import annotations
 
@@ -18,25 +18,30 @@ if TYPE_CHECKING:
 
 @attrs.define(kw_only=True, eq=False, field_transformer=plain_errors)
 class RandomSampler(Component):
-    """Patches drawn uniformly from all places that hold enough lung.
+    """Patches drawn uniformly from all positions that hold enough lung.
 
-    For training: unlike a grid it shows the model every alignment of ribs and vessels. No place is
-    drawn twice, unless there are fewer places than ``n_patches``: then they are drawn with
-    replacement.
+    It is meant for training: unlike a grid it shows the model every alignment of ribs and vessels.
+    Positions are drawn without replacement, or with replacement if there are fewer than
+    ``n_patches``.
 
     Parameters
     ----------
     patch_size : int
         Side of a patch in pixels, at least 1.
     n_patches : int
-        Patches an image, at least 1.
+        Number of patches per image, at least 1.
     min_lung_fraction : float
-        Least share of a patch's pixels that must be lung, in [0, 1]; 0 admits every place.
+        Minimum fraction of the pixels of a patch that are lung, in [0, 1]; 0 admits every position.
+
+    See Also
+    --------
+    GridSampler : Patches on a regular grid.
+    LungCropSampler : Both lungs as one patch.
 
     Examples
     --------
     >>> import numpy as np
-    >>> from lungpatch.containers import ChestImage, LungMask
+    >>> from lungpatch import ChestImage, LungMask, RandomSampler
     >>> image = ChestImage(pixels=np.zeros((64, 64), np.float32), image_id="a")
     >>> lungs = LungMask(pixels=np.ones((64, 64), bool))
     >>> RandomSampler(n_patches=5).sample(image, lungs, rng=np.random.default_rng(0))
@@ -63,14 +68,14 @@ class RandomSampler(Component):
         ----------
         image : ChestImage
         lungs : LungMask
-            Of the image's shape.
+            Of the shape of the image.
         rng : numpy.random.Generator
             Required: the same state gives the same patches.
 
         Returns
         -------
         PatchBatch
-            Of length 0 where no place holds enough lung.
+            Of length 0 if no position holds enough lung.
 
         Raises
         ------
@@ -79,7 +84,7 @@ class RandomSampler(Component):
         InvalidImageError
             If a patch is larger than the image.
         InvalidMaskError
-            If the mask's shape is not the image's.
+            If the mask has another shape than the image.
         """
         if rng is None:
             raise ConfigurationError(
@@ -87,11 +92,11 @@ class RandomSampler(Component):
                 "rng=numpy.random.default_rng(seed)), or use a GridSampler"
             )
         check_fit(image, lungs, self.patch_size)
-        places = image.shape[0] - self.patch_size + 1, image.shape[1] - self.patch_size + 1
+        height, width = image.shape
         enough = holds_enough_lung(
             lungs.pixels,
-            np.arange(places[0])[:, None],
-            np.arange(places[1])[None, :],
+            np.arange(height - self.patch_size + 1)[:, None],
+            np.arange(width - self.patch_size + 1)[None, :],
             self.patch_size,
             self.min_lung_fraction,
         )

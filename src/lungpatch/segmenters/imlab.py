@@ -1,4 +1,4 @@
-"""Lungs by the paper's own segmenter, the public U-Net of ``imlab-uiip/lung-segmentation-2d``."""
+"""The segmenter of the paper: the public U-Net of ``imlab-uiip/lung-segmentation-2d``."""
 
 from __future__ import annotations
 
@@ -27,53 +27,66 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 NETWORK_SIDE = 256
-"""Side, in pixels, of the square image the network was trained on."""
+"""Side, in pixels, of the square images that the network was trained on."""
 
-SMALLEST_REGION = 0.02
-"""Regions and holes under this share of the 256 x 256 mask are removed."""
+MIN_REGION_FRACTION = 0.02
+"""Regions and holes below this fraction of the 256 x 256 mask are removed."""
 
 ENCODER = ((1, 32, 32), (32, 64, 64), (64, 64, 64), (64, 128, 128))
-"""Channels before, between and after the convolutions of a level; pooling follows each level."""
+"""Channels before, between and after the convolutions of each level; pooling follows each level."""
 
 BOTTOM = (128, 256)
+"""The same for the lowest level."""
 
 DECODER = ((256, 256, 256, 256), (256, 256, 256, 256), (256, 128, 128, 128), (128, 64, 64, 64))
-"""The same for the way up; the encoder's features join before a level's last convolution."""
+"""The same for the way up; the encoder's features join before the last convolution of a level."""
 
 
 @attrs.define(kw_only=True, eq=False, field_transformer=plain_errors)
 class IMLABSegmenter(Component):
     """Find lungs with the public U-Net that the paper used on its normal images.
 
-    Trained on images without pneumonia (JSRT and Montgomery), it misses opacified parts of a lung;
-    `UNetSegmenter` was made for those.
+    The network [1]_ was trained on images without pneumonia (JSRT and Montgomery) and misses
+    opacified parts of a lung; `UNetSegmenter` was made to include them.
 
     Parameters
     ----------
     weights : str or path
-        The file ``trained_model.hdf5`` of https://github.com/imlab-uiip/lung-segmentation-2d
-        (MIT licence), as Keras saved it. Reading it takes ``pip install "lungpatch[imlab]"``.
+        The file ``trained_model.hdf5`` of that project (MIT licence), as Keras saved it. Reading it
+        requires ``pip install "lungpatch[imlab]"``.
     device : {"auto", "cpu", "cuda", "mps"}
-        See `lungpatch._utils.devices.choose_device`.
+        Where the network runs; ``"auto"`` is the first available one of CUDA, MPS and the CPU.
+
+    See Also
+    --------
+    UNetSegmenter : The default segmenter, with packaged weights.
+    ThresholdSegmenter : A segmenter without a network.
 
     Notes
     -----
-    As that project's ``build_model.py``, ``load_data.py`` and ``inference.py`` do it:
+    The steps are those of the project's ``build_model.py``, ``load_data.py`` and ``inference.py``:
 
-    1. The image is stretched to 256 x 256 pixels (`skimage.transform.resize`), its histogram
-       equalised (`skimage.exposure.equalize_hist`), and brought to mean 0 and standard deviation
-       1. The project takes mean and deviation of the whole data set; equalised images hardly
-       differ in them, so here they are the image's own, and its mask depends on nothing else.
+    1. The image is stretched to 256 x 256 pixels (`skimage.transform.resize`), its histogram is
+       equalised (`skimage.exposure.equalize_hist`), and it is standardised to mean 0 and standard
+       deviation 1. The project uses mean and deviation of the whole data set. Equalised images
+       hardly differ in them, so each image is standardised by its own, and its mask depends on
+       nothing else.
     2. The network is a U-Net of 22 convolutions of 3 x 3 (5.5 million weights) with ReLU, maximum
-       pooling and nearest-neighbour up-sampling; a sigmoid ends it.
-    3. Pixels over 0.5 are lung. Connected regions (4-connected) under 2 % of the image are removed,
-       then holes under 2 %.
+       pooling and nearest-neighbour up-sampling; its output is a sigmoid.
+    3. Pixels above 0.5 are lung. Connected regions (4-connected) below 2 % of the image are
+       removed, then holes below 2 %.
 
-    The mask is then interpolated to the image's own size, which that project leaves to its user.
-    Unlike the other segmenters' masks it may have more than two components.
+    The mask is then interpolated to the native grid of the image, which that project leaves to its
+    users. Unlike the masks of the other segmenters it may have more than two components.
+
+    References
+    ----------
+    .. [1] imlab-uiip, "Lung segmentation (2D)",
+       https://github.com/imlab-uiip/lung-segmentation-2d
 
     Examples
     --------
+    >>> from lungpatch import IMLABSegmenter
     >>> segmenter = IMLABSegmenter(weights="trained_model.hdf5")
     >>> segmenter
     IMLABSegmenter(weights='trained_model.hdf5', device='auto')
@@ -96,7 +109,7 @@ class IMLABSegmenter(Component):
         Returns
         -------
         LungMask
-            Of the image's shape; empty where the network sees no lung.
+            Of the shape of the image; empty if the network finds no lung.
 
         Raises
         ------
@@ -105,7 +118,7 @@ class IMLABSegmenter(Component):
         MissingInputError
             If the weights file does not exist.
         ConfigurationError
-            If it is not that project's model.
+            If it is not the model of that project.
         """
         device = choose_device(self.device)
         if self._network is None:
@@ -114,16 +127,16 @@ class IMLABSegmenter(Component):
         with torch.inference_mode():
             probability = self._network(images)[0, 0].cpu()
         lungs = torch.from_numpy(without_small_regions(probability.numpy() > 0.5))
-        # Distance from 0.5, its sign changed where the clean-up changed a pixel: interpolates to a
-        # smooth border, and at 256 x 256 is exactly the project's mask.
-        sure = (probability - 0.5).abs()
-        signed = torch.where(lungs, sure, -sure)
+        # The distance from 0.5, with its sign changed where a pixel was removed or added: this
+        # interpolates to a smooth border, and at 256 x 256 gives exactly the mask of the project.
+        distance = (probability - 0.5).abs()
+        signed = torch.where(lungs, distance, -distance)
         mask = (resize(signed[None, None], image.shape)[0, 0] > 0.0).numpy()
         return LungMask(pixels=mask, implausible=implausibility(image, mask))
 
 
 def network_input(pixels: FloatImage) -> FloatImage:
-    """Resize, equalise and standardise an image as the network's training images were.
+    """Resize, equalise and standardise an image as the training images of the network were.
 
     Parameters
     ----------
@@ -132,7 +145,7 @@ def network_input(pixels: FloatImage) -> FloatImage:
     Returns
     -------
     ndarray of float32, shape (256, 256)
-        Of mean 0 and standard deviation 1; an image of one grey level becomes 0.
+        With mean 0 and standard deviation 1; all 0 for an image of one grey level.
 
     Examples
     --------
@@ -151,7 +164,7 @@ def network_input(pixels: FloatImage) -> FloatImage:
 
 
 def without_small_regions(mask: BoolImage) -> BoolImage:
-    """Remove regions and then holes of less than 2 % of the mask (4-connected).
+    """Remove regions, and then holes, of less than 2 % of the mask (4-connected).
 
     Examples
     --------
@@ -164,7 +177,7 @@ def without_small_regions(mask: BoolImage) -> BoolImage:
 
     def large(regions: BoolImage) -> BoolImage:
         components, _ = ndimage.label(regions)
-        kept = np.bincount(components.ravel()) >= SMALLEST_REGION * regions.size
+        kept = np.bincount(components.ravel()) >= MIN_REGION_FRACTION * regions.size
         kept[0] = False
         large_regions: BoolImage = kept[components]
         return large_regions
@@ -183,14 +196,14 @@ def _convolutions(channels: tuple[int, ...]) -> nn.Sequential:
 
 
 class UpLevel(nn.Module):
-    """Doubled resolution, two convolutions, the encoder's features, and one more convolution.
+    """One level of the decoder: up-sampling, two convolutions, a skip connection, a convolution.
 
     Parameters
     ----------
     channels : tuple of int
-        Into the first, out of the first, the second and the last convolution.
+        Channels before the first and after the first, second and last convolution.
     skipped : int
-        Of the encoder's features.
+        Channels of the encoder's features.
 
     Examples
     --------
@@ -205,7 +218,17 @@ class UpLevel(nn.Module):
         self.after = _convolutions((skipped + channels[-2], channels[-1]))
 
     def forward(self, features: Tensor, skip: Tensor) -> Tensor:
-        """Features (N, C, H, W) and skip (N, D, 2 H, 2 W) to features of the skip's resolution."""
+        """Return features at the resolution of ``skip``.
+
+        Parameters
+        ----------
+        features : Tensor, float32, (N, C, H, W)
+        skip : Tensor, float32, (N, D, 2 H, 2 W)
+
+        Returns
+        -------
+        Tensor, float32, (N, E, 2 H, 2 W)
+        """
         features = self.before(F.interpolate(features, scale_factor=2.0, mode="nearest"))
         joined: Tensor = self.after(torch.cat([skip, features], dim=1))
         return joined
@@ -232,7 +255,7 @@ class IMLABNetwork(nn.Module):
         self.head = nn.Conv2d(DECODER[-1][-1], 1, 3, padding=1)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Probability of lung.
+        """Return the probability of lung.
 
         Parameters
         ----------
@@ -257,7 +280,7 @@ class IMLABNetwork(nn.Module):
 
 
 def keras_layers() -> list[str]:
-    """Say what each layer of the project's Keras model is, in its order, as `_described` does.
+    """Describe each layer of the Keras model of the project, in order.
 
     Examples
     --------
@@ -323,7 +346,7 @@ def load_imlab_network(path: str | os.PathLike[str]) -> IMLABNetwork:
     MissingInputError
         If there is no such file.
     ConfigurationError
-        If it is not HDF5, not a Keras model, of another architecture, or without its weights.
+        If it is not HDF5 or not a Keras model, has another architecture, or lacks weights.
 
     Examples
     --------
@@ -336,7 +359,7 @@ def load_imlab_network(path: str | os.PathLike[str]) -> IMLABNetwork:
             f"{path}: no such weights file; get trained_model.hdf5 from "
             "https://github.com/imlab-uiip/lung-segmentation-2d"
         )
-    with torch.device("meta"):  # neither time nor random numbers spent on weights
+    with torch.device("meta"):  # spends neither time nor random numbers on weights
         network = IMLABNetwork()
     state = network.state_dict()
     try:
@@ -358,7 +381,7 @@ def load_imlab_network(path: str | os.PathLike[str]) -> IMLABNetwork:
 
 
 class _UnfitFileError(Exception):
-    """What is wrong with an HDF5 file, without its name."""
+    """Why an HDF5 file cannot be used, without its name."""
 
 
 def _h5py() -> Any:
@@ -366,7 +389,7 @@ def _h5py() -> Any:
 
 
 def _checked_layers(file: Any) -> list[str]:
-    """Names of the convolutions, in order, of a file with the expected layers."""
+    """Check the layers of a file, and return the names of its convolutions in order."""
     if "model_config" not in file.attrs or "model_weights" not in file:
         raise _UnfitFileError(
             "HDF5, but not a whole Keras model (no model_config or no model_weights)"
@@ -389,7 +412,7 @@ def _checked_layers(file: Any) -> list[str]:
 
 
 def _described(layers: list[dict[str, Any]]) -> Iterator[str]:
-    """One line a layer: its kind, which layers it takes, and all that its output depends on."""
+    """Yield one line per layer: its kind, its inputs, and all that its output depends on."""
     index = {layer["name"]: number for number, layer in enumerate(layers)}
     for number, layer in enumerate(layers):
         kind, config = layer["class_name"], layer["config"]
@@ -397,7 +420,7 @@ def _described(layers: list[dict[str, Any]]) -> Iterator[str]:
         text = f"{number}: {kind}"
         if sources:
             text += f" of {' and '.join(map(str, sources))}"
-        # Settings that say nothing, or what every layer here has, are left out.
+        # Settings without effect, or that every layer here has, are left out.
         if kind == "Conv2D":
             text += f", filters {config['filters']}, kernel {_by(config['kernel_size'])}"
             text += f", activation {config['activation']}, padding {config['padding']}"
@@ -424,7 +447,7 @@ def _by(sizes: list[int]) -> str:
 
 
 def _strings(value: Any) -> Iterator[str]:
-    """All strings in nested lists and dicts: Keras 2 and 3 nest a layer's sources differently."""
+    """Yield all strings in nested lists and dicts: Keras 2 and 3 nest inputs differently."""
     if isinstance(value, str):
         yield value
     elif isinstance(value, dict):
@@ -436,7 +459,7 @@ def _strings(value: Any) -> Iterator[str]:
 
 
 def _read_weights(group: Any, convolutions: list[str], expected: list[Tensor]) -> list[Tensor]:
-    """Kernel and bias of each convolution, in order, of the shapes that torch expects."""
+    """Read kernel and bias of each convolution, in order, in the shapes that torch expects."""
     weights: list[Tensor] = []
     for name, kernel, bias in zip(convolutions, expected[::2], expected[1::2], strict=True):
         # Keras keeps kernels as (row, column, channel in, channel out).

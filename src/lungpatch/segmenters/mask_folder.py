@@ -1,4 +1,4 @@
-"""Lung masks that somebody else made, read from a folder."""
+"""Lung masks read from a folder."""
 
 from __future__ import annotations
 
@@ -23,18 +23,23 @@ _EXTENSIONS = (".png", ".tif", ".tiff")
 
 @attrs.define(kw_only=True, eq=False, field_transformer=plain_errors)
 class MaskFolderSegmenter(Component):
-    """Take each image's mask from a folder of mask files.
+    """Read the mask of each image from a folder of mask files.
 
     The mask of image ``chest1`` is ``chest1.png``, ``chest1.mask.png`` or ``chest1_mask.png``, or
-    one of these as ``.tif`` or ``.tiff``. It has the shape of the image's own file; where the
-    image was resized, the mask is too.
+    one of these as ``.tif`` or ``.tiff``. It must have the shape of the image file; if the image
+    was resized, the mask is resized too.
 
     Parameters
     ----------
     folder : str
-        Folder of the masks; needed at the first image only.
+        Folder of the masks. It need not exist before the first image is segmented.
     suffixes : tuple of str
-        What may stand between an image's id and the mask's extension.
+        What may stand between the id of an image and the extension of its mask.
+
+    See Also
+    --------
+    WholeImageSegmenter : A mask of the whole image.
+    UNetSegmenter : Finds the lungs.
 
     Examples
     --------
@@ -42,7 +47,7 @@ class MaskFolderSegmenter(Component):
     >>> from pathlib import Path
     >>> import numpy as np
     >>> from PIL import Image
-    >>> from lungpatch.containers import ChestImage
+    >>> from lungpatch import ChestImage, MaskFolderSegmenter
     >>> image = ChestImage(pixels=np.zeros((2, 2), np.float32), image_id="chest1")
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     mask = Image.fromarray(np.array([[0, 255], [0, 255]], np.uint8))
@@ -65,27 +70,27 @@ class MaskFolderSegmenter(Component):
         Parameters
         ----------
         image : ChestImage
-            Its ``image_id`` names the mask, its ``native_shape`` is the mask's shape.
+            Its ``image_id`` names the mask, and its ``native_shape`` is the shape of the mask.
 
         Returns
         -------
         LungMask
-            Of the shape of ``image.pixels``: lung where more than half of a pixel is.
+            Of the shape of ``image.pixels``: a pixel is lung if more than half of it is.
 
         Raises
         ------
         MissingInputError
             If there is no such folder.
         InvalidMaskError
-            If the image has no mask, or several, or one of another shape or that cannot be read.
+            If the image has no mask or several, or if the mask has another shape or cannot be read.
         """
         path = self._find(image.image_id)
         mask = read_mask(path)
         if mask.shape != image.native_shape:
             raise InvalidMaskError(
                 f"{path}: the mask has {_size(mask.shape)} pixels (rows x columns), image "
-                f"{image.image_id} has {_size(image.native_shape)}: masks must have their image's "
-                "own size"
+                f"{image.image_id} has {_size(image.native_shape)}: a mask must have the size "
+                "of its image file"
             )
         return LungMask(pixels=_resized(mask, image.shape))
 
@@ -93,7 +98,7 @@ class MaskFolderSegmenter(Component):
         folder = Path(self.folder)
         if not folder.is_dir():
             raise MissingInputError(
-                f"{folder}: there is no such folder of masks; set 'folder' of the mask segmenter"
+                f"{folder}: no such folder of masks; set 'folder' of the segmenter 'masks'"
             )
         names = [image_id + suffix + end for suffix in self.suffixes for end in _EXTENSIONS]
         found = [folder / name for name in names if (folder / name).is_file()]
@@ -114,15 +119,15 @@ def _size(shape: tuple[int, ...]) -> str:
 
 
 def _resized(mask: BoolImage, shape: tuple[int, int]) -> BoolImage:
-    """Bring a mask to ``shape``: True where more than half of a pixel's area was."""
+    """Resize a mask to ``shape``: True where more than half of the area of a pixel was."""
     if mask.shape == shape:
         return mask
-    share = _area_means(_area_means(mask, shape[0]).T, shape[1]).T
-    return share > 0.5
+    fraction = _area_means(_area_means(mask, shape[0]).T, shape[1]).T
+    return fraction > 0.5
 
 
 def _area_means(values: NDArray[Any], rows: int) -> NDArray[np.float64]:
-    """Mean over each of ``rows`` equal parts of the first axis, cut through its elements."""
+    """Average each of ``rows`` equal parts of the first axis, which may cut through elements."""
     count = len(values)
     total = np.zeros((count + 1, values.shape[1]))
     np.cumsum(values, axis=0, out=total[1:])

@@ -1,7 +1,7 @@
-"""Whether a mask can be the lungs of a frontal chest image.
+"""Plausibility: whether a mask can be the lungs of a frontal chest image.
 
-A segmenter finds lungs in nearly anything: a lateral image, a hand, a photograph. What it finds
-there does not look like a pair of lungs.
+A segmenter finds lungs in nearly any image: a lateral radiograph, a hand, a photograph. There its
+mask does not look like a pair of lungs.
 """
 
 from __future__ import annotations
@@ -22,23 +22,24 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _SIDE = 64
-"""Side of the square copy that is measured; images are about square, and lungs are large."""
+"""Side of the square copy that is measured; images are nearly square, and lungs are large."""
 
 
 @attrs.frozen
 class Range:
-    """How doubt grows along one measure of a pair of lungs.
+    """How doubtful a pair of lungs is, by the value of one measure.
 
     Parameters
     ----------
     usual : float
-        Up to here there is no doubt: some 95 of 100 chest images.
+        Up to this value there is no doubt; about 95 of 100 chest images are within it.
     limit : float
-        From here on the measure alone makes the lungs implausible. Below ``usual`` where small
-        values are the doubtful ones.
+        From this value on the measure alone makes the lungs implausible. It is below ``usual`` if
+        small values are doubtful.
 
     Examples
     --------
+    >>> from lungpatch.segmenters.plausibility import Range
     >>> Range(1.0, 3.0).doubt(2.5), Range(0.5, 0.1).doubt(0.9)
     (0.75, 0.0)
     """
@@ -47,112 +48,118 @@ class Range:
     limit: float
 
     def doubt(self, value: float) -> float:
-        """0 within the usual, 1 at the limit, in proportion between and beyond."""
+        """Return the doubt: 0 up to the usual value, 1 at the limit, linear between and beyond."""
         return max(0.0, (value - self.usual) / (self.limit - self.usual))
 
 
 MIN_COVER = 0.06
-"""Least share of the image that two lungs take."""
+"""Minimum area of two lungs, as a fraction of the image."""
 
 MAX_COVER = 0.7
-"""Largest share of the image that two lungs take."""
+"""Maximum area of two lungs, as a fraction of the image."""
 
 MAX_LOOSE = 0.1
-"""Largest share of the mask outside its two largest pieces."""
+"""Maximum fraction of the mask outside its two largest components."""
 
-ONE_LUNG = 0.1
-"""Up to this share of the larger lung, the smaller is a bit of something else."""
+MIN_LUNG_RATIO = 0.1
+"""Minimum area of the smaller lung, as a fraction of the larger; a smaller one is no lung."""
 
 MAX_DOUBT = 2.0
-"""Doubts, each below 1, that together make the lungs implausible."""
+"""Sum of the doubts, each below 1, from which on the lungs are implausible."""
 
 SIZES = Range(1.4, 2.6)
-"""Area of the larger lung, in areas of the smaller."""
+"""Area of the larger lung, relative to the smaller."""
 
 HEIGHTS = Range(1.25, 1.8)
-"""Height of the higher lung, in heights of the other."""
+"""Height of the higher lung, relative to the other."""
 
 WIDTHS = Range(1.3, 1.9)
-"""Width of the wider lung, in widths of the other."""
+"""Width of the wider lung, relative to the other."""
 
 SHAPE = Range(1.35, 0.92)
-"""Height of a lung, in its widths, on an image stretched to a square."""
+"""Height of a lung, relative to its width, in an image stretched to a square."""
 
 TILT = Range(0.25, 0.55)
-"""Rows between the lungs' centres for each column between them."""
+"""Rows between the centres of the lungs, relative to the columns between them."""
 
 NARROW_SPACE = Range(0.2, 0.12)
-"""Area between the lungs where heart and spine are, as a share of the lungs."""
+"""Area between the lungs, where heart and spine are, as a fraction of the area of the lungs."""
 
 WIDE_SPACE = Range(0.5, 0.95)
-"""The same, where it is too large."""
+"""The same, for areas that are too large."""
 
 CONTRAST = Range(0.45, 0.03)
-"""What lies between the lungs less the lungs, in standard deviations of the image's grey."""
+"""Mean grey level between the lungs less that of the lungs, in standard deviations of the image."""
 
 BRIGHT_TOP = Range(0.0, 0.3)
-"""Upper half less lower half, in standard deviations of the image's grey; of the lungs or of what
-lies between them, where it is less. Bases are brighter: the body is thicker there."""
+"""Mean grey level of the upper half less that of the lower half, in standard deviations of the
+image: of the lungs or of the area between them, whichever is less. Bases are brighter, since the
+body is thicker there."""
 
 ENDS = Range(0.1, 0.55)
-"""Share of the image's upper or lower border that is lung."""
+"""Fraction of the upper or lower border of the image that is lung."""
 
 FLANKS = Range(0.5, 0.7)
-"""Share of the image's left or right border that is lung: children fill their image."""
+"""Fraction of the left or right border of the image that is lung; children fill their images."""
 
 TAPER = Range(0.78, 0.95)
-"""Area of the upper quarter of a lung's height, in areas of the third quarter; of the lung where
-that is less, as a heart left out of the mask narrows the other one from below."""
+"""Area of the upper quarter of the height of a lung, relative to the third quarter; of the lung
+where this is less, since a heart that is not in the mask narrows the other lung from below."""
 
 OUTLINE = Range(1.1, 1.6)
-"""Length of a lung's outline, in outlines of its bounding box; 1 for a convex lung."""
+"""Length of the outline of a lung, relative to that of its bounding box; 1 for a convex lung."""
 
 UNDECIDED = Range(0.12, 0.28)
-"""Share of the lungs where the probability is below `SURE`."""
+"""Fraction of the lungs where the probability is below `SURE`."""
 
 SURE = 0.9
-"""Probability of lung that is a decision."""
+"""Probability of lung from which on the segmenter is sure."""
 
 
 def implausibility(
     image: ChestImage, lungs: BoolImage, *, probability: FloatImage | None = None
 ) -> str | None:
-    """Say why a mask is hardly a pair of lungs on a frontal chest image.
+    """Return why a mask is hardly the lungs of a frontal chest image.
 
-    A flag and no verdict: a lung that disease has made white can be missed, and what is left is
-    "one lung only" too.
+    This is a doubt, not a decision: a segmenter can miss a lung that disease has made white, and
+    the rest is "one lung only", too.
 
     Parameters
     ----------
     image : ChestImage
     lungs : ndarray of bool, shape (H, W)
-        The lung mask, of the image's shape.
+        The lung mask, of the shape of the image.
     probability : ndarray of float32, shape (h, w), values in [0, 1], optional
-        Probability of lung at the places of the mask, at any resolution.
+        Probability of lung of the segmenter, at any resolution.
 
     Returns
     -------
     str or None
-        A short reason, or None where the lungs are plausible. None too for an empty mask, which is
-        a matter of its own.
+        A short reason, or None if the lungs are plausible. Also None for an empty mask, which has a
+        status of its own.
 
     Raises
     ------
     InvalidMaskError
-        If ``lungs`` is not bool or not of the image's shape.
+        If ``lungs`` is not bool or has another shape than the image.
+
+    See Also
+    --------
+    lungpatch.UNetSegmenter, lungpatch.ThresholdSegmenter, lungpatch.IMLABSegmenter
 
     Notes
     -----
-    The lungs are doubted if their area is out of range, if they are not two, if one measure of them
-    reaches its limit, or if the doubts of all measures add up to `MAX_DOUBT`. Every limit is a
-    constant of this module, set on the masks that the ``unet`` segmenter makes of 608 chest images
-    of adults and children with and without pneumonia, of the same images inverted, turned and cut,
-    and of noise, photographs and drawn hands and feet. The limit on the probability holds for that
-    segmenter.
+    The lungs are implausible if their area is out of range, if they are not two, if one measure
+    reaches its limit, or if the doubts of all measures add up to `MAX_DOUBT`. The limits are
+    constants of this module. They were set on masks of the segmenter ``unet``, for 608 chest images
+    of adults and children with and without pneumonia, for the same images inverted, rotated and
+    cropped, and for noise, photographs, and drawn hands and feet. The limit on the probability is
+    for that segmenter.
 
     Examples
     --------
     >>> import numpy as np
+    >>> from lungpatch.segmenters.plausibility import implausibility
     >>> from lungpatch.datasets.phantom import phantom_chest
     >>> case = phantom_chest(0, size=128)
     >>> implausibility(case.image, case.lungs) is None
@@ -180,7 +187,7 @@ def implausibility(
         return f"lungs in {len(sizes)} pieces"
     sides = split_lungs(mask)
     areas = sorted(np.count_nonzero(side) for side in (sides.right, sides.left))
-    if areas[0] <= ONE_LUNG * areas[1]:
+    if areas[0] <= MIN_LUNG_RATIO * areas[1]:
         return "one lung only"
     right = _Lung.measure("right", sides.right)
     left = _Lung.measure("left", sides.left)
@@ -197,12 +204,12 @@ def implausibility(
 
 
 _Doubts = Iterator[tuple[float, str]]
-"""Doubts, the most telling first, each with the reason it would be if it reached 1."""
+"""Doubts, the most informative first, each with the reason that it is if it reaches 1."""
 
 
 @attrs.frozen(eq=False, kw_only=True)
 class _Lung:
-    """One lung on the square copy; lengths in its pixels."""
+    """One lung on the square copy; lengths are in its pixels."""
 
     name: str
     mask: BoolImage
@@ -241,7 +248,7 @@ class _Lung:
 
 
 def _between(pixels: FloatImage, right: _Lung, left: _Lung) -> _Doubts:
-    """Doubts about what lies between the lungs."""
+    """Yield doubts about the area between the lungs."""
     columns = np.arange(_SIDE)
     right_end = _SIDE - 1 - right.mask[:, ::-1].argmax(1)
     left_start = left.mask.argmax(1)
@@ -268,7 +275,7 @@ def _between(pixels: FloatImage, right: _Lung, left: _Lung) -> _Doubts:
 
 
 def _upper_less_lower(pixels: FloatImage, area: BoolImage) -> float:
-    """Mean grey of an area's upper half less that of its lower half; 0 where it is one row."""
+    """Return the mean grey level of the upper half of an area less the lower; 0 for one row."""
     rows = np.flatnonzero(area.any(1))
     middle = (rows[0] + rows[-1] + 1) // 2
     if middle == rows[0]:
@@ -278,7 +285,7 @@ def _upper_less_lower(pixels: FloatImage, area: BoolImage) -> float:
 
 
 def _pair(right: _Lung, left: _Lung) -> _Doubts:
-    """Doubts about the form of the lungs."""
+    """Yield doubts about the shape of the lungs."""
     for limits, a, b, what in (
         (SIZES, right.area, left.area, "large"),
         (HEIGHTS, right.height, left.height, "high"),
@@ -299,27 +306,30 @@ def _pair(right: _Lung, left: _Lung) -> _Doubts:
 
 
 def _border(mask: BoolImage) -> _Doubts:
-    """Doubts about lungs that run along the image's border."""
+    """Yield doubts about lungs along the border of the image."""
     for limits, name, line in (
         (ENDS, "upper", mask[0]),
         (ENDS, "lower", mask[-1]),
         (FLANKS, "left", mask[:, 0]),
         (FLANKS, "right", mask[:, -1]),
     ):
-        share = float(line.mean())
-        yield limits.doubt(share), f"lungs along {_percent(share)} of the image's {name} border"
+        fraction = float(line.mean())
+        yield (
+            limits.doubt(fraction),
+            f"lungs along {_percent(fraction)} of the image's {name} border",
+        )
 
 
 def _probability(inside: FloatImage) -> _Doubts:
-    """Doubts of the segmenter itself, from the probability at the pixels of the lungs."""
-    share = float((inside < SURE).mean())
-    yield UNDECIDED.doubt(share), f"segmenter undecided over {_percent(share)} of the lungs"
+    """Yield doubts of the segmenter itself, from the probability of the pixels of the lungs."""
+    fraction = float((inside < SURE).mean())
+    yield UNDECIDED.doubt(fraction), f"segmenter undecided over {_percent(fraction)} of the lungs"
 
 
 def _square(array: NDArray[Any]) -> NDArray[Any]:
-    """Bring an image or a mask to the square copy, by nearest neighbours."""
+    """Resize an image or a mask to the square copy, by nearest neighbours."""
     return to_native_grid(array, (_SIDE, _SIDE))
 
 
-def _percent(share: float) -> str:
-    return f"{100 * share:.0f} %" if share >= 0.01 else f"{100 * share:.1g} %"
+def _percent(fraction: float) -> str:
+    return f"{100 * fraction:.0f} %" if fraction >= 0.01 else f"{100 * fraction:.1g} %"

@@ -1,4 +1,4 @@
-"""Lungs by a grey threshold: classical, without weights, weak."""
+"""Lungs by a threshold on grey levels: a classical, weak segmenter without weights."""
 
 from __future__ import annotations
 
@@ -13,47 +13,56 @@ from lungpatch.containers.grids import to_native_grid
 from lungpatch.segmenters.plausibility import implausibility
 
 _SIDE = 128
-"""Longer side of the copy that is worked on; lungs are large."""
+"""Longer side of the copy that is segmented; lungs are large."""
 
-# Lengths as shares of the longer side, tuned by eye and by Dice on adult radiographs.
+# Lengths as fractions of the longer side, tuned by eye and by Dice on adult radiographs.
 _SMOOTHING = 1 / 64
 _SURROUNDINGS = 0.15
 _OPENING = 1 / 32
 _CLOSING = 1 / 16
 _GROWTH = 1 / 32
 
-_AREA = (0.02, 0.4)  # least and largest share of the image that one lung takes
-_ROWS = (0.15, 0.8)  # where its centre may lie
+_AREA = (0.02, 0.4)  # minimum and maximum area of one lung, as fractions of the image
+_ROWS = (0.15, 0.8)  # range of its centre, as fractions of the height and the width
 _COLUMNS = (0.1, 0.9)
-_BORDER = 2.5  # longest stretch along the image's border, in square roots of its area
-_MIN_FRACTION = 0.15  # of the second lung's area in the first's
-_CONTRAST = 0.05  # least difference of grey between a lung and its surroundings
+_MAX_BORDER = 2.5  # maximum length along the border of the image, in square roots of its area
+_MIN_FRACTION = 0.15  # minimum area of the second lung, as a fraction of the first
+_MIN_CONTRAST = 0.05  # minimum difference of grey level between a lung and its surroundings
 
 
 @attrs.define(kw_only=True, eq=False, field_transformer=plain_errors)
 class ThresholdSegmenter(Component):
     """Find lungs as the two large dark regions in the middle of the image.
 
-    Weak: it needs no weights, and serves as a control and where nothing better is at hand. It
-    fails on consolidation, which is as bright as what surrounds the lung and so is cut out of the
-    mask together with the disease, and it misses the lung behind the heart. `UNetSegmenter` does
-    better.
+    This segmenter needs no weights and serves as a control. It is weak: consolidated lung is as
+    bright as the tissue around the lung, so it is cut out of the mask together with the disease,
+    and the lung behind the heart is missed. `UNetSegmenter` is better.
+
+    See Also
+    --------
+    UNetSegmenter : The default segmenter.
+    WholeImageSegmenter : No segmentation.
 
     Notes
     -----
-    On a copy of at most 128 pixels a side: Gaussian smoothing; the grey of the wider surroundings
-    subtracted; Otsu's threshold; opening, which cuts narrow bridges to the air outside the body;
-    of the remaining regions the two largest that have a lung's size and place, do not run along
-    the border and are darker than what surrounds them; closing, holes filled, and growth by the
-    rim that smoothing took.
+    The steps, on a copy of at most 128 pixels per side:
 
-    Source of the threshold: Otsu, "A threshold selection method from gray-level histograms", IEEE
-    Transactions on Systems, Man, and Cybernetics 9 (1979), doi:10.1109/TSMC.1979.4310076.
+    1. Gaussian smoothing, and subtraction of the grey level of the wider surroundings.
+    2. Otsu's threshold [1]_.
+    3. Opening, which cuts narrow bridges to the air outside the body.
+    4. Of the remaining regions, those with the size and position of a lung, that do not run along
+       the border and are darker than their surroundings: the two largest.
+    5. Closing, filling of holes, and growth by the margin that smoothing removed.
+
+    References
+    ----------
+    .. [1] N. Otsu, "A threshold selection method from gray-level histograms", IEEE Transactions on
+       Systems, Man, and Cybernetics 9, 1979. doi:10.1109/TSMC.1979.4310076
 
     Examples
     --------
     >>> import numpy as np
-    >>> from lungpatch.containers import ChestImage
+    >>> from lungpatch import ChestImage, ThresholdSegmenter
     >>> pixels = np.full((256, 256), 0.8, np.float32)
     >>> pixels[60:200, 40:110] = pixels[60:200, 146:216] = 0.2
     >>> mask = ThresholdSegmenter().segment(ChestImage(pixels=pixels, image_id="a"))
@@ -72,7 +81,7 @@ class ThresholdSegmenter(Component):
         Returns
         -------
         LungMask
-            Of the image's shape; empty where no region looks like a lung.
+            Of the shape of the image; empty if no region looks like a lung.
         """
         shrink = min(1.0, _SIDE / max(image.shape))
         height, width = (max(1, round(length * shrink)) for length in image.shape)
@@ -82,7 +91,7 @@ class ThresholdSegmenter(Component):
 
 
 def _find_lungs(pixels: FloatImage) -> BoolImage:
-    """Find them on the small copy; bool, of its shape."""
+    """Find the lungs on the small copy; bool, of its shape."""
     from skimage.filters import threshold_otsu
     from skimage.measure import label, regionprops
     from skimage.morphology import isotropic_closing, isotropic_dilation, isotropic_opening
@@ -92,9 +101,9 @@ def _find_lungs(pixels: FloatImage) -> BoolImage:
     lungs = np.zeros(pixels.shape, dtype=np.bool_)
     smooth = ndimage.gaussian_filter(pixels, _SMOOTHING * side)
     relative = smooth - ndimage.gaussian_filter(smooth, _SURROUNDINGS * side)
-    # Collimators and labels at the border would pull the threshold.
+    # Collimators and labels at the border would shift the threshold.
     inner = relative[height // 8 : height - height // 8, width // 8 : width - width // 8]
-    if np.ptp(inner) < _CONTRAST:
+    if np.ptp(inner) < _MIN_CONTRAST:
         return lungs
     regions = label(
         isotropic_opening(relative < threshold_otsu(inner), _OPENING * side), connectivity=1
@@ -106,7 +115,7 @@ def _find_lungs(pixels: FloatImage) -> BoolImage:
         region
         for region in regionprops(regions)
         if _AREA[0] < region.area / pixels.size < _AREA[1]
-        and touching[region.label] < _BORDER * region.area**0.5
+        and touching[region.label] < _MAX_BORDER * region.area**0.5
         and _ROWS[0] < region.centroid[0] / height < _ROWS[1]
         and _COLUMNS[0] < region.centroid[1] / width < _COLUMNS[1]
     ]
@@ -116,7 +125,7 @@ def _find_lungs(pixels: FloatImage) -> BoolImage:
             continue
         inside = regions == region.label
         around = isotropic_dilation(inside, _CLOSING * side) & ~inside
-        if not around.any() or smooth[around].mean() - smooth[inside].mean() < _CONTRAST:
+        if not around.any() or smooth[around].mean() - smooth[inside].mean() < _MIN_CONTRAST:
             continue
         lungs |= ndimage.binary_fill_holes(isotropic_closing(inside, _CLOSING * side))
     return isotropic_dilation(lungs, _GROWTH * side) if lungs.any() else lungs

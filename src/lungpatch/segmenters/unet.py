@@ -1,4 +1,4 @@
-"""Lungs by a small U-Net whose weights ship with the package."""
+"""Lungs by a small U-Net with packaged weights."""
 
 from __future__ import annotations
 
@@ -17,36 +17,47 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 LUNG_PROBABILITY = 0.4
-"""A place is lung from this on. A little less than one half: on the training pairs Dice is as good,
-and opaque lung, which a detector must not lose, is covered better."""
+"""Minimum probability of lung. It is a little below one half: on the training pairs Dice is as
+good, and opaque lung, which a detector must not lose, is covered better."""
 
 MIN_FRACTION = 0.1
-"""Least size of the second component, as a share of the first: less is a bit of something else."""
+"""Minimum area of the second component, as a fraction of the first; a smaller one is no lung."""
 
 
 @attrs.define(kw_only=True, eq=False, field_transformer=plain_errors)
 class UNetSegmenter(Component):
-    """Find lungs with a U-Net that also covers the opacified parts of a lung.
+    """Find lungs with a U-Net that includes the opacified parts of a lung.
 
-    Trained on 92 radiographs of patients with and without pneumonia, with opacities painted into
-    the lungs; see the model card beside the weights.
+    The network [1]_ was trained on 92 radiographs of patients with and without pneumonia, with
+    opacities painted into the lungs; see the model card beside the weights.
 
     Parameters
     ----------
     flip_average : bool
-        Average over the image and its mirror image; takes twice as long.
+        Whether to average over the image and its mirror image, which takes twice as long.
     device : {"auto", "cpu", "cuda", "mps"}
-        See `lungpatch._utils.devices.choose_device`.
+        Where the network runs; ``"auto"`` is the first available one of CUDA, MPS and the CPU.
+
+    See Also
+    --------
+    IMLABSegmenter : The network that the paper used.
+    ThresholdSegmenter : A segmenter without a network.
 
     Notes
     -----
-    The image is stretched to 256 x 256 pixels for the network. Components are sorted out and
-    holes filled on its 128 x 128 output, which is then interpolated to the image's own size.
+    The image is stretched to 256 x 256 pixels for the network. In its output of 128 x 128 cells all
+    but two components are removed and holes are filled; then it is interpolated to the native grid
+    of the image.
+
+    References
+    ----------
+    .. [1] O. Ronneberger, P. Fischer, T. Brox, "U-Net: convolutional networks for biomedical image
+       segmentation", MICCAI 2015. doi:10.1007/978-3-319-24574-4_28
 
     Examples
     --------
     >>> import numpy as np
-    >>> from lungpatch.containers import ChestImage
+    >>> from lungpatch import ChestImage, UNetSegmenter
     >>> pixels = np.zeros((300, 250), np.float32)
     >>> UNetSegmenter(device="cpu").segment(ChestImage(pixels=pixels, image_id="black"))
     LungMask(300x250, 0.0% lung)
@@ -68,8 +79,8 @@ class UNetSegmenter(Component):
         Returns
         -------
         LungMask
-            Of the image's shape: at most two components without holes, or empty where the network
-            sees no lung.
+            Of the shape of the image: at most two components without holes. Empty if the network
+            finds no lung.
         """
         logits = self._logits(image)
         lungs = lungs_from_logits(logits, image.shape)
@@ -77,7 +88,7 @@ class UNetSegmenter(Component):
         return LungMask(pixels=lungs, implausible=doubt)
 
     def probability(self, image: ChestImage) -> FloatImage:
-        """How sure the network is, before components are sorted out and holes filled.
+        """Return the probability of lung, before components are removed and holes are filled.
 
         Parameters
         ----------
@@ -87,7 +98,7 @@ class UNetSegmenter(Component):
         Returns
         -------
         ndarray of float32, shape (H, W), values in [0, 1]
-            Probability of lung at each pixel of the image.
+            One probability per pixel of the image.
         """
         from lungpatch.networks.compact_unet import resize
 
@@ -95,7 +106,7 @@ class UNetSegmenter(Component):
         return probability
 
     def _logits(self, image: ChestImage) -> Tensor:
-        """Logits of lung on the CPU, float32, (1, 1, 128, 128)."""
+        """Return the logits of lung on the CPU, float32, (1, 1, 128, 128)."""
         import torch
 
         from lungpatch.networks.lung_network import load_lung_network, network_input
@@ -113,12 +124,12 @@ class UNetSegmenter(Component):
 
 
 def lungs_from_logits(logits: Tensor, shape: tuple[int, int]) -> BoolImage:
-    """Lung mask of a given shape from the network's output.
+    """Return the lung mask of a given shape from the output of the network.
 
     Parameters
     ----------
     logits : Tensor, float32, (1, 1, h, w)
-        Log-odds of lung at each place.
+        Log-odds of lung of each cell.
     shape : tuple of int
         Shape (H, W) of the mask.
 
@@ -141,11 +152,11 @@ def lungs_from_logits(logits: Tensor, shape: tuple[int, int]) -> BoolImage:
 
     margin = logits - float(special.logit(LUNG_PROBABILITY))
     lungs = two_solid_components(margin[0, 0].numpy() > 0.0)
-    # Where the clean-up changed a pixel its margin changes sign, so that borders stay smooth.
+    # Where a cell was removed or added its margin changes sign, so that borders stay smooth.
     signed = torch.where(torch.from_numpy(lungs), margin.abs(), -margin.abs())
     mask: BoolImage = resize(signed, shape)[0, 0].numpy() > 0.0
-    # Interpolation itself neither splits nor opens anything; a neck or a channel thinner than a
-    # pixel of the mask can.
+    # Interpolation itself neither splits a component nor opens a hole, but in the mask a neck or a
+    # channel that is thinner than a pixel does.
     if set(euler_numbers(mask)) != {euler_numbers(lungs)[0]}:
         mask = two_solid_components(mask)
     return mask
@@ -154,7 +165,7 @@ def lungs_from_logits(logits: Tensor, shape: tuple[int, int]) -> BoolImage:
 def two_solid_components(mask: BoolImage) -> BoolImage:
     """Keep the two largest components (4-connected) and fill their holes.
 
-    The second goes too where it is under a tenth of the first.
+    The second one is removed too if its area is less than a tenth of the first.
 
     Examples
     --------
@@ -179,14 +190,14 @@ def two_solid_components(mask: BoolImage) -> BoolImage:
     outside = np.zeros(background.max() + 1, bool)
     outside[np.concatenate(edges)] = True
     outside[0] = False
-    solid = ~outside[background]
-    return solid
+    return ~outside[background]
 
 
 def euler_numbers(mask: BoolImage) -> tuple[int, int]:
-    """Components less holes, first where sides connect pixels, then where corners do as well.
+    """Return the number of components less the number of holes, for 4- and 8-connected pixels.
 
-    Where both are the number of components there is no hole, whatever connects the background.
+    If both equal the number of components there is no hole, whether the background is 4- or
+    8-connected.
 
     Examples
     --------

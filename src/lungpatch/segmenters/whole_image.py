@@ -1,4 +1,4 @@
-"""No segmentation at all: the control."""
+"""No segmentation: a control."""
 
 from __future__ import annotations
 
@@ -11,15 +11,19 @@ from lungpatch.containers import ChestImage, LungMask
 
 @attrs.define(kw_only=True, eq=False, field_transformer=plain_errors)
 class WholeImageSegmenter(Component):
-    """Call every pixel lung.
+    """Take every pixel for lung.
 
-    A control: what a method gains from knowing the lungs shows against this. With it patches are
-    taken exhaustively, as the paper does in images with pneumonia.
+    This is a control that shows what a method gains from a lung mask. Patches are then cut out of
+    the whole image, as the paper does in images with pneumonia.
+
+    See Also
+    --------
+    UNetSegmenter : Finds the lungs.
 
     Examples
     --------
     >>> import numpy as np
-    >>> from lungpatch.containers import ChestImage
+    >>> from lungpatch import ChestImage, WholeImageSegmenter
     >>> image = ChestImage(pixels=np.zeros((4, 6), np.float32), image_id="a")
     >>> WholeImageSegmenter().segment(image)
     LungMask(4x6, 100.0% lung)
@@ -35,6 +39,6 @@ class WholeImageSegmenter(Component):
         Returns
         -------
         LungMask
-            Of the image's shape.
+            Of the shape of the image.
         """
         return LungMask(pixels=np.ones(image.shape, dtype=np.bool_))

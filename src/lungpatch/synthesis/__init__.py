@@ -1,9 +1,10 @@
-"""Synthetic lesions: the one lesion painter of the library, in numpy and scipy.
+"""Synthetic lesions, in numpy and scipy.
 
-`opacity_alpha` says where and how densely a lung is opacified, `blend_opacity` brightens grey
-levels accordingly, `paste_foreign` sets a piece of another image in, and `LesionSynthesiser` draws
-whole lesions by all of these recipes. Networks that must tell or repair lesions, the phantom and
-the diagnostic of identity shortcut use them, on whole images and on patches that are all lung.
+`opacity_alpha` draws where and how densely a lung is opacified, `blend_opacity` brightens grey
+levels accordingly, `paste_foreign` inserts a piece of another image, and `LesionSynthesiser` paints
+random lesions by all of these recipes. They serve networks that detect or repair lesions, the
+phantom, and the measurement of identity shortcuts, on whole images and on patches that are all
+lung.
 """
 
 from lungpatch.synthesis.foreign import paste_foreign

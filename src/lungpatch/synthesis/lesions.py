@@ -1,4 +1,4 @@
-"""Whole synthetic lesions: one recipe after another, painted into normal lungs."""
+"""Random synthetic lesions, painted into normal lungs by several recipes."""
 
 from __future__ import annotations
 
@@ -36,10 +36,10 @@ Recipe = Literal[
     "poisson",
 ]
 RECIPES: tuple[Recipe, ...] = get_args(Recipe)
-"""The kinds of `opacity_alpha`, and the blends of `paste_foreign`."""
+"""The kinds of opacity of `opacity_alpha`, and the two ways of blending of `paste_foreign`."""
 
 SOFT_TISSUE_PERCENTILE = 80.0
-"""Of the grey levels outside the lungs: how bright soft tissue is on this image."""
+"""Percentile of the grey levels outside the lungs that stands for the soft tissue of an image."""
 
 
 are_recipes: _Validator = validators.and_(
@@ -54,7 +54,7 @@ is_fraction: _Validator = validators.and_(
 
 
 def as_recipes(names: Iterable[Recipe]) -> tuple[Recipe, ...]:
-    """Return recipes as a tuple, as settings keep them.
+    """Return recipes as a tuple: the converter of a setting that lists recipes.
 
     Examples
     --------
@@ -66,20 +66,22 @@ def as_recipes(names: Iterable[Recipe]) -> tuple[Recipe, ...]:
 
 @attrs.frozen(eq=False, kw_only=True, repr=False)
 class SyntheticLesion:
-    """An image with lesions that were painted into it.
+    """An image with synthetic lesions.
 
     Parameters
     ----------
     pixels : ndarray of float32, shape (H, W), values in [0, 1]
-        With the lesions.
+        The image with the lesions.
     alpha : ndarray of float32, shape (H, W), values in [0, 1]
-        How anomalous each pixel is; 0 where no change can be seen.
+        How anomalous each pixel is; 0 where there is no visible change.
     recipes : tuple of str
-        In the order in which they were painted; empty where nothing was.
+        The recipes of the lesions, in the order in which they were painted; empty if nothing was
+        painted.
 
     Examples
     --------
     >>> import numpy as np
+    >>> from lungpatch.synthesis import SyntheticLesion
     >>> flat = np.zeros((4, 4), np.float32)
     >>> SyntheticLesion(pixels=flat, alpha=flat, recipes=())
     SyntheticLesion(4x4, normal)
@@ -98,28 +100,45 @@ class SyntheticLesion:
 class LesionSynthesiser:
     """Paints random lesions into normal lungs, by several recipes.
 
-    An opacity moves grey levels towards the soft tissue of the same image, or adds brightness, by
-    a random strength, with mottle; so faint and dense, smooth and coarse ones arise.
+    An opacity moves grey levels towards the soft tissue of the same image, or adds brightness. Its
+    strength is random, and mottle is added, so that opacities are faint or dense, smooth or coarse.
+    Training with synthetic anomalies is the idea of DRAEM [1]_, of natural synthetic anomalies
+    [2]_ and, within the lungs of a chest radiograph, of AnatPaste [3]_.
 
     Parameters
     ----------
     recipes : tuple of str
-        Out of `RECIPES`; each lesion's is drawn with equal chances. One that is named twice is
-        drawn twice as often.
+        Elements of `RECIPES`. The recipe of each lesion is drawn with equal probabilities; one that
+        is listed twice is drawn twice as often.
     normal_fraction : float
-        Chance that nothing is painted, in [0, 1].
+        Probability that nothing is painted, in [0, 1].
     max_lesions : int
-        One to so many lesions an image, drawn with equal chances; at least 1.
+        Maximum number of lesions per image, at least 1; the number is drawn with equal
+        probabilities.
 
-    Notes
-    -----
-    Source: the idea of training against painted anomalies is that of DRAEM (arXiv:2108.07610), of
-    natural synthetic anomalies (arXiv:2109.15222) and, within the lungs of a chest radiograph, of
-    AnatPaste (arXiv:2205.04282).
+    Raises
+    ------
+    ConfigurationError
+        If a setting is of the wrong type or out of range.
+
+    See Also
+    --------
+    opacity_alpha, blend_opacity, paste_foreign
+    lungpatch.SyntheticLesionModel, lungpatch.RepairModel, lungpatch.LesionHeadModel
+
+    References
+    ----------
+    .. [1] V. Zavrtanik, M. Kristan, D. Skocaj, "DRAEM: a discriminatively trained reconstruction
+       embedding for surface anomaly detection", ICCV 2021. arXiv:2108.07610
+    .. [2] H. M. Schlueter et al., "Natural synthetic anomalies for self-supervised anomaly
+       detection and localization", ECCV 2022. arXiv:2109.15222
+    .. [3] J. Sato et al., "Anatomy-aware self-supervised learning for anomaly detection in chest
+       radiographs", 2022. arXiv:2205.04282
 
     Examples
     --------
     >>> import numpy as np
+    >>> from lungpatch.synthesis import LesionSynthesiser
     >>> lung = np.zeros((64, 64), bool)
     >>> lung[8:56, 8:28] = lung[8:56, 36:56] = True
     >>> image = np.where(lung, 0.3, 0.8).astype(np.float32)
@@ -139,7 +158,7 @@ class LesionSynthesiser:
     def paint(
         self, pixels: FloatImage, lung: BoolImage, rng: np.random.Generator, *, other: FloatImage
     ) -> SyntheticLesion:
-        """Paint lesions into one image.
+        """Paint lesions into an image.
 
         Parameters
         ----------
@@ -148,7 +167,7 @@ class LesionSynthesiser:
         lung : ndarray of bool, shape (H, W)
         rng : numpy.random.Generator
         other : ndarray of float32, shape (H, W), values in [0, 1]
-            Another normal image, for recipes that paste.
+            Another normal image, for the recipes that insert a piece of it.
 
         Returns
         -------
@@ -157,7 +176,7 @@ class LesionSynthesiser:
         Raises
         ------
         InvalidMaskError
-            If the mask is empty.
+            If the mask is not bool of shape (H, W), or is empty.
         """
         alpha = np.zeros(pixels.shape, np.float32)
         painted: list[Recipe] = []
@@ -183,23 +202,23 @@ def _opacify(
     strength = np.float32(rng.uniform(0.25, 1.0))
     scale = side * np.exp(rng.uniform(np.log(0.008), np.log(0.04)))
     mottle = np.float32(rng.uniform(0, 0.2)) * smooth_noise(pixels.shape, rng, scale=max(scale, 1))
-    share = np.clip(strength * alpha * (1 + mottle), 0, 1)
+    weight = np.clip(strength * alpha * (1 + mottle), 0, 1)
     if rng.random() < 0.6:
         outside = pixels[~lung]
         bright = np.percentile(outside, SOFT_TISSUE_PERCENTILE) if outside.size else 0.8
         bright = np.float32(np.clip(bright + rng.uniform(-0.15, 0.1), 0.3, 1.0))
-        added = share * np.maximum(bright - pixels, 0)
+        added = weight * np.maximum(bright - pixels, 0)
     else:
-        added = share * np.float32(rng.uniform(0.2, 0.5)) * (1 - pixels)
+        added = weight * np.float32(rng.uniform(0.2, 0.5)) * (1 - pixels)
     changed = np.minimum(pixels + added, np.float32(1))
-    # What cannot be seen is no lesion: a network that must find it learns to guess.
+    # An invisible change is no lesion: a network trained to find it would be trained to guess.
     seen = lung & (added >= MIN_CHANGE)
-    # Half of the way to soft tissue is a lesion beyond doubt.
-    return changed, np.where(seen, np.minimum(2 * share, 1), np.float32(0))
+    # Half of the way to soft tissue is a definite lesion.
+    return changed, np.where(seen, np.minimum(2 * weight, 1), np.float32(0))
 
 
 def _feathered(alpha: FloatImage, lung: BoolImage, sigma: float) -> FloatImage:
-    """Carry an opacity a little over the lung's border, fading, so that no edge gives it away."""
+    """Let an opacity fade out beyond the border of the lung, so that no edge reveals it."""
     weight = ndimage.gaussian_filter(lung.astype(np.float32), sigma)
     spread = ndimage.gaussian_filter(alpha, sigma) / np.maximum(weight, np.float32(0.05))
     beyond: FloatImage = np.minimum(spread, 1) * np.minimum(2 * weight, 1)

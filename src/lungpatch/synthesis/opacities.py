@@ -1,4 +1,4 @@
-"""Opacities: where and how densely a lung is opacified, and what that does to grey levels."""
+"""Opacities: where and how densely a lung is opacified, and the resulting grey levels."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ OpacityKind = Literal[
 ]
 OPACITY_KINDS: tuple[OpacityKind, ...] = get_args(OpacityKind)
 """Lobar consolidation, bronchopneumonia, basal effusion, round infiltrates, diffuse veil, hazy
-areas, fine lines."""
+areas and fine lines."""
 
 _PEAK: dict[OpacityKind, tuple[float, float]] = {
     "lobar": (0.65, 0.95),
@@ -39,38 +39,38 @@ _BILATERAL: dict[OpacityKind, float] = {
     "ground-glass": 0.5,
     "interstitial": 0.7,
 }
-_SMALLEST_REGION = 0.1  # share of the lung's area below which a region is debris, not a lung
+_MIN_REGION = 0.1  # fraction of the lungs' area; a smaller region is not a lung
 
 
 def opacity_alpha(
     lung: BoolImage, rng: np.random.Generator, *, kind: OpacityKind | None = None
 ) -> FloatImage:
-    """Draw a synthetic opacity: how far the air of each lung pixel is replaced.
+    """Draw a synthetic opacity: the fraction of the air that is replaced, for each pixel.
 
-    The idea of training against lesions painted on normal images is that of DRAEM [1]_, of
-    natural synthetic anomalies [2]_ and, for chest radiographs and within a lung mask, of
-    AnatPaste [3]_. The shapes are our own:
+    Training with lesions painted on normal images is the idea of DRAEM [1]_, of natural synthetic
+    anomalies [2]_ and, for chest radiographs and within a lung mask, of AnatPaste [3]_. The shapes
+    are specific to this library:
 
-    - ``lobar``: from an oblique fissure to the lung's edge, with air bronchograms in it;
+    - ``lobar``: from an oblique fissure to the edge of the lung, with air bronchograms;
     - ``patchy``: many small confluent patches;
     - ``effusion``: dense at the base, fading upwards, higher at the outer wall (meniscus);
     - ``nodular``: one to three rounded infiltrates;
     - ``veil``: thin and diffuse over a lung;
     - ``ground-glass``: one to four large hazy areas with ill-defined borders;
-    - ``interstitial``: a net of fine lines over part of a lung.
+    - ``interstitial``: a net of fine lines over a part of a lung.
 
     Parameters
     ----------
     lung : ndarray of bool, shape (H, W)
-        Where the lungs are; for a patch within a lung, ``numpy.ones((P, P), bool)``.
+        The lung mask; ``numpy.ones((P, P), bool)`` for a patch within a lung.
     rng : numpy.random.Generator
     kind : str, optional
-        One of `OPACITY_KINDS`, drawn with equal chances by default.
+        One of `OPACITY_KINDS`; by default it is drawn with equal probabilities.
 
     Returns
     -------
     ndarray of float32, shape (H, W), values in [0, 1]
-        0 outside ``lung``; its maximum, drawn per opacity, is at least 0.3.
+        0 outside the lung. The maximum is random and at least 0.3.
 
     Raises
     ------
@@ -79,18 +79,24 @@ def opacity_alpha(
     ValueError
         If ``kind`` is unknown.
 
+    See Also
+    --------
+    blend_opacity : Brighten an image by an opacity.
+    LesionSynthesiser : Paints random lesions by several recipes.
+
     References
     ----------
-    .. [1] V. Zavrtanik, M. Kristan, D. Skocaj. DRAEM: a discriminatively trained reconstruction
-       embedding for surface anomaly detection. ICCV 2021. arXiv:2108.07610
-    .. [2] H. M. Schlueter et al. Natural synthetic anomalies for self-supervised anomaly detection
-       and localization. ECCV 2022. arXiv:2109.15222
-    .. [3] J. Sato et al. Anatomy-aware self-supervised learning for anomaly detection in chest
-       radiographs. 2022. arXiv:2205.04282
+    .. [1] V. Zavrtanik, M. Kristan, D. Skocaj, "DRAEM: a discriminatively trained reconstruction
+       embedding for surface anomaly detection", ICCV 2021. arXiv:2108.07610
+    .. [2] H. M. Schlueter et al., "Natural synthetic anomalies for self-supervised anomaly
+       detection and localization", ECCV 2022. arXiv:2109.15222
+    .. [3] J. Sato et al., "Anatomy-aware self-supervised learning for anomaly detection in chest
+       radiographs", 2022. arXiv:2205.04282
 
     Examples
     --------
     >>> import numpy as np
+    >>> from lungpatch.synthesis import opacity_alpha
     >>> patch = np.ones((32, 32), bool)
     >>> alpha = opacity_alpha(patch, np.random.default_rng(0), kind="nodular")
     >>> alpha.shape, bool(alpha.max() > 0.6)
@@ -116,18 +122,18 @@ def blend_opacity(
 ) -> FloatImage:
     """Brighten grey levels where a lung is opacified.
 
-    Each pixel moves the share ``strength * alpha * texture`` of its way to white, where
-    ``texture`` is 1 plus mottle of 15 %. At the default, lung of grey 0.45 becomes soft tissue of
-    grey 0.7, ribs stay visible through it, and fine detail loses contrast, as it does in real
-    consolidations.
+    The distance of each pixel to white is reduced by the fraction ``strength * alpha * texture``,
+    where ``texture`` is 1 plus mottle of 15 %. With the default strength, lung of grey level 0.45
+    becomes soft tissue of grey level 0.7, ribs stay visible, and fine detail loses contrast, as in
+    real consolidations.
 
     Parameters
     ----------
     pixels : ndarray of float32, shape (H, W), values in [0, 1]
     alpha : ndarray of float32, shape (H, W), values in [0, 1]
-        From `opacity_alpha`; 0 leaves a pixel as it is.
+        From `opacity_alpha`; pixels where it is 0 are unchanged.
     rng : numpy.random.Generator
-        Draws the mottle.
+        For the mottle.
     strength : float
         In [0, 1].
 
@@ -139,15 +145,20 @@ def blend_opacity(
     Raises
     ------
     ValueError
-        If the shapes disagree or ``strength`` leaves [0, 1].
+        If the shapes differ or ``strength`` is outside [0, 1].
+
+    See Also
+    --------
+    opacity_alpha : Draw an opacity.
 
     Examples
     --------
     >>> import numpy as np
+    >>> from lungpatch.synthesis import blend_opacity, opacity_alpha
     >>> rng = np.random.default_rng(0)
     >>> normal = np.full((32, 32), 0.45, np.float32)
-    >>> ill = blend_opacity(normal, opacity_alpha(normal > 0, rng, kind="veil"), rng)
-    >>> bool((ill >= normal).all() and ill.mean() > normal.mean())
+    >>> abnormal = blend_opacity(normal, opacity_alpha(normal > 0, rng, kind="veil"), rng)
+    >>> bool((abnormal >= normal).all() and abnormal.mean() > normal.mean())
     True
     """
     if pixels.shape != alpha.shape:
@@ -155,16 +166,16 @@ def blend_opacity(
     if not 0 <= strength <= 1:
         raise ValueError(f"strength must lie in [0, 1], got {strength}")
     texture = np.float32(1) + np.float32(0.15) * smooth_noise(pixels.shape, rng, scale=2.0)
-    share = np.clip(np.float32(strength) * alpha * texture, 0, 1)
-    # Rounding must not carry a white pixel past 1.
-    return np.minimum(pixels + share * (1 - pixels), np.float32(1))
+    weight = np.clip(np.float32(strength) * alpha * texture, 0, 1)
+    # Rounding must not carry a white pixel beyond 1.
+    return np.minimum(pixels + weight * (1 - pixels), np.float32(1))
 
 
 def smooth_noise(shape: tuple[int, ...], rng: np.random.Generator, *, scale: float) -> FloatImage:
-    """Draw a Gaussian random field: mean 0, variance 1, values alike within ``scale`` pixels.
+    """Draw a Gaussian random field: mean 0, variance 1, smooth within ``scale`` pixels.
 
-    White noise on a grid of step ``scale``, spread by Gaussians of that standard deviation; each
-    axis is one matrix product, which is far faster than filtering white noise for large scales.
+    White noise on a grid of step ``scale`` is spread by Gaussians of that standard deviation. This
+    is one matrix product per axis, much faster for large scales than filtering white noise.
 
     Parameters
     ----------
@@ -172,7 +183,7 @@ def smooth_noise(shape: tuple[int, ...], rng: np.random.Generator, *, scale: flo
         (H, W).
     rng : numpy.random.Generator
     scale : float
-        In pixels, above 0.
+        Standard deviation of the Gaussians in pixels, above 0.
 
     Returns
     -------
@@ -181,6 +192,7 @@ def smooth_noise(shape: tuple[int, ...], rng: np.random.Generator, *, scale: flo
     Examples
     --------
     >>> import numpy as np
+    >>> from lungpatch.synthesis import smooth_noise
     >>> field = smooth_noise((64, 48), np.random.default_rng(0), scale=4.0)
     >>> field.shape, field.dtype, bool(abs(np.diff(field)).mean() < 0.3)
     ((64, 48), dtype('float32'), True)
@@ -191,11 +203,12 @@ def smooth_noise(shape: tuple[int, ...], rng: np.random.Generator, *, scale: flo
 
 
 def smoothstep(values: NDArray[Any]) -> NDArray[Any]:
-    """Rise smoothly from 0 (at 0 and below) to 1 (at 1 and above): 3t^2 - 2t^3.
+    """Return ``3 t**2 - 2 t**3`` of values clipped to [0, 1]: a smooth step from 0 to 1.
 
     Examples
     --------
     >>> import numpy as np
+    >>> from lungpatch.synthesis import smoothstep
     >>> smoothstep(np.array([-1.0, 0.5, 2.0])).tolist()
     [0.0, 0.5, 1.0]
     """
@@ -205,7 +218,7 @@ def smoothstep(values: NDArray[Any]) -> NDArray[Any]:
 
 
 def _spread(length: int, scale: float) -> FloatImage:
-    """Weights (length, knots) of the knots at each pixel, squares summing to 1."""
+    """Return the weights (length, knots) of the knots at each pixel; their squares sum to 1."""
     knots = np.arange(-2, np.ceil(length / scale) + 3, dtype=np.float32)
     offsets = (np.arange(length, dtype=np.float32) / np.float32(scale))[:, None] - knots
     weights = np.exp(-0.5 * offsets * offsets)
@@ -220,7 +233,7 @@ def _check_mask(lung: BoolImage) -> None:
         )
     if not lung.any():
         raise InvalidMaskError(
-            "the lung mask is empty: there is no place for an opacity; skip this image"
+            "the lung mask is empty: there is no lung to paint an opacity into; skip this image"
         )
 
 
@@ -228,13 +241,13 @@ _Cut = tuple[slice, slice, BoolImage]
 
 
 def _choose_regions(lung: BoolImage, rng: np.random.Generator, bilateral: float) -> list[_Cut]:
-    """Return one connected region of the lung, or at chance ``bilateral`` all, cut out."""
+    """Cut out one connected region of the lung, or all with probability ``bilateral``."""
     from scipy import ndimage
 
     labels, count = ndimage.label(lung)
     areas = np.bincount(labels.ravel(), minlength=count + 1)[1:]
     boxes = ndimage.find_objects(labels)
-    large = np.flatnonzero(areas >= _SMALLEST_REGION * areas.sum())
+    large = np.flatnonzero(areas >= _MIN_REGION * areas.sum())
     if large.size == 0:
         large = np.array([areas.argmax()])
     if rng.random() >= bilateral:
@@ -268,7 +281,7 @@ class _Region:
 
 
 def _limited_noise(shape: tuple[int, ...], rng: np.random.Generator, scale: float) -> FloatImage:
-    """Return smooth noise within [-1, 1], so that edges it moves stay where they can be bounded."""
+    """Return smooth noise in [-1, 1]: edges that it moves stay within known bounds."""
     return np.tanh(smooth_noise(shape, rng, scale=max(scale, 1.0)))
 
 
@@ -285,11 +298,11 @@ def _ellipses(
     field = np.zeros(region.shape, np.float32)
     edge = noise * _limited_noise(region.shape, rng, 0.5 * radii[0])
     inside = np.flatnonzero(region)
-    for place in rng.choice(inside, count):
-        row, column = np.unravel_index(place, region.shape)
+    for index in rng.choice(inside, count):
+        row, column = np.unravel_index(index, region.shape)
         radius = max(rng.uniform(*radii), 1.0)
         ratio, angle = rng.uniform(0.65, 1.0), rng.uniform(0, np.pi)
-        # Beyond this window the ellipse is 0, whatever the noise.
+        # Outside this window the ellipse is 0 for any noise.
         reach = int(np.ceil(radius * (1 + noise))) + 1
         window = (
             slice(max(row - reach, 0), row + reach + 1),
@@ -301,7 +314,7 @@ def _ellipses(
         across = np.float32(np.cos(angle)) * down - np.float32(np.sin(angle)) * right
         distance = np.hypot(along, across / np.float32(ratio)) / np.float32(radius)
         ellipse = rng.uniform(0.6, 1.0) * smoothstep(steepness * (1 - distance + edge[window]))
-        # Overlapping patches flow into one another.
+        # Overlapping ellipses merge.
         field[window] += ellipse * (1 - field[window])
     return field
 
@@ -320,7 +333,7 @@ def _paint_lobar(region: _Region, rng: np.random.Generator) -> FloatImage:
     wobble = 0.45 * _limited_noise(region.shape, rng, 0.15 * size)
     lobe = smoothstep(0.5 + (along - fissure) / np.float32(rng.uniform(0.08, 0.2) * size) + wobble)
     mottle = 0.88 + 0.12 * _limited_noise(region.shape, rng, 0.12 * size)
-    # The zero lines of a smooth field wind and fork as air-filled bronchi do.
+    # The zero lines of a smooth field wind and fork like air-filled bronchi.
     bronchi = np.exp(-((smooth_noise(region.shape, rng, scale=max(0.07 * size, 1.0)) / 0.13) ** 2))
     where = smoothstep(0.5 + smooth_noise(region.shape, rng, scale=max(0.25 * size, 1.0)))
     painted: FloatImage = lobe * mottle * (1 - 0.3 * bronchi * where)
@@ -386,13 +399,13 @@ def _paint_ground_glass(region: _Region, rng: np.random.Generator) -> FloatImage
 
 def _paint_interstitial(region: _Region, rng: np.random.Generator) -> FloatImage:
     size = region.size
-    # Zero lines of two smooth fields cross and fork as thickened septa do.
+    # The zero lines of two smooth fields cross and fork like thickened septa.
     lines = np.zeros(region.shape, np.float32)
     for scale in (0.012, 0.025):
         field = smooth_noise(region.shape, rng, scale=max(scale * size, 1.0))
         np.maximum(lines, np.exp(-((field / np.float32(0.5)) ** 2)), out=lines)
     where = smoothstep(0.6 + 0.8 * smooth_noise(region.shape, rng, scale=max(0.3 * size, 1.0)))
-    # Nowhere 0, so that the smallest lung gets some.
+    # Nowhere 0, so that even a very small lung gets some.
     painted: FloatImage = (0.05 + 0.95 * where) * (0.4 + 0.6 * lines)
     return painted
 
