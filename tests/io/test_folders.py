@@ -36,11 +36,12 @@ def test_every_known_suffix_is_found(tmp_path):
     assert names(tmp_path) == sorted(f"x{suffix}" for suffix in IMAGE_SUFFIXES)
 
 
-def test_dicom_without_suffix_is_found_by_its_content(tmp_path):
+def test_dicom_is_found_by_its_content_whatever_its_name(tmp_path):
     dicom = bytes(128) + b"DICM"
-    touch(tmp_path, "IM0001", "1.2.840.1", "data.bin", content=dicom)
-    touch(tmp_path, "README", "short", "1.2.3", content=b"text")
-    assert names(tmp_path) == ["1.2.840.1", "IM0001"]
+    found = ["1.2.840.1", "IM0001", "a.IMA", "b.dic", "c.img", "data.bin"]
+    touch(tmp_path, *found, content=dicom)
+    touch(tmp_path, "README", "short", "1.2.3", "d.img", "e.IMA", content=b"text")
+    assert names(tmp_path) == found
 
 
 def test_hidden_files_and_own_outputs_are_left_out(tmp_path):

@@ -7,8 +7,6 @@ import html
 import io
 from typing import TYPE_CHECKING
 
-from PIL import Image
-
 from lungpatch._utils.files import atomic_write
 
 if TYPE_CHECKING:
@@ -157,6 +155,8 @@ def png(rendering: NDArray[np.uint8]) -> bytes:
     >>> png(np.zeros((2, 2), np.uint8))[:4]
     b'\x89PNG'
     """
+    from PIL import Image
+
     buffer = io.BytesIO()
     Image.fromarray(rendering).save(buffer, format="PNG")
     return buffer.getvalue()

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw, ImageFont
 from scipy import ndimage
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from PIL import ImageFont
 
 Rendering = NDArray[np.uint8]
 """Grey levels (H, W), or red, green and blue (H, W, 3)."""
@@ -51,6 +52,8 @@ def render_grey(pixels: NDArray[np.floating] | NDArray[np.bool_]) -> Rendering |
     """
     if not pixels.size:
         return None
+    from PIL import Image
+
     grey = Image.fromarray(np.rint(pixels * np.float32(255)).astype(np.uint8))
     grey.thumbnail((_MAX_SIDE, _MAX_SIDE))
     return np.asarray(grey)
@@ -113,6 +116,8 @@ def contact_sheet(
     >>> contact_sheet([np.zeros((10, 20), np.uint8)] * 3, columns=2).shape
     (32, 52, 3)
     """
+    from PIL import Image, ImageDraw
+
     if not renderings or columns < 1:
         raise ValueError(
             f"a contact sheet needs a rendering and a column, got {len(renderings)} renderings and "
@@ -169,6 +174,8 @@ def outline(mask: NDArray[np.bool_], width: int) -> NDArray[np.bool_]:
 @cache
 def font_of_size(size: int) -> ImageFont.FreeTypeFont:
     """Return Pillow's default font in a size, in pixels."""
+    from PIL import ImageFont
+
     font = ImageFont.load_default(size)
     assert isinstance(font, ImageFont.FreeTypeFont)  # always so if a size is given
     return font

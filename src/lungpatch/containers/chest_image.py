@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import attrs
 
 from lungpatch._utils.notebook import NotebookDisplay
@@ -26,6 +28,9 @@ class ChestImage(NotebookDisplay):
         has none.
     source : str
         Where the image comes from: a path, or ``"array"``.
+    reading : tuple of str
+        What was assumed or done when the image was read, in words: the window or table used, the
+        level that became white, an inversion, a mirroring.
     native_shape : tuple of int or None
         Shape of the image before it was resized to the shape of ``pixels``. None stands for the
         shape of ``pixels``.
@@ -52,6 +57,7 @@ class ChestImage(NotebookDisplay):
     pixel_spacing_mm: tuple[float, float] | None = None
     tags: Mapping[str, str] = attrs.field(factory=dict)
     source: str = "array"
+    reading: tuple[str, ...] = ()
     _native_shape: tuple[int, int] | None = None
 
     @property

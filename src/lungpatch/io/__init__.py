@@ -1,21 +1,9 @@
-"""Pictures in, `ChestImage` out: the only place where intensity is normalised.
+"""Image files in, `ChestImage` out: the only place where intensity is normalised.
 
-What counts as black and white is decided by the file's type, never by the picture's own darkest
-and brightest pixel, so that two images of one detector stay comparable:
-
-=============================  ===============================================================
-file or array                  levels that become 0 and 1
-=============================  ===============================================================
-8-bit (or 1-bit, palette)      0 and 255 (0 and 1); colour becomes luminance
-16-bit PNG or TIFF             0 and ``2**b - 1``, with ``b`` the smallest of 8, 10, 12, 14 and 16
-                               bits that holds the brightest pixel: detectors of fewer bits are
-                               often stored in 16-bit files
-float TIFF                     0 and 1; other values are refused
-DICOM                          the range of the VOI window or table, else that of the stored bits
-                               after rescaling; ``MONOCHROME1`` is inverted
-array of uint8 or bool         0 and 255, 0 and 1
-any other array                the ``value_range`` that the caller gives
-=============================  ===============================================================
+What counts as black and white is decided by the file's type, never by the image's own darkest and
+brightest pixel, so that two images of one detector stay comparable. The rules, format by format,
+are in one table of the user guide, "Read DICOM and other images"; what was done to an image is
+noted in its ``reading``.
 """
 
 from lungpatch.io.arrays import as_chest_image

@@ -1,4 +1,4 @@
-"""Arrays of numpy and torch as radiographs."""
+"""Arrays of numpy and torch, and images of Pillow, as radiographs."""
 
 from __future__ import annotations
 
@@ -7,13 +7,24 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from lungpatch.containers import ChestImage
 from lungpatch.errors import ConfigurationError, InvalidImageError, LungpatchError
-from lungpatch.io.levels import check_size, checked_image, luminance, over_white, white_of_16_bit
+from lungpatch.io.levels import (
+    Levels,
+    check_pixels,
+    check_size,
+    container_bits,
+    luminance,
+    over_white,
+)
+from lungpatch.io.raster import pillow_levels
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from lungpatch.containers import ChestImage
+
+_WHITE = {np.dtype(np.uint8): 255.0, np.dtype(np.bool_): 1.0}
+"""The level that is white in arrays whose type says so."""
 
 
 def as_chest_image(
@@ -23,20 +34,23 @@ def as_chest_image(
     image_id: str = "array",
     pixel_spacing_mm: tuple[float, float] | None = None,
 ) -> ChestImage:
-    """Take an array as a radiograph, bones bright.
+    """Take an array or an image of Pillow as a radiograph, bones bright.
 
     Parameters
     ----------
-    array : ndarray or torch.Tensor
+    array : ndarray, torch.Tensor or PIL.Image.Image
         Shape (H, W), (H, W, 1) or (1, H, W); or (H, W, 3) and (H, W, 4), which become luminance,
-        transparent pixels over black.
+        transparent pixels over black. An image of Pillow is read as from a file: through its
+        palette, colours and transparency, and turned as its EXIF orientation says. A masked array
+        must have no masked value.
     value_range : tuple of float, optional
-        The levels (black, white) of the scale, not of this picture. Needed unless the array is
+        The levels (black, white) of the scale, not of this image. Needed unless the array is
         uint8 (0, 255) or bool (0, 1).
     image_id : str
         A name for messages and records.
     pixel_spacing_mm : tuple of float, optional
-        Distance between pixel centres, (row, column), in millimetres.
+        Distance between pixel centres, (row, column), in millimetres, of the array as it is
+        given.
 
     Returns
     -------
@@ -46,10 +60,14 @@ def as_chest_image(
     Raises
     ------
     InvalidImageError
-        If the shape does not fit, the range is missing, or values are NaN, infinite, outside the
-        range or all equal.
+        If the shape does not fit, the range is missing, or values are masked, NaN, infinite,
+        outside the range or all equal.
     ConfigurationError
         If ``value_range`` or ``pixel_spacing_mm`` makes no sense.
+
+    See Also
+    --------
+    read_image : The same for a file.
 
     Examples
     --------
@@ -71,8 +89,15 @@ def as_chest_image(
                 raise ConfigurationError(
                     f"pixel_spacing_mm must be above 0, got {pixel_spacing_mm}"
                 )
-        pixels = _unit_array(_as_numpy(array), value_range)
-        return checked_image(pixels, image_id, pixel_spacing_mm, "array")
+        levels = _levels(array)
+        pixels = _unit_array(levels, value_range)
+        check_pixels(pixels)
+        return ChestImage(
+            pixels=pixels,
+            image_id=image_id,
+            pixel_spacing_mm=pixel_spacing_mm,
+            reading=levels.notes,
+        )
     except LungpatchError as error:
         raise type(error)(f"{image_id}: {error}") from error.__cause__
 
@@ -86,11 +111,41 @@ def _check_pair(name: str, pair: Any) -> None:
         raise ConfigurationError(f"{name} must be two finite numbers, got {pair!r}")
 
 
+def _levels(array: Any) -> Levels:
+    """Return grey levels of shape (H, W, 1), or colours of shape (H, W, 3 or 4)."""
+    if _is_pillow(array):
+        try:
+            levels = pillow_levels(array)
+        except (OSError, ValueError, SyntaxError) as error:
+            if isinstance(error, InvalidImageError):
+                raise
+            raise InvalidImageError(
+                f"is an image of Pillow that cannot be decoded: {error}"
+            ) from error
+        return levels._replace(array=_as_numpy(levels.array))
+    array = _as_numpy(array)
+    return Levels(array, _WHITE.get(array.dtype))
+
+
+def _is_pillow(array: Any) -> bool:
+    return any(
+        kind.__module__ == "PIL.Image" and kind.__name__ == "Image" for kind in type(array).__mro__
+    )
+
+
 def _as_numpy(array: Any) -> NDArray[Any]:
     try:
         if hasattr(array, "detach"):
             array = array.detach().cpu().numpy()
+        if np.ma.is_masked(array):
+            count = int(np.ma.getmaskarray(array).sum())
+            raise InvalidImageError(
+                f"has {count} masked values, which have no grey level; give array.filled(value), "
+                "with the level that they are to have"
+            )
         array = np.asarray(array)
+    except InvalidImageError:
+        raise
     except (TypeError, ValueError, RuntimeError) as error:
         raise InvalidImageError(
             f"cannot be taken as an array ({error}); convert it to float32 or uint8 before"
@@ -114,29 +169,20 @@ def _as_numpy(array: Any) -> NDArray[Any]:
     return np.asarray(array)
 
 
-def _unit_array(
-    array: NDArray[Any], value_range: tuple[float, float] | None
-) -> NDArray[np.float32]:
+def _unit_array(levels: Levels, value_range: tuple[float, float] | None) -> NDArray[np.float32]:
     """Bring an array (H, W, 1 or 3 or 4) to grey levels in [0, 1], shape (H, W)."""
+    array = levels.array
     low, high = array.min(), array.max()
     if not (np.isfinite(low) and np.isfinite(high)):
         raise InvalidImageError("holds NaN or infinite values; replace them before")
     if value_range is None:
-        if array.dtype == np.uint8:
-            value_range = (0, 255)
-        elif array.dtype == np.bool_:
-            value_range = (0, 1)
-        else:
-            if array.dtype.kind == "f":
-                likely = "(0, 1)" if low >= 0 and high <= 1 else "(black, white)"
-            elif low >= 0 and high <= 65535:
-                likely = f"(0, {white_of_16_bit(array):.0f})"
-            else:
-                likely = "(black, white)"
+        if levels.white is None:
             raise InvalidImageError(
                 f"is an array of {array.dtype} from {low:.6g} to {high:.6g}: which levels are "
-                f"black and white cannot be told from it; give value_range, perhaps {likely}"
+                f"black and white is not known; give value_range, perhaps "
+                f"{_likely_range(array.dtype, low, high)}"
             )
+        value_range = (0.0, levels.white)
     black, white = float(value_range[0]), float(value_range[1])
     if low < black or high > white:
         raise InvalidImageError(
@@ -152,3 +198,11 @@ def _unit_array(
     if array.shape[-1] == 4:
         grey = grey * unit[..., 3]
     return over_white(grey, 1.0)
+
+
+def _likely_range(dtype: np.dtype[Any], low: float, high: float) -> str:
+    if dtype.kind == "f":
+        return "(0, 1)" if low >= 0 and high <= 1 else "(black, white)"
+    if low >= 0 and high <= 65535:
+        return f"(0, {2 ** container_bits(int(high)) - 1})"
+    return "(black, white)"

@@ -1,50 +1,92 @@
-"""Opening files: formats by content, and errors that name the file."""
+"""Opening files: imports that a fork waits for, and errors that name the file."""
 
 from __future__ import annotations
 
+import io
 import logging
+import os
 import threading
-import warnings
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING
 
 from lungpatch.errors import InvalidImageError, MissingInputError
+from lungpatch.io.formats import HEAD_LENGTH, format_of, is_dicomdir
 
 if TYPE_CHECKING:
-    import os
     from collections.abc import Iterator
 
 DICOM_SUFFIXES = frozenset({".dcm", ".dicom"})
 IMAGE_SUFFIXES = DICOM_SUFFIXES | {".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff"}
 """Suffixes by which images are found in folders; what a file holds is decided by its content."""
 
-_MAGIC = (
-    (b"\x89PNG\r\n\x1a\n", "PNG"),
-    (b"\xff\xd8\xff", "JPEG"),
-    (b"II*\x00", "TIFF"),
-    (b"MM\x00*", "TIFF"),
-    (b"II+\x00", "TIFF"),
-    (b"MM\x00+", "TIFF"),
-    (b"BM", "BMP"),
-    (b"GIF8", "GIF"),
-)
+IMPORTING = threading.RLock()
+"""Held while a decoder is imported, and by nothing else.
 
-_decoding = threading.Lock()
+A child of a fork inherits the import locks of threads that it does not inherit, and would wait for
+them for ever. So a fork waits until no decoder is being imported.
+"""
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(
+        before=IMPORTING.acquire,
+        after_in_parent=IMPORTING.release,
+        after_in_child=IMPORTING.release,
+    )
+
+_LARGE = 2**20
+
+_thread = threading.local()
+
+
+def _nothing_is_read(_record: logging.LogRecord) -> bool:
+    return not getattr(_thread, "reads", False)
+
+
+# Drops what decoders log in a thread that reads a file for lungpatch, and nothing else.
+for _decoder in ("PIL.TiffImagePlugin", "pydicom", "tifffile"):
+    logging.getLogger(_decoder).addFilter(_nothing_is_read)
+
+
+class ImageFile(io.BufferedReader):
+    """An image file, open for reading.
+
+    Other libraries tell Pillow, for the whole process, to accept images whose end is missing.
+    While ``complete`` is true a read at the end of the file is an error all the same.
+    """
+
+    complete = False
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        """Read up to ``size`` bytes."""
+        if size is not None and size > _LARGE:
+            # A damaged length asks for any number of bytes, and Python would allocate them.
+            size = min(size, max(1, os.fstat(self.fileno()).st_size - self.tell()))
+        data = super().read(size)
+        if self.complete and size and not data:
+            raise OSError("the file ends before the image does")
+        return data
+
+    def head(self) -> bytes:
+        """Return the first bytes, and stay at the beginning."""
+        head = self.read(HEAD_LENGTH)
+        self.seek(0)
+        if not head:
+            raise InvalidImageError("is empty (0 bytes); copy or export it again")
+        return head
 
 
 @contextmanager
-def open_file(path: Path) -> Iterator[BinaryIO]:
+def open_file(path: Path) -> Iterator[ImageFile]:
     """Open a file that exists, is a file, may be read and is not empty."""
     try:
         # Anything but a file is refused before opening it: opening a pipe would wait for ever.
         if path.is_dir():
             raise InvalidImageError(
-                f"{path}: is a folder; give its files, which lungpatch.io.folders.find_images lists"
+                f"{path}: is a folder; give its files, which lungpatch.io.find_images lists"
             )
         if path.exists() and not path.is_file():
             raise InvalidImageError(f"{path}: is not a regular file; copy its content to one")
-        handle = path.open("rb")
+        raw = path.open("rb", buffering=0)
     except (FileNotFoundError, NotADirectoryError):
         raise MissingInputError(f"{path}: no such file; check the path") from None
     except PermissionError:
@@ -53,58 +95,49 @@ def open_file(path: Path) -> Iterator[BinaryIO]:
         raise
     except (OSError, ValueError) as error:  # ValueError: a null byte in the path
         raise InvalidImageError(f"{path}: cannot be opened ({error}); check the path") from error
-    with handle:
-        yield handle
+    with ImageFile(raw, buffer_size=1 << 16) as file:
+        yield file
 
 
 @contextmanager
 def decoder_errors(path: Path) -> Iterator[None]:
     """Turn whatever a decoder raises into an `InvalidImageError` that names the file.
 
-    Warnings and log lines of decoders are dropped: what matters of them is an error here. A
-    lock, because the state they are kept in belongs to the whole process.
+    What decoders log meanwhile is dropped: what matters of it is an error or a note. Nothing that
+    belongs to the whole process is changed, so other threads may read, warn and log meanwhile.
     """
-    from PIL import ImageFile
-
-    loggers = [logging.getLogger(name) for name in ("PIL.TiffImagePlugin", "pydicom", "tifffile")]
-    with _decoding, warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        were_disabled = [logger.disabled for logger in loggers]
-        # Other libraries switch this on for good; here half an image must be an error.
-        loads_truncated = ImageFile.LOAD_TRUNCATED_IMAGES
-        ImageFile.LOAD_TRUNCATED_IMAGES = False
-        for logger in loggers:
-            logger.disabled = True
-        try:
-            yield
-        except InvalidImageError as error:
-            raise InvalidImageError(f"{path}: {error}") from error.__cause__
-        except Exception as error:
-            reason = " ".join(str(error).split())[:300] or type(error).__name__
-            raise InvalidImageError(
-                f"{path}: cannot be decoded ({reason}); the file is damaged or of an unusual "
-                "kind: open it in a viewer, and copy or export it again"
-            ) from error
-        finally:
-            ImageFile.LOAD_TRUNCATED_IMAGES = loads_truncated
-            for logger, was_disabled in zip(loggers, were_disabled, strict=True):
-                logger.disabled = was_disabled
+    _thread.reads = True
+    try:
+        yield
+    except InvalidImageError as error:
+        raise InvalidImageError(f"{path}: {error}") from error.__cause__
+    except MemoryError as error:
+        raise InvalidImageError(
+            f"{path}: needs more memory than there is; scale it down, or read fewer at a time"
+        ) from error
+    except Exception as error:
+        reason = " ".join(str(error).split())[:300] or type(error).__name__
+        raise InvalidImageError(
+            f"{path}: cannot be decoded ({reason}); the file is damaged or of an unusual "
+            "kind: open it in a viewer, and copy or export it again"
+        ) from error
+    finally:
+        _thread.reads = False
 
 
-def format_of(handle: BinaryIO) -> str | None:
-    """Tell the format by the first bytes; None where they are not known."""
-    head = handle.read(132)
-    handle.seek(0)
-    if not head:
-        raise InvalidImageError("is empty (0 bytes); copy or export it again")
-    for magic, form in _MAGIC:
-        if head.startswith(magic):
-            return form
-    return "DICOM" if head[128:] == b"DICM" else None
+def head_of(path: str | os.PathLike[str]) -> bytes:
+    """Return the first bytes of a file; none where it cannot be read."""
+    try:
+        with Path(path).open("rb", buffering=0) as file:
+            return file.read(HEAD_LENGTH)
+    except (OSError, ValueError):
+        return b""
 
 
 def holds_dicom(path: str | os.PathLike[str]) -> bool:
-    """Whether a file carries the DICOM magic; False where it cannot be read.
+    """Whether a file is a DICOM image, report or other object, by its content.
+
+    A DICOMDIR, which is an index of other files, is none. False where the file cannot be read.
 
     Parameters
     ----------
@@ -119,11 +152,8 @@ def holds_dicom(path: str | os.PathLike[str]) -> bool:
     >>> holds_dicom("no-such-file")
     False
     """
-    try:
-        with Path(path).open("rb") as handle:
-            return format_of(handle) == "DICOM"
-    except (OSError, ValueError):
-        return False
+    head = head_of(path)
+    return format_of(head) == "DICOM" and not is_dicomdir(head)
 
 
 def image_id_of(path: Path) -> str:

@@ -3,21 +3,28 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 from lungpatch.errors import MissingInputError
-from lungpatch.io.files import IMAGE_SUFFIXES, holds_dicom
+from lungpatch.io.files import IMAGE_SUFFIXES, head_of
+from lungpatch.io.formats import format_of, is_dicomdir, is_result
 
 OUTPUT_SUFFIXES = (".overlay.png", ".anomaly.tiff", ".mask.png")
-"""Ends of the files that lungpatch itself writes; never taken for input found in a folder."""
+"""Ends of the names of files that lungpatch itself writes; never taken for input in a folder."""
+
+_OUTPUT_NAME = re.compile(r"segmentations-\d{3,}\.png")
 
 
 def find_images(path: str | os.PathLike[str]) -> list[Path]:
     """List the images at a path: the file itself, or those of a folder and its subfolders.
 
-    In a folder an image is known by its suffix, or, without one, by the DICOM magic. Hidden files
-    and files that lungpatch wrote (``*.overlay.png``, ``*.anomaly.tiff``, ``*.mask.png``) are
-    left out. A path to a file is returned as it is: `lungpatch.read_image` decides what it holds.
+    In a folder, PNG, JPEG, TIFF, BMP and GIF files are known by their suffix and DICOM files,
+    whatever they are called, by their content. Left out are hidden files, the index files of
+    DICOM media (DICOMDIR), and files that lungpatch wrote as results: overlays, masks, maps and
+    sheets, which are known by a mark inside and by their names (``*.overlay.png``,
+    ``*.anomaly.tiff``, ``*.mask.png``, ``segmentations-001.png``). A path to a file is returned
+    as it is: `lungpatch.read_image` decides what it holds.
 
     Parameters
     ----------
@@ -32,6 +39,10 @@ def find_images(path: str | os.PathLike[str]) -> list[Path]:
     ------
     MissingInputError
         If there is no such path, or the folder holds no images or cannot be listed.
+
+    See Also
+    --------
+    read_image : Read one of them.
 
     Examples
     --------
@@ -51,8 +62,8 @@ def find_images(path: str | os.PathLike[str]) -> list[Path]:
     if not images:
         suffixes = " ".join(sorted(IMAGE_SUFFIXES))
         raise MissingInputError(
-            f"{path}: no images in this folder or below it; looked for {suffixes} and DICOM files "
-            "without a suffix"
+            f"{path}: no images in this folder or below it; looked for {suffixes}, for DICOM "
+            "files of any name, and left out what lungpatch wrote itself"
         )
     return images
 
@@ -80,10 +91,13 @@ def _files(folder: Path) -> list[Path]:
 
 
 def _is_image(file: Path) -> bool:
-    if file.name.lower().endswith(OUTPUT_SUFFIXES):
+    name = file.name.lower()
+    if name.endswith(OUTPUT_SUFFIXES) or _OUTPUT_NAME.fullmatch(name):
         return False
-    suffix = file.suffix.lower()
-    if suffix in IMAGE_SUFFIXES:
-        return True
-    # A DICOM file named by its UID ends in a number.
-    return (not suffix or suffix[1:].isdigit()) and file.is_file() and holds_dicom(file)
+    named_as_image = file.suffix.lower() in IMAGE_SUFFIXES
+    if not file.is_file():  # a pipe must not be opened; reading a dead link says what it is
+        return named_as_image
+    head = head_of(file)
+    if is_result(head) or is_dicomdir(head):
+        return False
+    return named_as_image or format_of(head) == "DICOM"

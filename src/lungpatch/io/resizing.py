@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+import attrs
 import numpy as np
 
-from lungpatch.containers import ChestImage
 from lungpatch.errors import ConfigurationError
 from lungpatch.io.levels import MAX_SIDE
+
+if TYPE_CHECKING:
+    from lungpatch.containers import ChestImage
 
 
 def resize(image: ChestImage, size: int) -> ChestImage:
@@ -31,9 +36,14 @@ def resize(image: ChestImage, size: int) -> ChestImage:
     ConfigurationError
         If ``size`` is not in 1..10,000.
 
+    See Also
+    --------
+    lungpatch.containers.grids : Positions, masks and boxes from one grid to another.
+
     Examples
     --------
     >>> import numpy as np
+    >>> from lungpatch.io import as_chest_image
     >>> image = as_chest_image(np.tile(np.arange(200, dtype=np.uint8), (100, 1)))
     >>> resize(image, 64)
     ChestImage('array', 64x64 from 100x200, range [0.0053, 0.775])
@@ -52,10 +62,9 @@ def resize(image: ChestImage, size: int) -> ChestImage:
     spacing = image.pixel_spacing_mm
     if spacing is not None:
         spacing = (spacing[0] * image.shape[0] / size, spacing[1] * image.shape[1] / size)
-    return ChestImage(
+    return attrs.evolve(
+        image,
         pixels=np.clip(np.asarray(resized), 0.0, 1.0),
-        image_id=image.image_id,
         pixel_spacing_mm=spacing,
-        source=image.source,
         native_shape=image.native_shape,
     )

@@ -1,0 +1,269 @@
+"""A DICOM file, read step by step."""
+
+from __future__ import annotations
+
+import io
+import struct
+import zlib
+from typing import TYPE_CHECKING, BinaryIO, NamedTuple
+
+from lungpatch.errors import InvalidImageError
+from lungpatch.io.dicom.grey import grey_levels
+from lungpatch.io.dicom.header import Header, name_of
+from lungpatch.io.dicom.orientation import as_displayed
+from lungpatch.io.dicom.stored import (
+    GREY,
+    PixelFormat,
+    check_decoder,
+    check_size_of_pixels,
+    decoded_samples,
+    grey_patterns,
+    luminance_levels,
+    name_of_syntax,
+    native_samples,
+    read_format,
+)
+from lungpatch.io.files import IMPORTING
+from lungpatch.io.formats import leading_elements
+from lungpatch.io.levels import over_white
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from lungpatch.io.files import ImageFile
+
+TAGS = (
+    "SOPClassUID",
+    "SOPInstanceUID",
+    "StudyInstanceUID",
+    "SeriesInstanceUID",
+    "PatientID",
+    "PatientSpeciesDescription",
+    "AnatomicalOrientationType",
+    "Modality",
+    "BodyPartExamined",
+    "ViewPosition",
+    "PatientOrientation",
+    "ImageLaterality",
+    "ImageType",
+    "PresentationIntentType",
+    "NumberOfFrames",
+    "Rows",
+    "Columns",
+    "StudyDescription",
+    "SeriesDescription",
+    "ProtocolName",
+    "AcquisitionDeviceProcessingDescription",
+)
+"""Tags that are kept with an image, as text, where the file holds them."""
+
+CODED_TAGS = ("ViewCodeSequence", "AnatomicRegionSequence")
+"""Sequences of which the meaning of the first code is kept."""
+
+_PIXEL_DATA = 0x7FE0_0010
+_FLOAT_PIXEL_DATA = (0x7FE0_0008, 0x7FE0_0009)
+_UNDEFINED_LENGTH = 0xFFFF_FFFF
+_ITEM = b"\xfe\xff\x00\xe0"
+
+_IMPLICIT, _EXPLICIT, _BIG_ENDIAN = (
+    "1.2.840.10008.1.2",
+    "1.2.840.10008.1.2.1",
+    "1.2.840.10008.1.2.2",
+)
+_DEFLATED = "1.2.840.10008.1.2.1.99"
+_RLE = "1.2.840.10008.1.2.5"
+_NATIVE = (_IMPLICIT, _EXPLICIT, _BIG_ENDIAN, _DEFLATED)
+
+_TRANSFER_SYNTAX = 0x0002_0010
+_MAX_HEADER_LENGTH = 4 * 2**20
+"""Maximum number of bytes of a deflated dataset before its pixels."""
+
+_LONGEST_ELEMENT_HEADER = 12
+
+
+class DicomImage(NamedTuple):
+    """What was read of a DICOM file."""
+
+    pixels: NDArray[np.float32]
+    pixel_spacing_mm: tuple[float, float] | None
+    notes: tuple[str, ...]
+    tags: dict[str, str]
+
+
+class _Dataset(NamedTuple):
+    """A dataset up to its pixels, and what is known of these: the tag and the length."""
+
+    header: Header
+    syntax: str
+    implicit: bool
+    little_endian: bool
+    pixel_tag: int | None
+    length: int
+
+
+def read_dicom(file: ImageFile) -> DicomImage:
+    """Read a DICOM file as a viewer displays it, bones bright.
+
+    Whatever the header says is checked before any pixel is read.
+    """
+    with IMPORTING:
+        import pydicom.pixels.decoders  # noqa: F401 - all that is needed below
+
+    source = _inflated(file)
+    dataset = _read_header(source)
+    header = dataset.header
+    form = _checked_format(dataset)
+    element = _read_pixels(source, dataset)
+    if form.syntax in _NATIVE:
+        samples, photometric = native_samples(element, form), form.photometric
+    else:
+        samples, photometric = decoded_samples(element[1], form)
+    if form.photometric in GREY:
+        aligned = form.syntax not in _NATIVE and form.syntax != _RLE
+        patterns, bit_notes = grey_patterns(samples, form, header, aligned=aligned)
+        pixels, grey_notes = grey_levels(patterns, form, header)
+        notes = (*form.notes, *bit_notes, *grey_notes)
+    else:
+        levels, white, colour_notes = luminance_levels(samples, photometric, form)
+        pixels, notes = over_white(levels, white), (*form.notes, *colour_notes)
+    spacing, spacing_note = _spacing(header)
+    pixels, spacing, sides = as_displayed(pixels, spacing, header)
+    return DicomImage(pixels, spacing, (*notes, *spacing_note, sides), _tags(header))
+
+
+def _inflated(file: ImageFile) -> BinaryIO:
+    """Return a file whose dataset is not deflated; no more is inflated than its pixels need."""
+    meta = [element for element in leading_elements(file.head()) if element.tag >> 16 == 0x0002]
+    syntaxes = [element.value for element in meta if element.tag == _TRANSFER_SYNTAX]
+    if not syntaxes or syntaxes[0].rstrip(b"\0 ").decode("latin-1") != _DEFLATED:
+        return file
+    file.seek(meta[-1].end)
+    inflater = zlib.decompressobj(-zlib.MAX_WBITS)
+    try:
+        inflated = inflater.decompress(file.read(), _MAX_HEADER_LENGTH)
+        if not inflater.eof:
+            beginning = io.BytesIO(inflated)
+            dataset = _read_header(beginning)
+            if dataset.pixel_tag is None:
+                raise InvalidImageError(
+                    f"is deflated, and holds no pixels within the first "
+                    f"{_MAX_HEADER_LENGTH // 2**20} MB that it inflates to; export it again"
+                )
+            _checked_format(dataset)
+            needed = beginning.tell() + _LONGEST_ELEMENT_HEADER + dataset.length - len(inflated)
+            inflated += inflater.decompress(inflater.unconsumed_tail, max(1, needed))
+    except zlib.error as error:
+        raise InvalidImageError(
+            f"is deflated, and its data are damaged ({error}); copy or export it again"
+        ) from error
+    return io.BytesIO(inflated)
+
+
+def _read_header(source: BinaryIO) -> _Dataset:
+    """Read a dataset up to its pixels, and stay there."""
+    from pydicom.filereader import read_partial
+
+    found: list[tuple[int, int]] = []
+
+    def at_pixels(tag: int, _vr: str | None, length: int) -> bool:
+        if tag != _PIXEL_DATA and tag not in _FLOAT_PIXEL_DATA:
+            return False
+        found.append((int(tag), length))
+        return True
+
+    source.seek(0)
+    try:
+        dataset = read_partial(source, stop_when=at_pixels, force=True)
+    except (EOFError, UnboundLocalError, struct.error, KeyError) as error:
+        raise InvalidImageError(
+            "is no DICOM that can be followed to its pixels: it ends too early, or is damaged; "
+            "copy or export it again"
+        ) from error
+    implicit, little_endian = dataset.original_encoding
+    syntax = str(dataset.file_meta.get("TransferSyntaxUID") or "")
+    if not syntax:
+        syntax = _IMPLICIT if implicit else _EXPLICIT if little_endian else _BIG_ENDIAN
+    tag, length = found[0] if found else (None, 0)
+    return _Dataset(Header(dataset), syntax, bool(implicit), bool(little_endian), tag, length)
+
+
+def _checked_format(dataset: _Dataset) -> PixelFormat:
+    """Check all that the header says, and how many pixels there are."""
+    header, pixel_data = dataset.header, name_of("PixelData")
+    if dataset.pixel_tag is None:
+        kind = header.text("SOPClassUID")
+        kind = f" ({name_of_syntax(kind)})" if kind else ""
+        raise InvalidImageError(
+            f"is DICOM without pixel data{kind}: a report, say, or no DICOM at all; leave it out"
+        )
+    if dataset.pixel_tag != _PIXEL_DATA:
+        raise InvalidImageError(
+            f"holds its pixels as floating-point numbers, not as {pixel_data}; export it as "
+            "MONOCHROME2 of 8 to 16 bits"
+        )
+    if not dataset.length:
+        raise InvalidImageError(f"its {pixel_data} is empty; export it again, with its pixels")
+    frames = header.integer("NumberOfFrames") or 1
+    if frames != 1:
+        raise InvalidImageError(f"holds {frames} frames; export the one to read on its own")
+    if dataset.syntax not in _NATIVE:
+        check_decoder(dataset.syntax)
+    form = read_format(header, dataset.syntax)
+    if dataset.syntax in _NATIVE:
+        if dataset.length == _UNDEFINED_LENGTH:
+            raise InvalidImageError(
+                f"its {pixel_data} is divided into items, as compressed pixels are, but its "
+                f"transfer syntax is {name_of_syntax(dataset.syntax)}; export it again"
+            )
+        check_size_of_pixels(dataset.length, form)
+    return form
+
+
+def _read_pixels(source: BinaryIO, dataset: _Dataset) -> tuple[str, bytes, str]:
+    """Read the pixels at which a source stays."""
+    from pydicom.filereader import read_dataset
+
+    def after_pixels(tag: int, _vr: str | None, _length: int) -> bool:
+        return tag > _PIXEL_DATA
+
+    try:
+        rest = read_dataset(source, dataset.implicit, dataset.little_endian, stop_when=after_pixels)
+    except (EOFError, struct.error, KeyError) as error:
+        raise InvalidImageError(
+            f"ends within its {name_of('PixelData')}; copy or export it again"
+        ) from error
+    element = Header(rest).element("PixelData")
+    if element is None:
+        raise InvalidImageError(f"its {name_of('PixelData')} is empty; export it again")
+    if dataset.syntax not in _NATIVE and not element[1].startswith(_ITEM):
+        raise InvalidImageError(
+            f"its {name_of('PixelData')} is not divided into items, as those of its transfer "
+            f"syntax, {name_of_syntax(dataset.syntax)}, are; export it again"
+        )
+    return element
+
+
+def _spacing(header: Header) -> tuple[tuple[float, float] | None, tuple[str, ...]]:
+    """Return the distance between pixel centres (row, column), and a note if it is unusable."""
+    notes: list[str] = []
+    for keyword in ("PixelSpacing", "ImagerPixelSpacing"):
+        values = header.numbers(keyword)
+        if len(values) == 2 and min(values) > 0:
+            return (values[0], values[1]), tuple(notes)
+        if values:
+            notes.append(
+                f"{keyword} {header.text(keyword)}: ignored, as two positive numbers belong there"
+            )
+    return None, tuple(notes)
+
+
+def _tags(header: Header) -> dict[str, str]:
+    """Return what a file says of the kind and the identity of its image."""
+    tags = {keyword: header.text(keyword) for keyword in TAGS}
+    for keyword in ("Rows", "Columns"):
+        tags[keyword] = str(header.integer(keyword))
+    for keyword in CODED_TAGS:
+        codes = header.items(keyword)
+        tags[keyword] = codes[0].text("CodeMeaning") if codes else ""
+    return {keyword: value for keyword, value in tags.items() if value}
