@@ -38,7 +38,7 @@ def test_counts_and_failures(found, saved):
     ]
     assert counts.above == sum(labels)
     assert counts.below == len(labels) - sum(labels)
-    assert (counts.unscored, counts.implausible) == (0, 0)
+    assert (counts.unscored, counts.out_of_scope) == (0, 0)
     assert [failure.source for failure in counts.failures] == [str(images / "broken.png")]
 
 

@@ -215,23 +215,30 @@ class DoubtfulSegmenter:
         return attrs.evolve(self._segmenter.segment(image), implausible="looks like a hand")
 
 
-@pytest.mark.parametrize("policy", ["keep", "skip"])
-def test_implausible_lungs_are_never_scored_silently(saved, cohort, policy):
+@pytest.mark.parametrize("policy", ["score", "skip"])
+def test_implausible_lungs_are_out_of_scope(saved, cohort, policy):
     pipeline = lungpatch.load_pipeline(saved)
     pipeline.segmenter = DoubtfulSegmenter(pipeline.segmenter)
-    pipeline.implausible_lungs = policy
-    pipeline._restore(pipeline.calibration_, pipeline.report_)  # as if it had been fitted so
+    pipeline.out_of_scope = policy
+    calibration = attrs.evolve(pipeline.calibration_, threshold=-1.0, map_threshold=-1.0)
+    pipeline._restore(calibration, pipeline.report_)  # as if it had been fitted so
     detection = pipeline.detect(sorted((cohort / "opacity").iterdir())[0])
-    assert detection.status == "implausible_lungs"
-    assert detection.lungs.implausible == "looks like a hand"
-    assert (detection.decision is not None) == (policy == "keep")
-    assert np.isfinite(detection.native_heatmap).any() == (policy == "keep")
+    assert detection.status == "out_of_scope"
+    assert detection.reason == "implausible lungs: looks like a hand"
+    # Nothing counts as found, however low the thresholds are.
+    assert detection.decision is None
+    assert len(detection.native_boxes) == len(detection.regions.regions) == 0
+    assert not detection.localisation.pred_mask.any()
+    assert (detection.pred_score is not None) == (policy == "score")
+    assert np.isfinite(detection.native_heatmap).any() == (policy == "score")
+    line = "out of scope; maximum: " if policy == "score" else "not scored"
+    assert str(detection.regions).startswith(line)
 
 
-def test_fit_leaves_implausible_lungs_out(fast_tables, cohort):
+def test_fit_leaves_what_is_out_of_scope_out(fast_tables, cohort):
     pipeline = build_pipeline(fast_tables, origin="test")
     pipeline.segmenter = DoubtfulSegmenter(pipeline.segmenter)
-    with pytest.raises(InsufficientDataError, match="implausible_lungs: looks like a hand"):
+    with pytest.raises(InsufficientDataError, match="implausible lungs: looks like a hand"):
         pipeline.fit(cohort / "normal")
 
 

@@ -39,32 +39,33 @@ class DetectionCounts:
         Images whose score is above the threshold, and those whose score is not.
     unscored : int
         Images without lungs, or with too little lung, to score.
-    implausible : int
-        Images with implausible lungs, scored or not.
+    out_of_scope : int
+        Images that are not frontal chest radiographs; they are neither above nor below.
     failures : list of Failure
         Images that could not be processed.
 
     Examples
     --------
     >>> DetectionCounts(above=1, below=3)
-    DetectionCounts(above=1, below=3, unscored=0, implausible=0, failures=[])
+    DetectionCounts(above=1, below=3, unscored=0, out_of_scope=0, failures=[])
     """
 
     above: int = 0
     below: int = 0
     unscored: int = 0
-    implausible: int = 0
+    out_of_scope: int = 0
     failures: list[Failure] = attrs.field(factory=list)
 
     def add(self, detection: Detection) -> None:
         """Count one image."""
-        if detection.decision is None:
+        if detection.status == "out_of_scope":
+            self.out_of_scope += 1
+        elif detection.decision is None:
             self.unscored += 1
         elif detection.decision.pred_label:
             self.above += 1
         else:
             self.below += 1
-        self.implausible += detection.status == "implausible_lungs"
 
 
 def detect_folder(
@@ -113,7 +114,7 @@ def detect_folder(
     --------
     >>> import lungpatch
     >>> lungpatch.detect_folder("images/", "found")                    # doctest: +SKIP
-    DetectionCounts(above=12, below=88, unscored=0, implausible=1, failures=[])
+    DetectionCounts(above=12, below=88, unscored=0, out_of_scope=1, failures=[])
     """
     notify = progress or silent
     out = Path(out)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -66,8 +67,8 @@ class SavedDetection:
 
     @property
     def decision(self) -> Decision | None:
-        """Score, threshold and label; None where nothing was scored."""
-        if self.record.get("pred_score") is None:
+        """Score, threshold and label; None where nothing was scored, and out of scope."""
+        if self.record.get("threshold") is None:
             return None
         return Decision(
             pred_score=self.record["pred_score"],
@@ -100,7 +101,8 @@ class SavedDetection:
 
     def pred_mask(self) -> BoolImage:
         """Return where the anomaly map lies above its threshold, bool (H, W), native grid."""
-        above: BoolImage = self.heatmap() > self.record["map_threshold"]
+        threshold = self.record["map_threshold"]
+        above: BoolImage = self.heatmap() > (math.inf if threshold is None else threshold)
         return above
 
     def lungs(self) -> BoolImage:

@@ -121,7 +121,8 @@ def fit(
 
     Ctrl-C while the network of the preset `paper` is trained ends the training and saves the
     pipeline with the best weights so far. At other times, and with presets that train several
-    networks (`default`, `features`), nothing is saved.
+    networks (`default`, `features`), no pipeline is saved. Checkpoints are, beside OUT: after
+    Ctrl-C, or if the process was killed, the same command goes on from them.
     """
     from lungpatch._utils.progress import progress_bar
     from lungpatch.archive.inputs import expand
@@ -138,7 +139,9 @@ def fit(
     owners = read_patients(patients) if patients else None
     paths, failures = expand(normal)
     with progress_bar() as progress:
-        pipeline.fit(paths, patients=owners, progress=progress)
+        pipeline.fit(
+            paths, patients=owners, progress=progress, checkpoint=out.with_suffix(".checkpoint")
+        )
     print_fit(pipeline, _save(pipeline, out))
     print_failures(failures)
     report = pipeline.report_
@@ -183,7 +186,7 @@ def detect(
     typer.echo(
         f"{counts.above} above the threshold, {counts.below} not, "
         f"{counts.unscored} without lungs to score, {len(counts.failures)} failed; "
-        f"{counts.implausible} with implausible lungs: {out}"
+        f"{counts.out_of_scope} out of scope: {out}"
     )
     if counts.failures:
         raise typer.Exit(SOME_FAILED)

@@ -98,7 +98,7 @@ def run_pipeline(
     for count, found in enumerate(pipeline.detect_many(dataset), start=1):
         if isinstance(found, Failure):
             raise found.error
-        scores.append(np.nan if found.decision is None else found.decision.pred_score)
+        scores.append(np.nan if found.pred_score is None else found.pred_score)
         heatmaps.append(to_evaluation_grid(found.anomaly_map.heatmap))
         seconds.append(found.seconds)
         notify(name, count, len(dataset), {})

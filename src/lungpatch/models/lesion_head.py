@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 import numpy as np
+import torch
 from attrs import validators
 from scipy import optimize
 from scipy.special import expit
@@ -138,11 +139,12 @@ class LesionHeadModel(LesionSettings, FeatureModel):
     ) -> tuple[NDArray[np.float32], NDArray[np.float32], tuple[int, int]]:
         """Return features of lung cells (n, C), their fraction of lesion (n,), and the grid."""
         synthesiser = self._synthesiser()
+        generator = torch.Generator().manual_seed(int(rng.integers(2**63)))
         values, targets, shape = [], [], (0, 0)
         count = min(len(source), self.max_patches)
         for _ in range(self.passes):
             for part in self._batches(source, rng):
-                painted = paint_varied(part, synthesiser, rng)
+                painted = paint_varied(part, synthesiser, rng, generator)
                 lung = painted.lung[:, 0].numpy() > 0.5
                 images = attrs.evolve(part, pixels=painted.images[:, 0].numpy(), lung=lung)
                 features = self._features(images)

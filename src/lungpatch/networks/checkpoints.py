@@ -59,27 +59,24 @@ class CheckpointFile:
     ----------
     path : pathlib.Path or None
         None: nothing is written, and nothing is there.
-    seconds_between : float
-        Least time between two that are written.
 
     Examples
     --------
     >>> import pathlib, tempfile, torch
-    >>> file = CheckpointFile(pathlib.Path(tempfile.mkdtemp(), "training-0.safetensors"), 0.0)
+    >>> file = CheckpointFile(pathlib.Path(tempfile.mkdtemp(), "training-0.safetensors"))
     >>> file.write(Checkpoint(tensors={"weight": torch.ones(2)}, values={"epoch": 3}))
     >>> file.read().values
     {'epoch': 3}
     """
 
-    def __init__(self, path: Path | None, seconds_between: float = SECONDS_BETWEEN) -> None:
+    def __init__(self, path: Path | None) -> None:
         self._path = path
-        self._seconds_between = seconds_between
         self._written = time.monotonic()
 
     @property
     def is_due(self) -> bool:
         """Whether it is time to write the next one."""
-        return self._path is not None and time.monotonic() - self._written >= self._seconds_between
+        return self._path is not None and time.monotonic() - self._written >= SECONDS_BETWEEN
 
     def write(self, checkpoint: Checkpoint) -> None:
         """Replace what is there.
@@ -127,22 +124,20 @@ class CheckpointFile:
 class _Folder:
     """Hands out the files of the trainings of one fit, in order."""
 
-    def __init__(self, path: Path, seconds_between: float) -> None:
-        self._path, self._seconds_between, self._count = path, seconds_between, 0
+    def __init__(self, path: Path) -> None:
+        self._path, self._count = path, 0
 
     def next_file(self) -> CheckpointFile:
         path = self._path / f"training-{self._count}.safetensors"
         self._count += 1
-        return CheckpointFile(path, self._seconds_between)
+        return CheckpointFile(path)
 
 
 _current: ContextVar[_Folder | None] = ContextVar("lungpatch_checkpoints", default=None)
 
 
 @contextlib.contextmanager
-def checkpoints_in(
-    folder: Path, fit: Mapping[str, Any], *, seconds_between: float = SECONDS_BETWEEN
-) -> Iterator[bool]:
+def checkpoints_in(folder: Path, fit: Mapping[str, Any]) -> Iterator[bool]:
     """Let trainings within the block write checkpoints to a folder, and go on from those there.
 
     Parameters
@@ -152,7 +147,6 @@ def checkpoints_in(
         fit that are there are removed.
     fit : mapping
         What the fit is: settings and data, JSON-ready. Checkpoints belong to it.
-    seconds_between : float
 
     Yields
     ------
@@ -174,7 +168,7 @@ def checkpoints_in(
     if not goes_on:
         shutil.rmtree(folder, ignore_errors=True)
         write_json(folder / _FIT_FILE, record)
-    token = _current.set(_Folder(folder, seconds_between))
+    token = _current.set(_Folder(folder))
     try:
         yield goes_on
     finally:

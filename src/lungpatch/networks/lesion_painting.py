@@ -16,8 +16,6 @@ from lungpatch.synthesis import RECIPES, LesionSynthesiser, Recipe
 from lungpatch.synthesis.lesions import are_recipes, as_recipes, is_fraction
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from lungpatch.containers import BoolImage, FloatImage, PatchBatch
 
 VALIDATION_SEED = 0
@@ -80,13 +78,8 @@ class PaintedBatch:
     lung: Tensor
 
 
-def lesion_painter(
-    network: nn.Module,
-    synthesiser: LesionSynthesiser,
-    device: torch.device,
-    rng: np.random.Generator,
-) -> Callable[[PatchBatch], PaintedBatch]:
-    """Return a function that paints lesions into normal patches.
+class LesionPainter:
+    """Paints lesions into normal patches.
 
     While ``network`` is in training mode, framing and exposure are varied and new lesions are
     painted each time. In evaluation mode nothing is varied, and the same lesions are painted
@@ -101,37 +94,47 @@ def lesion_painter(
         Where the tensors are returned.
     rng : numpy.random.Generator
 
-    Returns
-    -------
-    callable
-        From a `PatchBatch` to a `PaintedBatch`.
+    Attributes
+    ----------
+    generators : tuple
+        All generators that it draws from.
     """
-    fixed_rng: np.random.Generator | None = None
 
-    def paint(batch: PatchBatch) -> PaintedBatch:
-        nonlocal fixed_rng
-        if network.training:
-            fixed_rng = None
-            painted = paint_varied(batch, synthesiser, rng)
+    def __init__(
+        self,
+        network: nn.Module,
+        synthesiser: LesionSynthesiser,
+        device: torch.device,
+        rng: np.random.Generator,
+    ) -> None:
+        self._network, self._synthesiser, self._device = network, synthesiser, device
+        generator = torch.Generator().manual_seed(int(rng.integers(2**63)))
+        self.generators = (rng, generator)
+        self._fixed_rng: np.random.Generator | None = None
+
+    def __call__(self, batch: PatchBatch) -> PaintedBatch:
+        """Return the batch with lesions."""
+        if self._network.training:
+            self._fixed_rng = None
+            painted = paint_varied(batch, self._synthesiser, *self.generators)
         else:
-            fixed_rng = fixed_rng or np.random.default_rng(VALIDATION_SEED)
+            self._fixed_rng = self._fixed_rng or np.random.default_rng(VALIDATION_SEED)
             normal, lung = _as_tensors(batch)
-            images, alpha = _paint(normal, lung, synthesiser, fixed_rng)
+            images, alpha = _paint(normal, lung, self._synthesiser, self._fixed_rng)
             painted = PaintedBatch(images=images, normal=normal, alpha=alpha, lung=lung)
         return PaintedBatch(
-            images=painted.images.to(device),
-            normal=painted.normal.to(device),
-            alpha=painted.alpha.to(device),
-            lung=painted.lung.to(device),
+            images=painted.images.to(self._device),
+            normal=painted.normal.to(self._device),
+            alpha=painted.alpha.to(self._device),
+            lung=painted.lung.to(self._device),
         )
-
-    return paint
 
 
 def paint_varied(
     batch: PatchBatch,
     synthesiser: LesionSynthesiser,
     rng: np.random.Generator,
+    generator: torch.Generator,
 ) -> PaintedBatch:
     """Vary framing, paint lesions, then vary exposure.
 
@@ -141,14 +144,15 @@ def paint_varied(
         Normal.
     synthesiser : LesionSynthesiser
     rng : numpy.random.Generator
-        Draws the lesions, and the seed of the rest.
+        Draws the lesions.
+    generator : torch.Generator
+        Draws the rest; on the CPU.
 
     Returns
     -------
     PaintedBatch
         On the CPU.
     """
-    generator = torch.Generator().manual_seed(int(rng.integers(2**63)))
     normal, lung = vary_framing(*_as_tensors(batch), generator)
     images, alpha = _paint(normal, lung, synthesiser, rng)
     # Both at once, so that they differ by the lesion alone.

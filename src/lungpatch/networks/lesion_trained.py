@@ -15,13 +15,14 @@ from lungpatch._utils.component import plain_errors
 from lungpatch.containers.cells import mean_over_cells
 from lungpatch.errors import ConfigurationError
 from lungpatch.networks.compact_unet import CHANNELS, CompactUNet, resize, standardise
-from lungpatch.networks.lesion_painting import LesionSettings, PaintedBatch, lesion_painter
+from lungpatch.networks.lesion_painting import LesionPainter, LesionSettings, PaintedBatch
 from lungpatch.networks.network_model import NetworkModel, at_least_1
 from lungpatch.networks.torch_adapter import mixed_precision, patches_to_tensor
 from lungpatch.networks.training import train
 
 if TYPE_CHECKING:
     from lungpatch.containers import FloatImage, PatchBatch, TrainingHistory
+    from lungpatch.networks.training import Generator
     from lungpatch.protocols import EpochCallback, PatchSource
 
 
@@ -61,8 +62,8 @@ class LesionTrainedNetwork(LesionSettings, NetworkModel):
     def __attrs_post_init__(self) -> None:
         if self.patch_size % (32 * self.shrink):
             raise ConfigurationError(
-                f"patch_size must be a multiple of {32 * self.shrink}, that is of 32 times shrink "
-                f"(it is halved five times), got {self.patch_size}"
+                f"{type(self).__name__}: patch_size must be a multiple of {32 * self.shrink}, that "
+                f"is of 32 times shrink (it is halved five times), got {self.patch_size}"
             )
 
     def fit(
@@ -102,20 +103,12 @@ class LesionTrainedNetwork(LesionSettings, NetworkModel):
             if patches is not None:
                 self._check_size(patches.patch_size)
         settings = self._training_settings("one-cycle")
-        device = settings.device
         network = self._new_network(seed=int(rng.integers(2**63)))
-        paint = lesion_painter(network, self._synthesiser(), device, rng)
-
-        def loss_of(batch: PatchBatch) -> Tensor:
-            painted = paint(self._shrunk(batch))
-            with mixed_precision(device):
-                output = network(network_input(painted.images, painted.lung))
-            return self._loss(output.float(), painted)
-
+        painter = LesionPainter(network, self._synthesiser(), settings.device, rng.spawn(1)[0])
         history = train(
             network,
             source,
-            loss_of=loss_of,
+            loss_of=_PaintedLoss(self, network, painter, settings.device),
             settings=settings,
             rng=rng,
             validation=validation,
@@ -160,6 +153,26 @@ class LesionTrainedNetwork(LesionSettings, NetworkModel):
 
     def _build(self) -> CompactUNet:
         return CompactUNet(channels_in=3, channels=self.channels)
+
+
+@attrs.frozen(eq=False)
+class _PaintedLoss:
+    """The loss of a network over a batch, after lesions were painted into it."""
+
+    model: LesionTrainedNetwork
+    network: nn.Module
+    painter: LesionPainter
+    device: torch.device
+
+    @property
+    def generators(self) -> tuple[Generator, ...]:
+        return self.painter.generators
+
+    def __call__(self, batch: PatchBatch) -> Tensor:
+        painted = self.painter(self.model._shrunk(batch))
+        with mixed_precision(self.device):
+            output = self.network(network_input(painted.images, painted.lung))
+        return self.model._loss(output.float(), painted)
 
 
 def network_input(images: Tensor, lung: Tensor) -> Tensor:

@@ -6,9 +6,10 @@ import logging
 import math
 import time
 from collections.abc import Callable, Iterator, Sized
-from typing import TYPE_CHECKING, Generic, Literal, Protocol, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Literal, Protocol, Self, TypeVar
 
 import attrs
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
@@ -19,8 +20,6 @@ from lungpatch.networks.checkpoints import Checkpoint, CheckpointFile, next_chec
 from lungpatch.networks.torch_adapter import place, reproducible
 
 if TYPE_CHECKING:
-    import numpy as np
-
     from lungpatch.protocols import EpochCallback
 
 logger = logging.getLogger(__name__)
@@ -32,6 +31,8 @@ MEAN_FRACTION = 0.05
 
 WARM_UP_FRACTION = 0.05
 """Fraction of all steps in which the learning rate of a one-cycle schedule rises."""
+
+Generator = np.random.Generator | torch.Generator
 
 Batch = TypeVar("Batch", bound=Sized)
 _Yielded = TypeVar("_Yielded", covariant=True)
@@ -109,7 +110,9 @@ def train(
         Normal patches, shuffled anew in every epoch.
     loss_of : callable
         Takes a batch, such as a `PatchBatch` of normal patches, and returns the mean loss over it,
-        a scalar on the device. The network is in training mode while its weights are updated.
+        a scalar on the device. The network is in training mode while its weights are updated. If
+        it draws random numbers, its attribute ``generators`` lists what it draws from, for
+        checkpoints.
     settings : TrainingSettings
         Adam is that of [1]_ with PyTorch's defaults, the one-cycle schedule that of [2]_, and the
         running mean of the weights an exponential form of [3]_.
@@ -216,6 +219,7 @@ class _Loop(Generic[Batch]):
         n_patches: int,
     ) -> None:
         self.network, self.loss_of, self.settings, self.rng = network, loss_of, settings, rng
+        self.generators: tuple[Generator, ...] = (rng, *getattr(loss_of, "generators", ()))
         self.optimiser: torch.optim.Optimizer
         self.rates: torch.optim.lr_scheduler.LRScheduler | None = None
         self.averaged: AveragedModel | None = None
@@ -326,6 +330,8 @@ def _checkpoint(progress: _Progress, loop: _Loop[Batch]) -> Checkpoint:
     if loop.averaged is not None:
         averaged = loop.averaged.state_dict()
         tensors |= {f"averaged.{name}": tensor for name, tensor in averaged.items()}
+    states = [_generator_state(generator) for generator in loop.generators]
+    tensors |= {f"generator.{i}": s for i, s in enumerate(states) if isinstance(s, Tensor)}
     return Checkpoint(
         tensors=tensors,
         values={
@@ -335,9 +341,15 @@ def _checkpoint(progress: _Progress, loop: _Loop[Batch]) -> Checkpoint:
             "stopped": progress.stopped,
             "groups": optimiser["param_groups"],
             "rates": None if loop.rates is None else loop.rates.state_dict(),
-            "rng": loop.rng.bit_generator.state,
+            "generators": [None if isinstance(s, Tensor) else s for s in states],
         },
     )
+
+
+def _generator_state(generator: Generator) -> Tensor | dict[str, Any]:
+    if isinstance(generator, torch.Generator):
+        return generator.get_state()
+    return dict(generator.bit_generator.state)
 
 
 def _restored(file: CheckpointFile, loop: _Loop[Batch]) -> _Progress | None:
@@ -365,7 +377,11 @@ def _restored(file: CheckpointFile, loop: _Loop[Batch]) -> _Progress | None:
     if loop.rates is not None and loop.averaged is not None:
         loop.rates.load_state_dict(values["rates"])
         loop.averaged.load_state_dict(part("averaged"))
-    loop.rng.bit_generator.state = values["rng"]
+    for number, generator in enumerate(loop.generators):
+        if isinstance(generator, torch.Generator):
+            generator.set_state(checkpoint.tensors[f"generator.{number}"])
+        else:
+            generator.bit_generator.state = values["generators"][number]
     weights = None if values["best_epoch"] is None else part("best")
     best = _Best(values["best_loss"], values["best_epoch"], weights)
     return _Progress(tuple(values["history"]), best, values["stopped"])

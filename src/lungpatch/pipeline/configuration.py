@@ -104,7 +104,10 @@ def load_config(path: str | os.PathLike[str], *, registry: Registry | None = Non
         raise ConfigurationError(f"{path}: not a readable TOML file: {error}") from error
     base = tables.pop("preset", None)
     if base is not None:
-        tables = _merged(_preset_tables(base), tables)
+        try:
+            tables = _merged(_preset_tables(base), tables)
+        except ConfigurationError as error:
+            raise ConfigurationError(f"{path}: {error}") from error
     return build_pipeline(tables, origin=str(path), registry=registry)
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import logging
 import os
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +17,15 @@ from attrs import validators
 
 from lungpatch._utils.patients import normalise_patient
 from lungpatch._utils.progress import ProgressCallback, silent
+from lungpatch._version import __version__
 from lungpatch.containers import ChestImage, TrainingHistory
 from lungpatch.errors import ConfigurationError, InsufficientDataError
 from lungpatch.models.diagnostics import identity_shortcut
+from lungpatch.networks.checkpoints import checkpoints_in
 from lungpatch.pipeline.calibration import Calibration, calibrate
 from lungpatch.pipeline.patch_store import PatchSelection, PatchStore
 from lungpatch.pipeline.results import Failure, PreparedImage
+from lungpatch.pipeline.snapshot import Snapshot
 from lungpatch.pipeline.splitting import ROLES, Role, check_counts, split_by_patient
 from lungpatch.pipeline.steps import ImageInput, Steps
 
@@ -123,6 +127,7 @@ def fit_steps(
     *,
     patients: Mapping[str, str] | None,
     progress: ProgressCallback | None,
+    checkpoint: Path | None = None,
 ) -> tuple[Calibration, FitReport]:
     """Train the model of a pipeline and set its thresholds. See `lungpatch.Pipeline.fit`.
 
@@ -143,7 +148,8 @@ def fit_steps(
         cohort = _read(steps, inputs, owners, store, sample_rng, notify)
         _split(steps, cohort, split_rng)
         training, validation = (_patches(cohort, role, store) for role in PATCH_ROLES)
-        history = _train(steps, training, validation, train_rng, notify)
+        with _checkpoints(steps, cohort, checkpoint):
+            history = _train(steps, training, validation, train_rng, notify)
         shortcut = _measure_shortcut(steps, validation or training, shortcut_rng, notify)
         held_out = [(image.item, image.patient) for image in cohort.in_role("calibration")]
         calibration = calibrate(steps, held_out, notify=notify, rng=map_rng)
@@ -213,7 +219,7 @@ def _read(
         if isinstance(prepared, Failure):
             unused.append(UnusedImage(source=prepared.source, reason=str(prepared.error)))
         elif prepared.status != "ok":
-            reason = ": ".join(filter(None, (prepared.status, prepared.lungs.implausible)))
+            reason = ": ".join(filter(None, (prepared.status, prepared.reason)))
             unused.append(UnusedImage(source=prepared.image.source, reason=reason))
         else:
             found.append(_stored(steps, prepared, item, patient, store, entropy))
@@ -290,6 +296,25 @@ def _split(steps: Steps, cohort: _Cohort, rng: np.random.Generator) -> None:
             "the thresholds rest on %d patients only; the rate of false alarms is uncertain",
             n_calibration,
         )
+
+
+@contextlib.contextmanager
+def _checkpoints(steps: Steps, cohort: _Cohort, folder: Path | None) -> Iterator[None]:
+    """Keep checkpoints of the trainings within the block, if they are wanted."""
+    if folder is None:
+        yield
+        return
+    images = [(image.digest.hex(), cohort.roles[image.patient]) for image in cohort.usable]
+    fit = {
+        "lungpatch": __version__,
+        "parts": {path: repr(part) for path, part in Snapshot.of(steps).parts.items()},
+        "seed": steps.seed,
+        "images": hashlib.sha256(repr(images).encode()).hexdigest(),
+    }
+    with checkpoints_in(folder, fit) as goes_on:
+        if goes_on:
+            logger.warning("going on from the checkpoints in %s", folder)
+        yield
 
 
 def _patches(cohort: _Cohort, role: Role, store: PatchStore) -> PatchSelection:

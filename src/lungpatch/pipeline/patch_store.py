@@ -217,7 +217,8 @@ class PatchStore:
     def __repr__(self) -> str:
         side = self._patch_size
         closed = ", closed" if self._file is None else ""
-        return f"PatchStore({self._count} patches of {side}x{side} from {self.n_images} images{closed})"
+        patches = f"{self._count} patches of {side}x{side}"
+        return f"PatchStore({patches} from {self.n_images} images{closed})"
 
 
 class PatchSelection:

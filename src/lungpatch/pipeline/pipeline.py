@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
@@ -60,9 +61,10 @@ class Pipeline(Steps):
         How overlapping patches are averaged; see `lungpatch.pipeline.localisation`.
     map_detail : {"patch", "pixel"}
         What is averaged: one score per patch, or one error per pixel.
-    implausible_lungs : {"keep", "skip"}
-        Whether ``detect`` scores an image whose lungs the segmenter doubts. Either way its status
-        is ``implausible_lungs``, and ``fit`` leaves it out.
+    out_of_scope : {"score", "skip"}
+        Whether ``detect`` scores an image that is not a frontal chest radiograph, by its DICOM
+        tags or by its lungs. Either way its status is ``out_of_scope``, it is never above the
+        threshold, and ``fit`` leaves it out.
     validation_fraction, calibration_fraction : float
         Fraction of the patients held out for early stopping, and for the thresholds; in (0, 0.5).
     seed : int
@@ -148,6 +150,7 @@ class Pipeline(Steps):
         *,
         patients: Mapping[str, str] | None = None,
         progress: ProgressCallback | None = None,
+        checkpoint: str | os.PathLike[str] | None = None,
     ) -> Self:
         """Fit on radiographs of normal lungs.
 
@@ -162,6 +165,9 @@ class Pipeline(Steps):
             File name (or image id) to patient. By default each image is its own patient.
         progress : callable, optional
             Called as the work goes on; `lungpatch.progress_bar` gives one.
+        checkpoint : path, optional
+            Folder for checkpoints of the training, removed once it is done. If the process is
+            killed, the same call goes on from there, with the result of an undisturbed fit.
 
         Returns
         -------
@@ -179,7 +185,11 @@ class Pipeline(Steps):
         self.__attrs_post_init__()  # parts may have been exchanged since
         self._fitted_with = None
         calibration, report = fit_steps(
-            self, list_inputs(images), patients=patients, progress=progress
+            self,
+            list_inputs(images),
+            patients=patients,
+            progress=progress,
+            checkpoint=None if checkpoint is None else Path(checkpoint),
         )
         self._restore(calibration, report)
         return self
@@ -291,16 +301,18 @@ class Pipeline(Steps):
 def _conclude(scored: ScoredImage, calibration: Calibration) -> Detection:
     """Run the steps that need thresholds: decide, localise."""
     start = time.perf_counter()
+    prepared = scored.prepared
+    in_scope = prepared.status != "out_of_scope"
     decision = None
-    if scored.pred_score is not None:
+    if in_scope and scored.pred_score is not None:
         decision = Decision(
             pred_score=scored.pred_score,
             threshold=calibration.threshold,
             rule=calibration.rule,
         )
     anomaly_map = attrs.evolve(scored.anomaly_map, colour_scale=calibration.colour_scale)
-    localisation = localise(anomaly_map, calibration.map_threshold)
-    prepared = scored.prepared
+    # Out of scope, nothing counts as found, whatever the map says.
+    localisation = localise(anomaly_map, calibration.map_threshold if in_scope else math.inf)
     return Detection(
         image=prepared.image,
         resized=prepared.resized,
@@ -309,8 +321,10 @@ def _conclude(scored: ScoredImage, calibration: Calibration) -> Detection:
         reconstruction=scored.reconstruction,
         scores=scored.scores,
         anomaly_map=anomaly_map,
+        pred_score=scored.pred_score,
         decision=decision,
         localisation=localisation,
         status=prepared.status,
+        reason=prepared.reason,
         seconds=scored.seconds + time.perf_counter() - start,
     )

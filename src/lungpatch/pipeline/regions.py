@@ -8,6 +8,7 @@ rule: what holds less than a fifth of a region is left out.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -229,7 +230,12 @@ class RegionSummary:
             return ("not scored",)
         if not self.regions:
             location = self.maximum
-            nothing = f"nothing above {self.threshold:.3g}"
+            # Out of scope there is no threshold: nothing counts as found.
+            nothing = (
+                "out of scope"
+                if math.isinf(self.threshold)
+                else f"nothing above {self.threshold:.3g}"
+            )
             return (f"{nothing}; maximum: {location.text}, {location.score:.3g}",)
         texts = [region.text for region in self.regions[:MAX_LINES]]
         if more := len(self.regions) - len(texts):

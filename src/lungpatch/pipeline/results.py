@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from lungpatch._utils.renderings import Rendering
 
-Status = Literal["ok", "no_lungs", "implausible_lungs", "no_patches"]
+Status = Literal["ok", "no_lungs", "no_patches", "out_of_scope"]
 
 
 @attrs.frozen(eq=False, kw_only=True, repr=False)
@@ -46,7 +46,10 @@ class PreparedImage:
     lungs : LungMask
     patches : PatchBatch
         Empty unless the image is to be scored.
-    status : {"ok", "no_lungs", "implausible_lungs", "no_patches"}
+    status : {"ok", "no_lungs", "no_patches", "out_of_scope"}
+        See `Detection`.
+    reason : str or None
+        Why it is out of scope.
     seconds : float
 
     Examples
@@ -62,6 +65,7 @@ class PreparedImage:
     lungs: LungMask
     patches: PatchBatch
     status: Status
+    reason: str | None = None
     seconds: float
 
     def __repr__(self) -> str:
@@ -119,12 +123,17 @@ class Detection(NotebookDisplay):
     reconstruction : Reconstruction
     scores : PatchScores
     anomaly_map : AnomalyMap
+    pred_score : float or None
+        The image's anomaly score; None where nothing was scored.
     decision : Decision or None
-        None where nothing was scored.
+        None where nothing was scored, and out of scope.
     localisation : Localisation
-    status : {"ok", "no_lungs", "implausible_lungs", "no_patches"}
-        ``no_lungs``: the mask is empty; ``implausible_lungs``: ``lungs.implausible`` says why;
-        ``no_patches``: no patch holds enough lung.
+        Empty out of scope.
+    status : {"ok", "no_lungs", "no_patches", "out_of_scope"}
+        ``no_lungs``: the mask is empty; ``no_patches``: no patch holds enough lung;
+        ``out_of_scope``: not a frontal chest radiograph, by its DICOM tags or by its lungs.
+    reason : str or None
+        Why it is out of scope.
     seconds : float
         Wall-clock time spent on it; of work done on several images at once, its share by patches.
 
@@ -149,9 +158,11 @@ class Detection(NotebookDisplay):
     reconstruction: Reconstruction
     scores: PatchScores
     anomaly_map: AnomalyMap
+    pred_score: float | None = None
     decision: Decision | None
     localisation: Localisation
     status: Status
+    reason: str | None = None
     seconds: float
 
     @property
@@ -215,13 +226,13 @@ class Detection(NotebookDisplay):
         return None if scale is None else overlay(self, scale)
 
     def __repr__(self) -> str:
-        verdict = "not scored"
+        score = "not scored" if self.pred_score is None else f"score {self.pred_score:.4g}"
         if self.decision is not None:
             sign = ">" if self.decision.pred_label else "<="
-            verdict = f"score {self.decision.pred_score:.4g} {sign} {self.decision.threshold:.4g}"
+            score += f" {sign} {self.decision.threshold:.4g}"
         count = len(self.localisation.boxes)
         boxes = f"{count} box" if count == 1 else f"{count} boxes"
-        return f"Detection({self.image.image_id!r}, {self.status}, {verdict}, {boxes})"
+        return f"Detection({self.image.image_id!r}, {self.status}, {score}, {boxes})"
 
 
 @attrs.frozen(eq=False, kw_only=True, repr=False)

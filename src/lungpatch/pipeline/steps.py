@@ -27,12 +27,14 @@ from lungpatch.io import as_chest_image, find_images, read_image, resize
 from lungpatch.pipeline.image_scores import IMAGE_SCORES, ImageScore, image_score
 from lungpatch.pipeline.localisation import MapDetail, MapWeights, build_anomaly_map
 from lungpatch.pipeline.results import Failure, PreparedImage, ScoredImage, Status
+from lungpatch.pipeline.scope import out_of_scope
 from lungpatch.protocols import (
     PatchSampler,
     ReconstructionModel,
     Scorer,
     Segmenter,
     Thresholder,
+    is_component,
 )
 
 if TYPE_CHECKING:
@@ -65,12 +67,12 @@ class Steps(Component):
     (True, 'ok')
     """
 
-    segmenter: Segmenter
-    fit_sampler: PatchSampler
-    sampler: PatchSampler
-    model: ReconstructionModel
-    scorer: Scorer
-    thresholder: Thresholder
+    segmenter: Segmenter = attrs.field(validator=is_component("segmenter"))
+    fit_sampler: PatchSampler = attrs.field(validator=is_component("sampler"))
+    sampler: PatchSampler = attrs.field(validator=is_component("sampler"))
+    model: ReconstructionModel = attrs.field(validator=is_component("model"))
+    scorer: Scorer = attrs.field(validator=is_component("scorer"))
+    thresholder: Thresholder = attrs.field(validator=is_component("thresholder"))
     grid_size: int = attrs.field(default=256, validator=_at_least(32))
     image_score: ImageScore = attrs.field(default="p95", validator=validators.in_(IMAGE_SCORES))
     top_k: int = attrs.field(default=10, validator=_at_least(1))
@@ -80,8 +82,8 @@ class Steps(Component):
     map_detail: MapDetail = attrs.field(
         default="patch", validator=validators.in_(("patch", "pixel"))
     )
-    implausible_lungs: Literal["keep", "skip"] = attrs.field(
-        default="keep", validator=validators.in_(("keep", "skip"))
+    out_of_scope: Literal["score", "skip"] = attrs.field(
+        default="score", validator=validators.in_(("score", "skip"))
     )
     validation_fraction: float = attrs.field(default=0.15, validator=_between(0.0, 0.5))
     calibration_fraction: float = attrs.field(default=0.2, validator=_between(0.0, 0.5))
@@ -134,18 +136,17 @@ class Steps(Component):
         original = _as_image(image, value_range)
         resized = resize(original, self.grid_size)
         lungs = self.segmenter.segment(resized)
-        status = self._lung_status(lungs)
+        reason = _scope_reason(original, lungs)
         patches = self._no_patches(resized)
-        if status == "ok" or (status == "implausible_lungs" and self.implausible_lungs == "keep"):
+        if lungs.pixels.any() and (reason is None or self.out_of_scope == "score"):
             patches = (sampler or self.sampler).sample(resized, lungs, rng=rng)
-        if status == "ok" and not len(patches):
-            status = "no_patches"
         return PreparedImage(
             image=original,
             resized=resized,
             lungs=lungs,
             patches=patches,
-            status=status,
+            status=_status(reason, lungs, patches),
+            reason=reason,
             seconds=time.perf_counter() - start,
         )
 
@@ -232,11 +233,6 @@ class Steps(Component):
             seconds=prepared.seconds + len(patches) * seconds_per_patch + elapsed,
         )
 
-    def _lung_status(self, lungs: LungMask) -> Status:
-        if not lungs.pixels.any():
-            return "no_lungs"
-        return "implausible_lungs" if lungs.implausible else "ok"
-
     def _no_patches(self, resized: ChestImage) -> PatchBatch:
         side = self.sampler.patch_size
         return PatchBatch(
@@ -272,6 +268,21 @@ def source_of(image: ImageInput) -> str:
     if isinstance(image, ChestImage):
         return image.image_id
     return os.fspath(image) if isinstance(image, (str, os.PathLike)) else "array"
+
+
+def _scope_reason(image: ChestImage, lungs: LungMask) -> str | None:
+    """Return why an image is not a frontal chest radiograph: by its tags, else by its lungs."""
+    if reason := out_of_scope(image.tags):
+        return reason
+    return f"implausible lungs: {lungs.implausible}" if lungs.implausible else None
+
+
+def _status(reason: str | None, lungs: LungMask, patches: PatchBatch) -> Status:
+    if reason is not None:
+        return "out_of_scope"
+    if not lungs.pixels.any():
+        return "no_lungs"
+    return "ok" if len(patches) else "no_patches"
 
 
 def _as_image(image: ImageInput, value_range: tuple[float, float] | None) -> ChestImage:

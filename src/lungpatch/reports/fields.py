@@ -97,8 +97,13 @@ class DetectionFields(Protocol):
         ...
 
     @property
+    def pred_score(self) -> float | None:
+        """The image's anomaly score; None where nothing was scored."""
+        ...
+
+    @property
     def decision(self) -> Decision | None:
-        """Score, threshold and label; None where nothing was scored."""
+        """Score, threshold and label; None where nothing was scored, and out of scope."""
         ...
 
     @property
@@ -108,7 +113,12 @@ class DetectionFields(Protocol):
 
     @property
     def status(self) -> str:
-        """``"ok"``, or why the image was not scored or is in doubt."""
+        """``"ok"``, or why the image was not scored or is out of scope."""
+        ...
+
+    @property
+    def reason(self) -> str | None:
+        """Why the image is out of scope."""
         ...
 
     @property

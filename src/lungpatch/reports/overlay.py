@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -36,7 +37,6 @@ _BOXES: Colour = (255, 255, 255)
 
 _UNSCORED = {
     "no_lungs": "no lungs found: not scored",
-    "implausible_lungs": "implausible lungs: not scored",
     "no_patches": "too little lung for a patch: not scored",
 }
 
@@ -212,6 +212,8 @@ def _draw_bar(
     draw.text((text_left, top), f"{scale.high:.3g} or more", _FAINT_TEXT, font)
     draw.text((text_left, top + height - line), f"{scale.low:.3g} or less", _FAINT_TEXT, font)
 
+    if math.isinf(threshold):  # out of scope: nothing counts as found
+        return
     position = (scale.high - threshold) / (scale.high - scale.low)
     beyond = "" if 0.0 <= position <= 1.0 else " (off scale)"
     middle = top + round(min(max(position, 0.0), 1.0) * (height - 1))
@@ -227,14 +229,14 @@ def _draw_bar(
 
 def _decision_text(detection: DetectionFields) -> tuple[str, Colour]:
     decision = detection.decision
+    if detection.status == "out_of_scope":
+        return f"out of scope, not classified: {detection.reason}", _WARNING
     if decision is None:
         return _UNSCORED[detection.status], _WARNING
-    reason = detection.lungs.implausible
-    doubt = f"implausible lungs: {reason}; " if reason else ""
-    numbers = f"{doubt}image score {decision.pred_score:.4g}, threshold {decision.threshold:.4g}: "
+    numbers = f"image score {decision.pred_score:.4g}, threshold {decision.threshold:.4g}: "
     if decision.pred_label:
         return numbers + "above threshold", _WARNING
-    return numbers + "not above threshold", _WARNING if doubt else TEXT
+    return numbers + "not above threshold", TEXT
 
 
 def _legend(detection: DetectionFields) -> list[tuple[Colour, str]]:

@@ -25,19 +25,21 @@ def detection_record(detection: DetectionFields, *, source: str) -> dict[str, An
         ``image``
             ``source``.
         ``status``
-            ``"ok"``, ``"no_lungs"``, ``"implausible_lungs"`` or ``"no_patches"``.
+            ``"ok"``, ``"no_lungs"``, ``"no_patches"`` or ``"out_of_scope"``.
         ``reason``
-            Why the lungs are implausible, else null.
+            Why the image is out of scope, else null.
         ``pred_score``, ``threshold``, ``pred_label``, ``rule``
             The image's score, its threshold, whether the score is above it, and the thresholder
-            that set it; null where nothing was scored.
+            that set it; null where nothing was scored. Out of scope, only ``pred_score`` is given:
+            such an image is neither above the threshold nor below it.
         ``boxes``
             A list of half-open ``[row0, col0, row1, col1]`` on the image's native grid, highest
             score first.
         ``box_scores``
             The maximum of the anomaly map in each box.
         ``map_threshold``
-            The threshold of the anomaly map; boxes surround what lies above it.
+            The threshold of the anomaly map; boxes surround what lies above it. Null out of
+            scope.
         ``summary``
             The highest regions in words, line by line.
         ``regions``
@@ -69,8 +71,8 @@ def detection_record(detection: DetectionFields, *, source: str) -> dict[str, An
     return {
         "image": source,
         "status": detection.status,
-        "reason": detection.lungs.implausible,
-        "pred_score": None if decision is None else float(decision.pred_score),
+        "reason": detection.reason,
+        "pred_score": None if detection.pred_score is None else float(detection.pred_score),
         "threshold": None if decision is None else float(decision.threshold),
         "pred_label": None if decision is None else bool(decision.pred_label),
         "rule": None if decision is None else decision.rule,
