@@ -11,7 +11,7 @@ from lungpatch.errors import ConfigurationError, NotFittedError
 from lungpatch.evaluation.metrics import auroc
 from lungpatch.models.repair import RepairModel
 from lungpatch.models.synthetic_lesion import SyntheticLesionModel, lesion_loss
-from lungpatch.networks.lesion_painting import lesion_painter
+from lungpatch.networks.lesion_painting import LesionPainter
 from lungpatch.pipeline.patch_store import PatchStore
 from lungpatch.samplers.lung_crop import LungCropSampler
 from lungpatch.synthesis import LesionSynthesiser
@@ -94,7 +94,7 @@ def test_same_seed_same_weights(normal, kind):
 def test_validation_paints_the_same_lesions_each_time():
     network = torch.nn.Identity()
     batch, _ = crops(range(4))
-    paint = lesion_painter(
+    paint = LesionPainter(
         network, LesionSynthesiser(), torch.device("cpu"), np.random.default_rng(0)
     )
     network.eval()

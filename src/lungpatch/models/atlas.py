@@ -15,7 +15,7 @@ from lungpatch.containers.cells import known_cells, nearest_known
 from lungpatch.errors import ConfigurationError
 from lungpatch.features.statistics import StatisticsExtractor
 from lungpatch.models.feature_model import FeatureModel
-from lungpatch.protocols import FeatureExtractor, PatchSource
+from lungpatch.protocols import FeatureExtractor, PatchSource, is_component
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -74,7 +74,7 @@ class AtlasModel(FeatureModel):
     extractor: FeatureExtractor = attrs.field(
         # mypy does not know what `tuple` as a converter takes.
         factory=lambda: StatisticsExtractor(statistics=("grey",), scales=(0.04,)),  # type: ignore[arg-type]
-        validator=validators.instance_of(FeatureExtractor),  # type: ignore[type-abstract]
+        validator=is_component("extractor"),
         metadata={"component": "extractor"},
     )
 

@@ -13,7 +13,13 @@ from numpy.typing import NDArray
 from lungpatch._utils.component import Component, plain_errors
 from lungpatch.containers import FloatImage, PatchBatch, Reconstruction, TrainingHistory
 from lungpatch.errors import ConfigurationError, InsufficientDataError, NotFittedError
-from lungpatch.protocols import EpochCallback, PatchSource, ReconstructionModel, Scorer
+from lungpatch.protocols import (
+    EpochCallback,
+    PatchSource,
+    ReconstructionModel,
+    Scorer,
+    is_component,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -48,8 +54,10 @@ class Member(Component):
     2.0
     """
 
-    model: ReconstructionModel = attrs.field(metadata={"component": "model"})
-    scorer: Scorer = attrs.field(metadata={"component": "scorer"})
+    model: ReconstructionModel = attrs.field(
+        validator=is_component("model"), metadata={"component": "model"}
+    )
+    scorer: Scorer = attrs.field(validator=is_component("scorer"), metadata={"component": "scorer"})
     weight: float = attrs.field(
         default=1.0, validator=[validators.instance_of((int, float)), validators.gt(0)]
     )

@@ -15,7 +15,7 @@ from lungpatch.containers import BoolImage, FloatImage, PatchBatch, TrainingHist
 from lungpatch.containers.cells import mean_over_cells
 from lungpatch.errors import ConfigurationError, InsufficientDataError, NotFittedError
 from lungpatch.features.statistics import StatisticsExtractor
-from lungpatch.protocols import EpochCallback, FeatureExtractor, PatchSource
+from lungpatch.protocols import EpochCallback, FeatureExtractor, PatchSource, is_component
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -56,7 +56,7 @@ class FeatureModel(Component):
     )
     extractor: FeatureExtractor = attrs.field(
         factory=StatisticsExtractor,
-        validator=validators.instance_of(FeatureExtractor),  # type: ignore[type-abstract]
+        validator=is_component("extractor"),
         metadata={"component": "extractor"},
     )
     max_patches: int = attrs.field(
