@@ -12,10 +12,14 @@ The pipeline handles images without patches itself: a component gets at least on
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, Self, runtime_checkable
 
+from lungpatch.errors import ConfigurationError
+
 if TYPE_CHECKING:
+    import attrs
     import numpy as np
     from numpy.typing import ArrayLike, NDArray
 
@@ -369,3 +373,64 @@ class Thresholder(Protocol):
             Itself.
         """
         ...
+
+
+PROTOCOLS: Mapping[Kind, type] = {
+    "segmenter": Segmenter,
+    "sampler": PatchSampler,
+    "extractor": FeatureExtractor,
+    "model": ReconstructionModel,
+    "scorer": Scorer,
+    "thresholder": Thresholder,
+}
+"""The protocol of each kind of component."""
+
+
+def members(kind: Kind) -> list[str]:
+    """Return the names of the members that a component of a kind must have.
+
+    Examples
+    --------
+    >>> members("sampler")
+    ['patch_size', 'sample']
+    """
+    protocol = PROTOCOLS[kind]
+    names = {**inspect.get_annotations(protocol), **vars(protocol)}
+    return [name for name in names if not name.startswith("_")]
+
+
+def is_component(kind: Kind) -> Callable[[Any, attrs.Attribute[Any], Any], None]:
+    """Return an attrs validator of settings that are components.
+
+    Members that end in ``_`` are not required, since they may not exist before ``fit``.
+
+    Parameters
+    ----------
+    kind : str
+
+    Raises
+    ------
+    ConfigurationError
+        By the validator, if a value lacks a member of the protocol; the message names it.
+
+    Examples
+    --------
+    >>> import lungpatch
+    >>> lungpatch.Member(model=lungpatch.PCA(), scorer="sad")
+    Traceback (most recent call last):
+    ...
+    lungpatch.errors.ConfigurationError: Member: 'scorer' must be a scorer, not a str: it has no
+    'score'
+    """
+    required = [name for name in members(kind) if not name.endswith("_")]
+
+    def check(_: Any, field: attrs.Attribute[Any], value: Any) -> None:
+        for name in required:
+            if not hasattr(value, name):
+                article = "an" if kind == "extractor" else "a"
+                raise ConfigurationError(
+                    f"{field.name!r} must be {article} {kind}, not a {type(value).__name__}: "
+                    f"it has no {name!r}"
+                )
+
+    return check

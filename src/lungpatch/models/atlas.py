@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 import numpy as np
-from attrs import validators
 
 from lungpatch._utils.component import plain_errors
 from lungpatch._utils.states import check_state

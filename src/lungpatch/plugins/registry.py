@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import importlib
-import inspect
 import sys
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -455,7 +454,7 @@ def _load(entry: Entry) -> type:
     fields = attrs.fields_dict(component)
     missing = [
         member
-        for member in _contract(entry.kind)
+        for member in protocols.members(entry.kind)
         if member not in fields and not hasattr(component, member)
     ]
     if missing:
@@ -477,17 +476,3 @@ def _imported(entry: Entry) -> object:
         return functools.reduce(getattr, path.split("."), sys.modules[module_name])
     except Exception:  # not imported, or a lazy attribute of a plugin that fails
         return None
-
-
-def _contract(kind: Kind) -> list[str]:
-    """Return the members that a component of a kind must have."""
-    protocol = {
-        "segmenter": protocols.Segmenter,
-        "sampler": protocols.PatchSampler,
-        "extractor": protocols.FeatureExtractor,
-        "model": protocols.ReconstructionModel,
-        "scorer": protocols.Scorer,
-        "thresholder": protocols.Thresholder,
-    }[kind]
-    members = {**inspect.get_annotations(protocol), **vars(protocol)}
-    return [member for member in members if not member.startswith("_")]

@@ -21,6 +21,7 @@ from lungpatch._utils.extras import import_extra
 from lungpatch.containers import BoolImage, ChestImage, FloatImage, LungMask
 from lungpatch.errors import ConfigurationError, MissingInputError
 from lungpatch.networks.compact_unet import resize
+from lungpatch.networks.torch_adapter import lies_on, reproducible
 from lungpatch.segmenters.plausibility import implausibility
 
 if TYPE_CHECKING:
@@ -96,7 +97,7 @@ class IMLABSegmenter(Component):
     device: Device = attrs.field(
         default="auto", validator=attrs.validators.in_(DEVICES), metadata={EXECUTION: True}
     )
-    _network: IMLABNetwork | None = attrs.field(init=False, default=None, repr=False)
+    _loaded: _Loaded | None = attrs.field(init=False, default=None, repr=False)
 
     def segment(self, image: ChestImage) -> LungMask:
         """Find the lungs.
@@ -121,11 +122,10 @@ class IMLABSegmenter(Component):
             If it is not the model of that project.
         """
         device = choose_device(self.device)
-        if self._network is None:
-            self._network = load_imlab_network(self.weights).to(device)
+        network = self._network_on(device)
         images = torch.from_numpy(network_input(image.pixels))[None, None].to(device)
-        with torch.inference_mode():
-            probability = self._network(images)[0, 0].cpu()
+        with torch.inference_mode(), reproducible(device):
+            probability = network(images)[0, 0].cpu()
         lungs = torch.from_numpy(without_small_regions(probability.numpy() > 0.5))
         # The distance from 0.5, with its sign changed where a pixel was removed or added: this
         # interpolates to a smooth border, and at 256 x 256 gives exactly the mask of the project.
@@ -133,6 +133,23 @@ class IMLABSegmenter(Component):
         signed = torch.where(lungs, distance, -distance)
         mask = (resize(signed[None, None], image.shape)[0, 0] > 0.0).numpy()
         return LungMask(pixels=mask, implausible=implausibility(image, mask))
+
+
+    def _network_on(self, device: torch.device) -> IMLABNetwork:
+        # Read once and replaced whole, since other threads do the same at the same time.
+        loaded = self._loaded
+        if loaded is None or loaded.path != self.weights or not lies_on(loaded.network, device):
+            network = load_imlab_network(self.weights).to(device)
+            loaded = self._loaded = _Loaded(self.weights, network)
+        return loaded.network
+
+
+@attrs.frozen(eq=False)
+class _Loaded:
+    """The network of a weights file. It is not changed any more."""
+
+    path: str
+    network: IMLABNetwork
 
 
 def network_input(pixels: FloatImage) -> FloatImage:

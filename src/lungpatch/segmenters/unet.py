@@ -110,12 +110,13 @@ class UNetSegmenter(Component):
         import torch
 
         from lungpatch.networks.lung_network import load_lung_network, network_input
+        from lungpatch.networks.torch_adapter import reproducible
 
         device = choose_device(self.device)
         network = load_lung_network(device)
         # torch warns of read-only arrays, so it gets a copy.
         pixels = torch.from_numpy(image.pixels.copy())[None, None].to(device)
-        with torch.inference_mode():
+        with torch.inference_mode(), reproducible(device):
             images = network_input(pixels)
             logits: Tensor = network(images)
             if self.flip_average:
@@ -190,7 +191,8 @@ def two_solid_components(mask: BoolImage) -> BoolImage:
     outside = np.zeros(background.max() + 1, bool)
     outside[np.concatenate(edges)] = True
     outside[0] = False
-    return ~outside[background]
+    filled: BoolImage = ~outside[background]
+    return filled
 
 
 def euler_numbers(mask: BoolImage) -> tuple[int, int]:
