@@ -134,7 +134,6 @@ class IMLABSegmenter(Component):
         mask = (resize(signed[None, None], image.shape)[0, 0] > 0.0).numpy()
         return LungMask(pixels=mask, implausible=implausibility(image, mask))
 
-
     def _network_on(self, device: torch.device) -> IMLABNetwork:
         # Read once and replaced whole, since other threads do the same at the same time.
         loaded = self._loaded
