@@ -28,7 +28,7 @@ folder = Path(tempfile.mkdtemp())
 
 # %%
 # An image as a detector writes it
-# ------------------------------
+# --------------------------------
 # 12 bits, ``MONOCHROME1`` (bones dark), a window, and pixels of 0.4 mm.
 
 case = phantom_chest(14, size=600, opacity="lobar")

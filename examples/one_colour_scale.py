@@ -1,6 +1,6 @@
 """
 One colour scale for all images
-==============================
+===============================
 
 If every anomaly map is stretched from its own minimum to its own maximum, normal lungs look as
 anomalous as abnormal ones. A pipeline has one scale for all images, fixed by normal ones.

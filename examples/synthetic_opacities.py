@@ -3,7 +3,7 @@ Synthetic chests and opacities
 ==============================
 
 Tests, demos and this gallery need images whose ground truth is known. Some models are trained on
-synthetic lesions, so that no real one is needed. :py:mod:`lungpatch.synthesis` paints both.
+synthetic lesions, so that no real one is needed. ``lungpatch.synthesis`` paints both.
 """
 
 import matplotlib.pyplot as plt

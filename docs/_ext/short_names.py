@@ -1,7 +1,7 @@
 """Lets a page say `Pipeline.fit` or `lungpatch.read_image` for what is documented by another path.
 
 Sphinx itself finds a short name only within the module that the docstring is in. A name that starts
-with ``lungpatch.`` and leads nowhere is a warning, and so fails the build.
+with ``lungpatch.`` and does not exist is a warning, which fails the build.
 """
 
 from __future__ import annotations
@@ -53,8 +53,8 @@ def _resolve(
     objects = env.domains.python_domain.objects
     name = documented_name(target, [name for name in objects if name.startswith(_ROOT)])
     if name is None:
-        if target.startswith(_ROOT):
-            logger.warning("nothing documented is called %s", target, location=node)
+        if target.startswith(_ROOT) and _object(target) is None:
+            logger.warning("there is no %s", target, location=node)
         return None
     home = objects[name]
     return make_refnode(app.builder, node["refdoc"], home.docname, home.node_id, content, name)

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 PROJECT = "lungpatch"
 
 hookimpl = pluggy.HookimplMarker(PROJECT)
+"""Decorator of the function that registers the components of a plugin."""
+
 hookspec = pluggy.HookspecMarker(PROJECT)
 
 KINDS: tuple[Kind, ...] = get_args(Kind)
