@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lungpatch.cli.entry import INTERRUPTED
+from lungpatch.cli.exit_status import INTERRUPTED, SOME_FAILED
 from lungpatch.cli.printing import print_failures, print_fit, print_plugins, print_summary
 from lungpatch.errors import ConfigurationError, DestinationError, LungpatchError
 
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from lungpatch.pipeline import Pipeline
     from lungpatch.reference.settings import ReproductionSettings
 
-SOME_FAILED = 3
 
 app = typer.Typer(
     name="lungpatch",
@@ -177,12 +176,15 @@ def detect(
     """
     from lungpatch._utils.progress import progress_bar
     from lungpatch.archive import detect_folder, load_detections
+    from lungpatch.archive.inputs import expand
 
     with progress_bar() as progress:
         counts = detect_folder(images, out, pipeline=pipeline, progress=progress)
     print_failures(counts.failures)
-    if counts.above + counts.below == 1:
-        print_summary(load_detections(out))
+    paths, _ = expand(images)
+    if len(paths) == 1:
+        source = str(paths[0])
+        print_summary(saved for saved in load_detections(out) if saved.source == source)
     typer.echo(
         f"{counts.above} above the threshold, {counts.below} not, "
         f"{counts.unscored} without lungs to score, {len(counts.failures)} failed; "

@@ -8,8 +8,7 @@ from __future__ import annotations
 import os
 import sys
 
-USAGE = 2
-INTERRUPTED = 130
+from lungpatch.cli.exit_status import INTERRUPTED, USAGE
 
 
 def main() -> None:
