@@ -2,9 +2,9 @@
 
     python benchmarks/two_class_cnn.py pneumoniamnist_28.npz --out result.json
 
-The paper reports 87.6 % on the same children's images at 256 pixels; 224 is the largest size that
-PneumoniaMNIST comes in (`lungpatch.datasets.fetch_pneumoniamnist`). Of the epochs that ``--steps``
-allows, that of the lowest loss on the publisher's validation images is kept.
+The paper reports 87.6 % on the same paediatric images at 256 pixels; 224 is the largest size of
+PneumoniaMNIST (`lungpatch.datasets.fetch_pneumoniamnist`). Of the epochs that ``--steps`` allows,
+the one with the lowest loss on the publisher's validation images is kept.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ import numpy as np
 import lungpatch
 from lungpatch._utils.files import write_json
 from lungpatch._utils.progress import progress_bar
-from lungpatch.datasets.pneumoniamnist import load_pneumoniamnist
-from lungpatch.reference.preliminary import run_preliminary
+from lungpatch.datasets import load_pneumoniamnist
+from lungpatch.reference.preliminary import ClassifierImages, run_preliminary
 
 
 def main() -> None:
@@ -28,13 +28,15 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=3000)
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
-    images = load_pneumoniamnist(options.data)
+    dataset = load_pneumoniamnist(options.data)
+    images = ClassifierImages(
+        pixels=np.stack([dataset.read(index).pixels for index in range(len(dataset))]),
+        labels=dataset.labels,
+        roles=dataset.splits,
+    )
     with progress_bar() as progress:
         found = run_preliminary(
-            np.stack([images.read(index).pixels for index in range(len(images))]),
-            images.labels,
-            images.splits,
-            lungs=None,
+            images,
             steps=options.steps,
             n_gradcam=1,
             seed=options.seed,
@@ -47,7 +49,7 @@ def main() -> None:
             "data": options.data.name,
             "steps": options.steps,
             "seed": options.seed,
-            "figures": found.figures,
+            "values": found.values,
         },
     )
 

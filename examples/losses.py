@@ -1,22 +1,19 @@
 """
-Losses, and what the printed Dice does
-======================================
+Losses, and the effect of the printed Dice loss
+===============================================
 
 The paper prints its loss as ``-ln(2 |sum IJ| / sum(|I| + |J|))``, without squares. Its optimum is
-not J = I: for a patch of one grey level it falls as J grows, so outputs in [0, 1] go to 1.
+not J = I: for a patch of one grey level the loss falls as J grows, so outputs in [0, 1] go to 1.
 """
 
 import matplotlib.pyplot as plt
 import numpy as np
 import torch
 
-from lungpatch.containers import LungMask
-from lungpatch.datasets.phantom import phantom_cohort
-from lungpatch.models.autoencoder import Autoencoder
+from lungpatch import Autoencoder, GridSampler, LungMask, PatchStore
+from lungpatch.datasets import phantom_cohort
 from lungpatch.models.diagnostics import identity_shortcut
 from lungpatch.networks.losses import dice, squared_dice
-from lungpatch.pipeline.patch_store import PatchStore
-from lungpatch.samplers.grid import GridSampler
 
 # %%
 # On paper
@@ -41,8 +38,8 @@ plt.show()
 # %%
 # In a network
 # ------------
-# The paper's network without its skip connections, a few epochs with each loss. The lungs are the
-# true ones here, so nothing depends on a segmenter.
+# The paper's network without its skip connections is trained for a few epochs with each loss. The
+# true lung masks are used here, so nothing depends on a segmenter.
 
 sampler = GridSampler(patch_size=32, stride=12, min_lung_fraction=1.0)
 batches = [
@@ -63,8 +60,8 @@ with PatchStore(32) as training, PatchStore(32) as unseen:
         print(f"{name:>13}: {shortcut}")
 
 # %%
-# Input above, outputs below. With the printed loss every output is white, and the "error" of a
-# patch is 255 minus its grey: an inverted light meter.
+# Inputs are above, outputs below. With the printed loss every output is white, and the "error" of a
+# patch is 255 minus its grey level: an inverted light meter.
 
 shown = slice(None, None, max(1, len(batches[-1]) // 10))
 pixels = batches[-1].pixels[shown][:10]
@@ -72,9 +69,9 @@ figure, axes = plt.subplots(4, len(pixels), figsize=(11, 4.8), layout="constrain
 rows = {"input": pixels} | {
     name: found.expected[shown, 0][:10] for name, (found, _) in reconstructions.items()
 }
-for line, (name, pictures) in zip(axes, rows.items(), strict=True):
-    for ax, picture in zip(line, pictures, strict=True):
-        ax.imshow(picture, cmap="gray", vmin=0, vmax=1)
+for line, (name, patches) in zip(axes, rows.items(), strict=True):
+    for ax, patch in zip(line, patches, strict=True):
+        ax.imshow(patch, cmap="gray", vmin=0, vmax=1)
         ax.set(xticks=[], yticks=[])
     line[0].set_ylabel(name)
 plt.show()
@@ -82,10 +79,10 @@ plt.show()
 # %%
 # Does it copy?
 # -------------
-# *Identity shortcut* puts a number on the method's weakness: synthetic opacities are painted into
-# normal patches. 0: the model restores the normal lung below; 1: it copies what it is given.
-# A model that draws all patches alike, as with the printed loss, can have any value; its error on
-# normal patches gives it away.
+# The *identity shortcut* measures the method's weakness: synthetic opacities are painted into
+# normal patches. At 0 the model restores the normal lung below, at 1 it copies its input. A model
+# with the same output for all patches, as with the printed loss, can have any value, but has a
+# large error on normal patches.
 
 figure, axes = plt.subplots(1, 2, figsize=(11, 3), layout="constrained")
 names = list(reconstructions)

@@ -7,8 +7,10 @@ from sklearn.metrics import balanced_accuracy_score, confusion_matrix, roc_auc_s
 
 from lungpatch.errors import InsufficientDataError
 from lungpatch.reference.claims import (
+    MIN_PATCHES,
     KindRule,
     Unimodality,
+    aurocs_by_kind,
     best_ordered_accuracy,
     compare_images,
     compare_kinds,
@@ -24,8 +26,9 @@ from lungpatch.reference.patch_table import PatchTable
 def _dip_by_linear_programming(scores):
     """The dip by its definition: the least distance to a distribution with one mode.
 
-    For every place m of the mode, G is convex before it and concave after; it must come within t of
-    the empirical distribution on both sides of each of its steps; t is made as small as it can be.
+    For every position m of the mode, G is convex before it and concave after; it must come within
+    t of the empirical distribution on both sides of each of its steps; t is made as small as
+    possible.
     """
     x = np.sort(scores)
     n = len(x)
@@ -49,9 +52,9 @@ def _dip_by_linear_programming(scores):
         at_most(m / n, (left[-1], 1), (0, -1))
         at_most(-(m + 1) / n, (right[0], -1), (0, -1))
         at_most(0, (left[-1], 1), (right[0], -1))
-        for side, places, sign in ((left, x[: m + 1], 1), (right, x[m:], -1)):
+        for side, points, sign in ((left, x[: m + 1], 1), (right, x[m:], -1)):
             for k in range(1, len(side) - 1):
-                before, after = 1 / np.diff(places[k - 1 : k + 2])
+                before, after = 1 / np.diff(points[k - 1 : k + 2])
                 at_most(
                     0,
                     (side[k], sign * (before + after)),
@@ -76,7 +79,7 @@ def test_dip_is_what_its_definition_says(seed):
 def test_uniform_scores_are_rejected_one_time_in_twenty():
     rng = np.random.default_rng(7)
     rejected = np.mean([not unimodality(rng.random(100)).one_mode for _ in range(300)])
-    # Four standard errors of a share of 0.05 in 300 draws.
+    # Four standard errors of a fraction of 0.05 in 300 draws.
     assert abs(rejected - 0.05) < 0.05
 
 
@@ -97,7 +100,7 @@ def test_dips_of_uniform_scores_have_the_published_quantiles(size):
     dips = np.array([each.dip for each in found])
     p_values = np.array([each.p_value for each in found])
     for level, quantile in PUBLISHED_QUANTILES[size].items():
-        # Four standard errors of a share of 2,000 samples.
+        # Four standard errors of a fraction of 2,000 samples.
         error = 4 * np.sqrt(level * (1 - level) / len(dips))
         assert abs((dips <= quantile).mean() - level) < error
         # At a published quantile the p-value is what is left above it.
@@ -170,7 +173,7 @@ def _table(rng, *, images=30, patches=40):
         image=image,
         corners=np.zeros((len(image), 2)),
         kinds=kinds[which],
-        lung_share=np.ones(len(image)),
+        lung_fraction=np.ones(len(image)),
         grey=np.zeros(len(image)),
         scores=rng.normal(which),
     )
@@ -189,6 +192,19 @@ def test_pairs_agree_with_scikit_learn():
         assert low < row["auroc"] < high
 
 
+def test_aurocs_of_kinds_agree_with_scikit_learn_and_need_enough_patches():
+    rng = np.random.default_rng(8)
+    table = _table(rng)
+    few = np.flatnonzero(table.kinds == "c")[MIN_PATCHES - 1 :]
+    kept = table.select(~np.isin(np.arange(len(table)), few))
+    found = aurocs_by_kind(kept.scores, kept.kinds, ("a", "b", "c"))
+    both = np.isin(kept.kinds, ("a", "b"))
+    assert found == {
+        "b": pytest.approx(roc_auc_score(kept.kinds[both] == "b", kept.scores[both])),
+        "c": None,
+    }
+
+
 def test_interval_draws_images_not_patches():
     rng = np.random.default_rng(3)
     # Each image holds one score only, so that its patches say nothing more than one does.
@@ -198,7 +214,7 @@ def test_interval_draws_images_not_patches():
         image=image,
         corners=np.zeros((1000, 2)),
         kinds=np.where(image % 2, "a", "b"),
-        lung_share=np.ones(1000),
+        lung_fraction=np.ones(1000),
         grey=np.zeros(1000),
         scores=values[image],
     )
@@ -211,12 +227,12 @@ def test_table_1_rule_agrees_with_scikit_learn():
     table = _table(rng)
     rule = table_1_rule(table.scores, table.kinds, kinds=("a", "b", "c"))
     assert isinstance(rule, KindRule)
-    called = np.array(["a", "b", "c"])[
+    predicted = np.array(["a", "b", "c"])[
         np.searchsorted(np.array(rule.thresholds), table.scores, side="left")
     ]
     assert rule.to_dict()["confusion"] == rule.confusion
-    np.testing.assert_array_equal(rule.confusion, confusion_matrix(table.kinds, called))
-    assert rule.balanced_accuracy == pytest.approx(balanced_accuracy_score(table.kinds, called))
+    np.testing.assert_array_equal(rule.confusion, confusion_matrix(table.kinds, predicted))
+    assert rule.balanced_accuracy == pytest.approx(balanced_accuracy_score(table.kinds, predicted))
     assert rule.best_balanced_accuracy >= rule.balanced_accuracy
     assert rule.best_order == ("a", "b", "c")
 
@@ -252,16 +268,16 @@ def test_confusion_counts_by_hand():
 
 def test_images_are_compared_by_each_value_and_small_groups_are_left_out():
     rng = np.random.default_rng(6)
-    score, sick = rng.normal(size=40), np.arange(40) % 2 == 1
+    score, pneumonia = rng.normal(size=40), np.arange(40) % 2 == 1
     score[0] = np.nan
     none = np.zeros(40, bool)
     rows = compare_images(
         {"score": score},
-        {"folders": (~sick, sick), "empty": (~sick, none)},
+        {"folders": (~pneumonia, pneumonia), "empty": (~pneumonia, none)},
         rng=rng,
         n_resamples=20,
     )
     assert [row["comparison"] for row in rows] == ["folders"]
     known = ~np.isnan(score)
-    expected = roc_auc_score(sick[known], score[known])
+    expected = roc_auc_score(pneumonia[known], score[known])
     assert rows[0]["auroc"]["score"] == pytest.approx(expected)

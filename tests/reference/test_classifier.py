@@ -26,12 +26,12 @@ def test_scores_agree_with_scikit_learn():
     probabilities = np.clip(rng.normal(0.4 + 0.2 * truth, 0.2), 0, 1)
     score = score_classifier(probabilities, truth)
     assert isinstance(score, ClassifierScore)
-    called = probabilities > 0.5
-    np.testing.assert_array_equal(score.confusion, confusion_matrix(truth, called))
-    assert score.accuracy == pytest.approx(accuracy_score(truth, called))
+    predicted = probabilities > 0.5
+    np.testing.assert_array_equal(score.confusion, confusion_matrix(truth, predicted))
+    assert score.accuracy == pytest.approx(accuracy_score(truth, predicted))
     assert score.auroc == pytest.approx(roc_auc_score(truth, probabilities))
-    assert score.sensitivity == pytest.approx(recall_score(truth, called))
-    assert score.specificity == pytest.approx(recall_score(~truth, ~called))
+    assert score.sensitivity == pytest.approx(recall_score(truth, predicted))
+    assert score.specificity == pytest.approx(recall_score(~truth, ~predicted))
     assert score.majority == pytest.approx(max(truth.mean(), 1 - truth.mean()))
     assert score.n_images == score.to_dict()["n_images"] == 200
 
@@ -46,7 +46,7 @@ def test_layers_are_the_papers():
     assert network(torch.zeros(2, 1, 32, 32)).shape == (2,)
 
 
-def test_learns_what_can_be_seen_and_the_same_seed_gives_the_same():
+def test_fits_visible_differences_and_the_same_seed_gives_the_same():
     images, labels = _images(np.random.default_rng(1))
     found = []
     for _ in range(2):

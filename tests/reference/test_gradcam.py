@@ -32,10 +32,10 @@ def test_grad_cam_is_what_its_equations_say(model):
         x = F.max_pool2d(network.third(x), 2)
         maps = network.normalise(x).detach().requires_grad_()
         log_odds = network.output(F.relu(network.hidden(maps.flatten(1))))[0, 0]
-        (gradient,) = torch.autograd.grad(log_odds.abs(), maps)  # of the class called
+        (gradient,) = torch.autograd.grad(log_odds.abs(), maps)  # of the predicted class
         weights = gradient[0].mean(dim=(1, 2))  # equation 1
-        heat = F.relu((weights[:, None, None] * maps[0]).sum(dim=0))  # equation 2
-        wide = F.interpolate(heat[None, None], (16, 16), mode="bilinear")[0, 0]
+        coarse = F.relu((weights[:, None, None] * maps[0]).sum(dim=0))  # equation 2
+        wide = F.interpolate(coarse[None, None], (16, 16), mode="bilinear")[0, 0]
         expected = (wide / wide.max() if wide.max() > 0 else wide).detach().numpy()
         np.testing.assert_allclose(cam, expected, atol=1e-5)
 
@@ -73,7 +73,7 @@ def test_mass_inside_by_hand():
     assert mass_inside(cams, masks).tolist() == [0.5]
 
 
-def test_mass_of_an_even_map_is_the_share_of_the_lungs():
+def test_mass_of_an_even_map_is_the_fraction_of_the_lungs():
     masks = np.random.default_rng(1).random((5, 8, 8)) < 0.3
     np.testing.assert_allclose(mass_inside(np.ones((5, 8, 8)), masks), masks.mean(axis=(1, 2)))
 
@@ -82,12 +82,12 @@ def test_attention_counts_what_it_leaves_out():
     cams = np.array([[[1.0, 0.0]], [[0.0, 1.0]], [[0.0, 0.0]], [[1.0, 1.0]]])
     masks = np.array([[[True, False]], [[True, False]], [[True, False]], [[False, False]]])
     assert lung_attention(cams, masks) == LungAttention(
-        share=0.5, chance=0.5, n_images=2, n_above_chance=1, n_empty=1, n_without_lungs=1
+        fraction=0.5, chance=0.5, n_images=2, n_above_chance=1, n_empty=1, n_without_lungs=1
     )
 
 
 def test_maps_and_masks_must_fit():
-    with pytest.raises(InvalidMaskError, match="one mask a map"):
+    with pytest.raises(InvalidMaskError, match="one mask per map"):
         mass_inside(np.ones((1, 2, 2)), np.ones((1, 3, 3), bool))
     with pytest.raises(ConfigurationError, match="at least 0"):
         mass_inside(-np.ones((1, 2, 2)), np.ones((1, 2, 2), bool))

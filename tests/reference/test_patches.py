@@ -1,4 +1,4 @@
-"""Which images and patches a reproduction takes, and what losses make of them."""
+"""Which images and patches a reproduction uses, and what losses make of them."""
 
 import itertools
 import logging
@@ -9,17 +9,25 @@ import pytest
 from sklearn.metrics import adjusted_rand_score
 
 from lungpatch.errors import InsufficientDataError
-from lungpatch.reference.clustering import cluster, difference_features, judge_classes
+from lungpatch.reference.clustering import cluster, difference_features, evaluate_classes
 from lungpatch.reference.cohort import (
-    choose_roles,
     dataset_digest,
     join_folders,
     known_patients,
-    phantom_images,
+    phantom_dataset,
 )
-from lungpatch.reference.loss_study import output_figures, printed_dice_optimum
-from lungpatch.reference.patch_table import NORMAL, MIXED, OPACITY, OUTSIDE, UNREAD, kinds_of
+from lungpatch.reference.loss_study import describe_outputs, printed_dice_optimum
+from lungpatch.reference.patch_table import (
+    MIXED,
+    NORMAL,
+    OPACITY,
+    OUTSIDE,
+    UNREAD,
+    PatchTable,
+    kinds_of,
+)
 from lungpatch.reference.preliminary import split_classes
+from lungpatch.reference.roles import choose_roles
 from lungpatch.reference.settings import NORMAL_PATCHES
 from lungpatch.reference.stages import StageResult, Stages
 
@@ -56,8 +64,8 @@ def test_no_patient_is_on_two_sides():
     sides = {role: set(owners[roles == role]) for role in ("training", "validation", "test")}
     for one, other in itertools.combinations(sides.values(), 2):
         assert not one & other
-    learnt = sides["training"] | sides["validation"]
-    assert not learnt & set(owners[roles == "pneumonia"])
+    fitted = sides["training"] | sides["validation"]
+    assert not fitted & set(owners[roles == "pneumonia"])
 
 
 def test_too_few_images_are_refused():
@@ -94,6 +102,11 @@ def test_kinds_by_hand():
     assert kinds_of(lung, box, normal=normal, boxed=boxed).tolist() == expected
 
 
+def test_a_table_needs_at_least_one_image_with_patches():
+    with pytest.raises(InsufficientDataError, match="none of the images"):
+        PatchTable.concatenate([])
+
+
 def test_only_rows_of_neither_folder_are_warned_of(tmp_path, caplog):
     for name in ("n/a.png", "p/b.png"):
         (tmp_path / name).parent.mkdir()
@@ -125,9 +138,9 @@ def test_folders_are_joined_with_their_tables(tmp_path):
 
 
 def test_digest_changes_with_pixels_labels_and_boxes():
-    images = phantom_images(1, 1, seed=0, size=64)
+    images = phantom_dataset(1, 1, seed=0, size=64)
     changed = [
-        phantom_images(1, 1, seed=1, size=64),
+        phantom_dataset(1, 1, seed=1, size=64),
         attrs.evolve(images, labels=["normal", "normal"]),
         attrs.evolve(images, relative_boxes=[(), ()], box_labels=[(), ()]),
     ]
@@ -156,7 +169,7 @@ def test_outputs_of_an_all_white_network_are_a_light_meter():
     patches = rng.random((20, 4, 4), dtype=np.float32)
     white = np.ones_like(patches)
     sad = 255.0 * np.abs(patches - white).mean(axis=(1, 2)).astype(float)
-    found = output_figures(patches, white, sad)
+    found = describe_outputs(patches, white, sad)
     assert found["white"] == 1.0
     assert found["black"] == 0.0
     assert found["light_meter"] == pytest.approx(1.0)
@@ -169,8 +182,8 @@ def test_clusters_of_three_clouds_and_adjusted_rand():
     assert found.tolist() == truth.tolist()
     noisy = np.where(rng.random(300) < 0.3, 0, found)
     names = np.array(["a", "b", "c"])[truth]
-    judged = judge_classes(noisy, names, ("a", "b", "c"), named=True)
-    assert judged["adjusted_rand"] == pytest.approx(adjusted_rand_score(truth, noisy))
+    metrics = evaluate_classes(noisy, names, ("a", "b", "c"), named=True)
+    assert metrics["adjusted_rand"] == pytest.approx(adjusted_rand_score(truth, noisy))
 
 
 def test_difference_features_by_hand():
@@ -184,12 +197,12 @@ def test_a_stage_is_done_again_only_if_its_settings_changed(tmp_path):
 
     def work():
         done.append(1)
-        return StageResult(figures={"n": len(done)}, arrays={"a": np.arange(3)})
+        return StageResult(values={"n": len(done)}, arrays={"a": np.arange(3)})
 
     first = Stages(tmp_path).run("s", {"x": 1}, work)
     again = Stages(tmp_path).run("s", {"x": 1}, work)
-    assert first.figures == again.figures == {"n": 1}
+    assert first.values == again.values == {"n": 1}
     assert again.arrays["a"].tolist() == [0, 1, 2]
-    assert Stages(tmp_path).run("s", {"x": 2}, work).figures == {"n": 2}
+    assert Stages(tmp_path).run("s", {"x": 2}, work).values == {"n": 2}
     (tmp_path / "s.npz").write_bytes(b"damaged")
-    assert Stages(tmp_path).run("s", {"x": 2}, work).figures == {"n": 3}
+    assert Stages(tmp_path).run("s", {"x": 2}, work).values == {"n": 3}

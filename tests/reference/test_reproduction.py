@@ -1,6 +1,7 @@
 """The whole command, on a tiny phantom."""
 
 import html
+import importlib.util
 import json
 import re
 import sys
@@ -9,10 +10,19 @@ import pytest
 from matplotlib import pyplot
 
 from lungpatch import cli
-from lungpatch.reference.paper_renderings import draw_figures
-from lungpatch.reference.paper_report import CAPTIONS, verdict_sentences
-from lungpatch.reference.reproduction import Reproduction, reproduce, run_stages
-from lungpatch.reference.settings import NORMAL_PATCHES, ReproductionSettings
+from lungpatch._utils.progress import silent
+from lungpatch.errors import MissingExtraError
+from lungpatch.reference import (
+    Reproduction,
+    ReproductionSettings,
+    phantom_dataset,
+    reproduce,
+    run_stages,
+)
+from lungpatch.reference.conclusions import conclusions
+from lungpatch.reference.figures.drawing import CAPTIONS, draw_figures
+from lungpatch.reference.reproduction import require_packages
+from lungpatch.reference.settings import GRID_SIZE, NORMAL_PATCHES
 
 STAGES = [
     "images",
@@ -20,7 +30,7 @@ STAGES = [
     "model",
     "scores",
     "losses",
-    "verdict",
+    "claims",
     "proposals",
     "classifier",
 ]
@@ -46,10 +56,10 @@ def results(out):
     return json.loads((out / "results.json").read_text())
 
 
-def test_every_stage_has_figures_settings_and_seed(results):
+def test_every_stage_has_values_settings_and_seed(results):
     assert list(results["stages"]) == STAGES
     for stage in results["stages"].values():
-        assert stage["figures"]
+        assert stage["values"]
         assert stage["settings"]
         assert stage["seed"] == 0
 
@@ -60,35 +70,35 @@ def test_every_figure_is_there_as_png_and_svg(out):
         assert (out / "figures" / f"{name}.svg").read_text().startswith("<?xml")
 
 
-def test_the_report_is_self_contained_and_tells_the_story(out, results):
+def test_the_report_is_self_contained_and_complete(out, results):
     page = (out / "report.html").read_text()
     for caption in CAPTIONS.values():
         assert html.escape(caption) in page
     assert not re.search(r'(src|href)="(?!data:)', page)
     assert "<script" not in page
-    for word in ("Claim.", "What we did.", "What came out", "Verdict"):
+    for word in ("Claim.", "What we did.", "What came out", "Conclusions"):
         assert word in page
-    assert len(verdict_sentences(results)) >= 4
+    assert len(conclusions(results)) >= 4
 
 
 def test_paper_counts_stand_beside_ours(results):
-    patches = results["stages"]["patches"]["figures"]
+    patches = results["stages"]["patches"]["values"]
     assert patches["paper"]["normal_patches"] == NORMAL_PATCHES
-    assert patches["paper"]["normal_patches_a_film_by_its_totals"] == 60.5
-    assert patches["places_of_the_stated_sizes"] == 144
-    assert patches["paper"]["pneumonia_patches_a_film"] == 420
+    assert patches["paper"]["normal_patches_per_image_by_its_totals"] == 60.5
+    assert patches["positions_of_the_stated_sizes"] == 144
+    assert patches["paper"]["pneumonia_patches_per_image"] == 420
 
 
 def test_every_loss_and_proposal_has_a_row(results):
     losses = {
         (row["network"], row["loss"], row["output"])
-        for row in results["stages"]["losses"]["figures"]["rows"]
+        for row in results["stages"]["losses"]["values"]["rows"]
     }
     for network in ("U-Net", "autoencoder"):
         for loss in ("dice", "squared-dice", "l1", "l2", "ssim"):
             assert (network, loss, "sigmoid") in losses
         assert (network, "dice", "linear") in losses
-    proposals = results["stages"]["proposals"]["figures"]["rows"]
+    proposals = results["stages"]["proposals"]["values"]["rows"]
     assert sum("k-means" in row["name"] for row in proposals) == 3
     assert any("512" in row["name"] for row in proposals)
     assert all("separated" in row or "skipped" in row for row in proposals)
@@ -97,11 +107,11 @@ def test_every_loss_and_proposal_has_a_row(results):
 def test_finished_stages_are_not_done_again(out, monkeypatch, capsys):
     before = {path: path.stat().st_mtime_ns for path in (out / "stages").iterdir()}
     # A stage that only scores: the ones before it are kept, it and what follows is not.
-    (out / "stages" / "verdict.json").unlink()
+    (out / "stages" / "claims.json").unlink()
     assert _call(monkeypatch, "--phantom", "--quick", "--seed", 0, "--out", out) == 0
     after = {path: path.stat().st_mtime_ns for path in (out / "stages").iterdir()}
     changed = {path.stem for path in after if after[path] != before[path]}
-    assert changed == {"verdict"}
+    assert changed == {"claims"}
     assert "images (kept)" in capsys.readouterr().err
 
 
@@ -124,6 +134,44 @@ def test_no_figure_stays_open(out):
     assert pyplot.get_fignums() == []
 
 
-def test_names_for_use_without_the_command_line():
+def test_quick_settings_take_a_seed():
     assert ReproductionSettings.quick(seed=4).seed == 4
-    assert all(callable(each) for each in (reproduce, run_stages, draw_figures, Reproduction))
+
+
+@pytest.fixture
+def dataset():
+    settings = ReproductionSettings.quick()
+    counts = settings.phantom_normal, settings.phantom_pneumonia
+    return phantom_dataset(*counts, seed=0, size=GRID_SIZE)
+
+
+def test_stages_run_from_python_as_from_the_command_line(out, results, dataset, tmp_path):
+    kept = {path: path.stat().st_mtime_ns for path in (out / "stages").iterdir()}
+    found = run_stages(dataset, out / "stages", settings=ReproductionSettings.quick())
+    # The same images and settings: no stage is computed again, and the results are the same.
+    assert {path: path.stat().st_mtime_ns for path in (out / "stages").iterdir()} == kept
+    assert isinstance(found, Reproduction)
+    assert found.results == results
+    assert repr(found) == f"Reproduction('phantom', {len(found.table)} patches scored)"
+    drawn = draw_figures(found, tmp_path, progress=silent)
+    assert list(drawn) == list(CAPTIONS)
+    for name, path in drawn.items():
+        assert path.read_bytes() == (out / "figures" / f"{name}.png").read_bytes()
+
+
+@pytest.mark.parametrize("module", ["captum", "diptest", "matplotlib", "sklearn"])
+@pytest.mark.parametrize(
+    "run",
+    [reproduce, run_stages, lambda *_: require_packages()],
+    ids=["reproduce", "run_stages", "require_packages"],
+)
+def test_a_missing_extra_is_reported_before_the_work_begins(
+    run, module, dataset, tmp_path, monkeypatch
+):
+    find_spec = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name: None if name == module else find_spec(name)
+    )
+    with pytest.raises(MissingExtraError, match=rf'{module}.*pip install "lungpatch\[reproduce\]"'):
+        run(dataset, tmp_path / "paper")
+    assert list(tmp_path.iterdir()) == []

@@ -1,1 +1,5 @@
-"""The paper, reproduced: its preliminary experiment and what it proposes to look at."""
+"""The paper, reproduced: its experiments, the figures, and checks of its claims."""
+
+import lazy_loader as lazy
+
+__getattr__, __dir__, __all__ = lazy.attach_stub(__name__, __file__)

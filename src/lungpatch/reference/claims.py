@@ -1,4 +1,4 @@
-"""What the paper concludes, tested: one mode or three kinds, and normal against pneumonia."""
+"""Statistics that test what the paper claims: one mode or three kinds, normal or pneumonia."""
 
 from __future__ import annotations
 
@@ -21,10 +21,11 @@ if TYPE_CHECKING:
 
     from lungpatch.reference.patch_table import PatchTable
 
-FEWEST_PATCHES = 20
-"""A kind with fewer patches is not compared."""
+MIN_PATCHES = 20
+"""Minimum number of patches of a kind that is compared."""
 
 SIGNIFICANCE = 0.05
+"""One mode is rejected where the p-value is lower."""
 
 _DENSITY_POINTS = 512
 _DENSITY_SAMPLE = 5000
@@ -40,10 +41,16 @@ class Unimodality:
         Hartigan's dip: the largest distance between the empirical distribution and the nearest
         one with a single mode; at most 1 / 4, and 0 where a single mode fits every score.
     p_value : float
-        Chance of such a dip, or a larger one, in N independent draws from a uniform distribution.
+        Probability of such a dip, or a larger one, in N independent draws from a uniform
+        distribution.
     modes : int
-        Peaks of a Gaussian kernel density at Scott's bandwidth, higher than 5 % of the highest.
+        Number of peaks of a Gaussian kernel density at Scott's bandwidth that are higher than 5 %
+        of the highest.
     n_scores : int
+
+    See Also
+    --------
+    lungpatch.reference.unimodality : Makes it.
 
     Examples
     --------
@@ -58,19 +65,22 @@ class Unimodality:
 
     @property
     def one_mode(self) -> bool:
-        """Whether the test leaves one mode standing, at `SIGNIFICANCE`."""
+        """Whether one mode is not rejected, at `SIGNIFICANCE`."""
         return self.p_value >= SIGNIFICANCE
 
     def to_dict(self) -> dict[str, Any]:
-        """Return all figures, JSON-ready."""
+        """Return all values, JSON-ready."""
         return attrs.asdict(self) | {"one_mode": self.one_mode}
 
 
 def unimodality(scores: ArrayLike) -> Unimodality:
     """Test whether scores come from a distribution with one mode.
 
-    Overlapping patches, and patches of one image, are not independent, so that the test finds
-    modes too readily: one mode that stands is a strong result, a rejection a weak one.
+    This is the dip test [1]_, computed by diptest, with a p-value interpolated in a table. Modes
+    are counted in a kernel density, with the bandwidth of [2]_.
+
+    Overlapping patches, and patches of one image, are not independent, so that the test rejects
+    one mode too readily: one mode that is not rejected is a strong result, a rejection a weak one.
 
     Parameters
     ----------
@@ -87,14 +97,19 @@ def unimodality(scores: ArrayLike) -> Unimodality:
     MissingExtraError
         If diptest is not installed.
 
-    Notes
-    -----
-    Source: J. A. Hartigan, P. M. Hartigan, "The dip test of unimodality", Annals of Statistics 13
-    (1985), doi:10.1214/aos/1176346577; computed by diptest, its p-value interpolated in a table.
-    D. W. Scott, "Multivariate density estimation", Wiley 1992, for the bandwidth.
+    See Also
+    --------
+    lungpatch.reference.overlap_coefficient : How much two distributions overlap.
+
+    References
+    ----------
+    .. [1] J. A. Hartigan, P. M. Hartigan, "The dip test of unimodality", Annals of Statistics 13,
+       1985, doi:10.1214/aos/1176346577.
+    .. [2] D. W. Scott, "Multivariate density estimation", Wiley 1992.
 
     Examples
     --------
+    >>> from lungpatch.reference import unimodality
     >>> rng = np.random.default_rng(0)
     >>> one = rng.normal(size=500)
     >>> unimodality(one).one_mode, unimodality(np.concatenate([one, one + 5])).one_mode
@@ -120,9 +135,10 @@ def unimodality(scores: ArrayLike) -> Unimodality:
 
 
 def overlap_coefficient(one: ArrayLike, other: ArrayLike) -> float:
-    """Return the area that two distributions share, ``integral min(f, g)``.
+    """Return the area below both of two densities, ``integral min(f, g)``.
 
-    The densities are Gaussian kernel estimates at Scott's bandwidth.
+    This is the overlapping coefficient [1]_. The densities are Gaussian kernel estimates at
+    Scott's bandwidth.
 
     Parameters
     ----------
@@ -138,14 +154,19 @@ def overlap_coefficient(one: ArrayLike, other: ArrayLike) -> float:
     InsufficientDataError
         If one of them has fewer than two different scores.
 
-    Notes
-    -----
-    Source: H. F. Inman, E. L. Bradley, "The overlapping coefficient as a measure of agreement
-    between probability distributions", Communications in Statistics 18 (1989),
-    doi:10.1080/03610928908830127.
+    See Also
+    --------
+    lungpatch.reference.unimodality : Whether one distribution has one mode.
+
+    References
+    ----------
+    .. [1] H. F. Inman, E. L. Bradley, "The overlapping coefficient as a measure of agreement
+       between probability distributions", Communications in Statistics 18, 1989,
+       doi:10.1080/03610928908830127.
 
     Examples
     --------
+    >>> from lungpatch.reference import overlap_coefficient
     >>> rng = np.random.default_rng(0)
     >>> one = rng.normal(size=2000)
     >>> round(overlap_coefficient(one, one + 2), 1)  # 2 Phi(-1) = 0.317
@@ -182,20 +203,21 @@ def compare_kinds(
         In the order of scores that the paper expects.
     rng : numpy.random.Generator
     n_resamples : int
-        Of the bootstrap over images.
+        Number of resamples of the bootstrap over images.
 
     Returns
     -------
     list of dict
-        A pair each: ``lower``, ``higher``, ``auroc`` (the chance that a patch of ``higher``
-        scores above one of ``lower``), its 95 % ``interval``, ``overlap``. Pairs with fewer than
-        20 patches of a kind (`FEWEST_PATCHES`) are left out.
+        One per pair: ``lower``, ``higher``, ``auroc`` (the probability that a patch of ``higher``
+        scores above one of ``lower``), its 95 % ``interval``, and ``overlap``. Pairs with fewer
+        than 20 patches of a kind (`MIN_PATCHES`) are left out.
 
     Examples
     --------
+    >>> from lungpatch.reference import PatchTable
     >>> rng = np.random.default_rng(0)
     >>> table = PatchTable(image=np.arange(80) // 4, corners=np.zeros((80, 2)),
-    ...                    kinds=["a", "b"] * 40, lung_share=np.ones(80), grey=np.zeros(80),
+    ...                    kinds=["a", "b"] * 40, lung_fraction=np.ones(80), grey=np.zeros(80),
     ...                    scores=[1.0, 2.0] * 40 + rng.random(80))
     >>> compare_kinds(table, ("a", "b"), rng=rng, n_resamples=10)[0]["auroc"]
     1.0
@@ -204,7 +226,7 @@ def compare_kinds(
     for lower, higher in itertools.combinations(kinds, 2):
         both = table.select(np.isin(table.kinds, (lower, higher)))
         positive = both.kinds == higher
-        if min(positive.sum(), (~positive).sum()) < FEWEST_PATCHES:
+        if min(positive.sum(), (~positive).sum()) < MIN_PATCHES:
             continue
         rows.append(
             {
@@ -218,17 +240,52 @@ def compare_kinds(
     return rows
 
 
+def aurocs_by_kind(
+    scores: NDArray[np.float64], patch_kinds: NDArray[np.str_], kinds: Sequence[str]
+) -> dict[str, float | None]:
+    """Return the AUROC of each kind against the first.
+
+    Parameters
+    ----------
+    scores : ndarray of float64, shape (N,)
+    patch_kinds : ndarray of str, shape (N,)
+    kinds : sequence of str
+        The first is the one expected to score lowest.
+
+    Returns
+    -------
+    dict of str to float or None
+        For each kind but the first; None where there are fewer than 20 patches (`MIN_PATCHES`) of
+        it or of the first.
+
+    Examples
+    --------
+    >>> kinds = np.array(["a", "b"] * 20 + ["c"])
+    >>> aurocs_by_kind((kinds != "a").astype(float), kinds, ("a", "b", "c"))
+    {'b': 1.0, 'c': None}
+    """
+    first = patch_kinds == kinds[0]
+    found: dict[str, float | None] = {}
+    for kind in kinds[1:]:
+        of_kind = patch_kinds == kind
+        both = first | of_kind
+        enough = min(first.sum(), of_kind.sum()) >= MIN_PATCHES
+        found[kind] = auroc(scores[both], of_kind[both]) if enough else None
+    return found
+
+
 def interval_over_images(
     table: PatchTable, positive: str, *, rng: np.random.Generator, n_resamples: int
 ) -> tuple[float, float]:
-    """Return the bootstrap interval of the AUROC of a kind against the others, by image.
+    """Return the bootstrap interval of the AUROC of a kind against the others.
 
-    Images are drawn, not patches, since patches of one image are alike.
+    Images are resampled, not patches, since patches of one image are alike.
 
     Parameters
     ----------
     table : PatchTable
     positive : str
+        The kind that is expected to score higher.
     rng : numpy.random.Generator
     n_resamples : int
 
@@ -239,8 +296,9 @@ def interval_over_images(
 
     Examples
     --------
+    >>> from lungpatch.reference import PatchTable
     >>> table = PatchTable(image=np.arange(8) // 2, corners=np.zeros((8, 2)), kinds=["a", "b"] * 4,
-    ...                    lung_share=np.ones(8), grey=np.zeros(8), scores=np.arange(8) % 2)
+    ...                    lung_fraction=np.ones(8), grey=np.zeros(8), scores=np.arange(8) % 2)
     >>> interval_over_images(table, "b", rng=np.random.default_rng(0), n_resamples=10)
     (1.0, 1.0)
     """
@@ -259,26 +317,33 @@ def interval_over_images(
 
 @attrs.frozen(kw_only=True)
 class KindRule:
-    """Table 1: thresholds on the score that tell the kinds, and how well they do.
+    """Table 1: thresholds on the score that separate the kinds, and how well they do.
 
     Parameters
     ----------
     kinds : tuple of str
         In the order of scores that the paper expects.
     thresholds : tuple of float
-        One less; found without labels, as the paper reads them off the histogram.
+        One fewer than there are kinds. Found without labels, as the paper reads them off the
+        histogram.
     confusion : tuple of tuple of int
-        Rows are what a patch is, columns what the rule calls it.
+        Numbers of patches: rows are true kinds, columns predicted ones.
     balanced_accuracy : float
-        Mean over the kinds of the share called rightly.
+        Mean over the kinds of the fraction classified correctly.
     best_balanced_accuracy : float
-        The same for the best thresholds there are, chosen with the labels, whatever order the
-        kinds come in: no threshold can do better.
+        The same for the best thresholds, chosen with the labels, with the kinds in any order: no
+        thresholds can do better.
     best_order : tuple of str
-        The kinds, from low scores to high, of that best rule.
+        The kinds of that best rule, from low scores to high.
+
+    See Also
+    --------
+    lungpatch.reference.table_1_rule : Makes it.
+    lungpatch.reference.plot_kind_table, lungpatch.reference.plot_confusion : Draw it.
 
     Examples
     --------
+    >>> from lungpatch.reference import table_1_rule
     >>> rule = table_1_rule([1, 2, 5, 6, 9, 10], list("aabbcc"), kinds=("a", "b", "c"))
     >>> rule.thresholds, rule.balanced_accuracy
     ((3.5, 7.5), 1.0)
@@ -292,24 +357,24 @@ class KindRule:
     best_order: tuple[str, ...]
 
     def to_dict(self) -> dict[str, Any]:
-        """Return all figures, JSON-ready."""
+        """Return all values, JSON-ready."""
         return attrs.asdict(self)
 
 
 def table_1_rule(
     scores: ArrayLike, patch_kinds: ArrayLike, *, kinds: Sequence[str], fit_on: ArrayLike = ()
 ) -> KindRule:
-    """Set the thresholds of the paper's table 1 and see how well they tell the kinds.
+    """Find the thresholds of the paper's table 1 and measure how well they separate the kinds.
 
     Parameters
     ----------
     scores : array_like of float, shape (N,)
     patch_kinds : array_like of str, shape (N,)
-        Patches that are none of ``kinds`` are not judged.
+        Patches of other kinds than ``kinds`` are not evaluated.
     kinds : sequence of str
         In the order of scores that the paper expects.
     fit_on : array_like of float, optional
-        The scores that the thresholds are set on; by default ``scores``.
+        The scores that the thresholds are found on; by default ``scores``.
 
     Returns
     -------
@@ -320,8 +385,13 @@ def table_1_rule(
     InsufficientDataError
         If a kind has no patch, or there are fewer different scores than kinds.
 
+    See Also
+    --------
+    lungpatch.thresholders.MultiOtsuThresholder : Finds the thresholds.
+
     Examples
     --------
+    >>> from lungpatch.reference import table_1_rule
     >>> table_1_rule([1, 2, 5, 6, 9, 10], list("aabbcc"), kinds=("a", "b", "c")).confusion
     ((2, 0, 0), (0, 2, 0), (0, 0, 2))
     """
@@ -331,10 +401,9 @@ def table_1_rule(
     missing = [kind for kind in kinds if not (truth_known == kind).any()]
     if missing:
         raise InsufficientDataError(f"there is no patch that is known to be {missing[0]}")
-    everything = np.asarray(fit_on, dtype=np.float64)
-    rule = MultiOtsuThresholder(classes=len(kinds)).fit(everything if everything.size else values)
-    called = rule.classify(values_known)
-    counts = confusion_counts(truth_known, called, kinds)
+    given = np.asarray(fit_on, dtype=np.float64)
+    rule = MultiOtsuThresholder(classes=len(kinds)).fit(given if given.size else values)
+    counts = confusion_counts(truth_known, rule.classify(values_known), kinds)
     best, order = max(
         (best_ordered_accuracy([values_known[truth_known == kind] for kind in order]), order)
         for order in itertools.permutations(kinds)
@@ -350,9 +419,22 @@ def table_1_rule(
 
 
 def confusion_counts(
-    truth: NDArray[np.str_], called: NDArray[np.int64], kinds: Sequence[str]
+    truth: NDArray[np.str_], predicted: NDArray[np.int64], kinds: Sequence[str]
 ) -> NDArray[np.int64]:
     """Count, for each kind (row), how many patches were put into each class (column).
+
+    Parameters
+    ----------
+    truth : ndarray of str, shape (N,)
+        Kinds of patches.
+    predicted : ndarray of int64, shape (N,)
+        Their classes, from 0 to K - 1.
+    kinds : sequence of str
+        The K kinds.
+
+    Returns
+    -------
+    ndarray of int64, shape (K, K)
 
     Examples
     --------
@@ -360,13 +442,23 @@ def confusion_counts(
     [[1, 1], [0, 1]]
     """
     return np.array(
-        [np.bincount(called[truth == kind], minlength=len(kinds)) for kind in kinds],
+        [np.bincount(predicted[truth == kind], minlength=len(kinds)) for kind in kinds],
         dtype=np.int64,
     )
 
 
 def balanced_accuracy(confusion: NDArray[np.int64]) -> float:
-    """Return the mean over the rows of the share on the diagonal.
+    """Return the mean over the rows of the fraction on the diagonal.
+
+    Parameters
+    ----------
+    confusion : ndarray of int, shape (K, K)
+        Rows are true classes.
+
+    Returns
+    -------
+    float
+        In [0, 1].
 
     Examples
     --------
@@ -377,15 +469,15 @@ def balanced_accuracy(confusion: NDArray[np.int64]) -> float:
 
 
 def best_ordered_accuracy(groups: Sequence[NDArray[np.float64]]) -> float:
-    """Return the highest balanced accuracy of any thresholds that put groups in this order.
+    """Return the highest balanced accuracy that thresholds can reach with groups in this order.
 
-    Exact: with ascending thresholds the share rightly called is a sum of one term a threshold,
-    ``F_k(t_k) - F_k+1(t_k)`` with the groups' distribution functions, plus 1.
+    It is exact: with ascending thresholds, the sum of the fractions classified correctly has one
+    term per threshold, ``F_k(t_k) - F_k+1(t_k)`` with the groups' distribution functions, plus 1.
 
     Parameters
     ----------
     groups : sequence of ndarray of float64
-        Scores of each kind, from the one called lowest to the one called highest.
+        Scores of each kind, from the kind predicted for low scores to that for high ones.
 
     Returns
     -------
@@ -417,12 +509,13 @@ def compare_images(
     Parameters
     ----------
     values : mapping of str to ndarray of float64, shape (N,)
-        By name; images of NaN are left out.
+        One value per image, by name; images with NaN are left out.
     groups : mapping of str to tuple of ndarray of bool, shape (N,)
-        By name of the comparison: the images expected to be lower, and to be higher.
+        By name of the comparison: the images expected to have low values, and those expected to
+        have high ones.
     rng : numpy.random.Generator
     n_resamples : int
-        Of the bootstrap over images.
+        Number of resamples of the bootstrap over images.
 
     Returns
     -------
@@ -433,9 +526,9 @@ def compare_images(
     Examples
     --------
     >>> value = {"grey": np.array([1.0, 2.0, 3.0, 4.0])}
-    >>> sick = np.array([False, False, True, True])
-    >>> rows = compare_images(value, {"folders": (~sick, sick)}, rng=np.random.default_rng(0),
-    ...                      n_resamples=20)
+    >>> pneumonia = np.array([False, False, True, True])
+    >>> rows = compare_images(value, {"folders": (~pneumonia, pneumonia)},
+    ...                       rng=np.random.default_rng(0), n_resamples=20)
     >>> rows[0]["auroc"]
     {'grey': 1.0}
     """

@@ -1,4 +1,4 @@
-"""The paper's preliminary experiment: a CNN that tells images of pneumonia from normal ones."""
+"""The two-class CNN of the paper's preliminary experiment: normal images or pneumonia."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from lungpatch._utils.devices import choose_device
 from lungpatch.errors import ConfigurationError, InsufficientDataError
 from lungpatch.evaluation.metrics import auroc
 from lungpatch.networks.network_model import CPU_CHUNK_PIXELS, NetworkModel, at_least_1
-from lungpatch.networks.torch_adapter import patches_to_tensor, place, reproducible
+from lungpatch.networks.torch_adapter import own_random_numbers, patches_to_tensor, reproducible
 from lungpatch.networks.training import train
 
 if TYPE_CHECKING:
@@ -27,23 +27,27 @@ if TYPE_CHECKING:
     from lungpatch.containers import TrainingHistory
     from lungpatch.protocols import EpochCallback
 
-SMALLEST_SIDE = 16
+MIN_SIDE = 16
 """Three poolings leave 2 x 2 of it, which batch normalisation needs for a batch of one image."""
 
 
 class TwoClassNetwork(nn.Module):
-    """Three convolutions with max-pooling, batch normalisation, one hidden layer, dropout, a logit.
+    """Three convolutions with max-pooling, batch normalisation, one hidden layer and dropout.
 
     Parameters
     ----------
     image_size : int
         Side of the images in pixels, at least 16.
     channels : tuple of int
-        Of the three convolutions.
+        Number of channels of the three convolutions.
     hidden : int
-        Units of the fully connected layer.
+        Number of units of the fully connected layer.
     dropout : float
-        Share of those units left out at random while it learns.
+        Fraction of those units left out at random during training.
+
+    See Also
+    --------
+    lungpatch.reference.TwoClassCNN : Trains it.
 
     Examples
     --------
@@ -65,7 +69,7 @@ class TwoClassNetwork(nn.Module):
         self.dropout = nn.Dropout(dropout)
         self.output = nn.Linear(hidden, 1)
 
-    def forward(self, films: Tensor) -> Tensor:
+    def forward(self, images: Tensor) -> Tensor:
         """Return the log odds of pneumonia.
 
         Parameters
@@ -76,7 +80,7 @@ class TwoClassNetwork(nn.Module):
         -------
         Tensor, float32, (N,)
         """
-        features = films
+        features = images
         for convolution in (self.first, self.second, self.third):
             features = F.max_pool2d(convolution(features), 2)
         units = F.relu(self.hidden(self.normalise(features).flatten(1)))
@@ -97,55 +101,65 @@ def _three_counts(_: Any, attribute: attrs.Attribute[Any], value: Any) -> None:
 
 @attrs.define(kw_only=True, eq=False, field_transformer=plain_errors)
 class TwoClassCNN(NetworkModel):
-    """The paper's two-class CNN, which says whether a whole image shows pneumonia.
+    """The paper's two-class CNN, which classifies whole images as normal or pneumonia.
 
-    Three 3x3 convolutions, each followed by max-pooling; batch normalisation after the last; one
-    fully connected layer; dropout 0.5; an output. Binary cross-entropy, Adam, and a weight on
-    normal images against the imbalance of the classes. It learns with labels, and is here to be
-    compared with, not as a detector.
+    The network of [1]_ has three 3x3 convolutions, each followed by max-pooling, batch
+    normalisation after the last, one fully connected layer, dropout 0.5, and an output. It is
+    trained with Adam on binary cross-entropy, with a weight on normal images against the imbalance
+    of the classes. It is trained with labels, and is here for comparison, not as a detector.
 
     The paper gives no channels, units, batch size or epochs. Ours are small: at 256 x 256 pixels
-    one image costs 42 million multiplications forward, so that some 470 images train in about two
-    minutes on one CPU core.
+    one image takes 42 million multiplications in a forward pass, so that training on some 470
+    images takes about two minutes on one CPU core.
 
     Parameters
     ----------
     image_size : int
         Side of the images in pixels, at least 16. The paper's is 256.
     channels : tuple of int
-        Of the three convolutions.
+        Number of channels of the three convolutions.
     hidden : int
-        Units of the fully connected layer.
+        Number of units of the fully connected layer.
     dropout : float
-        Share of those units left out at random while it learns, in [0, 1).
+        Fraction of those units left out at random during training, in [0, 1).
     normal_weight : float or None
-        What a normal image counts in the loss, one of pneumonia counting 1. None: as many times
-        more as there are fewer of them, so that the classes weigh the same.
+        Weight of a normal image in the loss; that of a pneumonia image is 1. None: the ratio of
+        the numbers of pneumonia and normal images, so that both classes have the same weight.
     epochs : int
-        At most so many passes over the training images.
+        Maximum number of epochs.
     patience : int
-        Stop after so many epochs in a row without a lower validation loss.
+        Training stops after this many epochs in a row without a lower validation loss.
     batch_size : int
-        Images a step of the training.
+        Number of images per training step.
     learning_rate : float
-        Of Adam; above 0.
+        Learning rate of Adam; above 0.
     device : {"auto", "cpu", "cuda", "mps"}
-        Where to train and to run; ``"auto"`` is the first there is of CUDA, MPS and the CPU.
+        Where to train and to run; ``"auto"`` is the first available of CUDA, MPS and the CPU.
+
+    See Also
+    --------
+    lungpatch.reference.score_classifier : How well it classifies.
+    lungpatch.reference.grad_cam : Where in the image it looks.
 
     Notes
     -----
-    Source: Nagamura, Tokunaga, Okita, "Pneumonia Detection Using Anomaly Detection by U-net", its
-    preliminary experiment: 1,341 normal and 3,875 pneumonia images of Kermany et al. (2018) at
-    256 x 256 pixels, accuracy 87.6 %.
+    The paper trains on 1,341 normal and 3,875 pneumonia images of Kermany et al. (2018) at
+    256 x 256 pixels and reports an accuracy of 87.6 %.
+
+    References
+    ----------
+    .. [1] Nagamura, Tokunaga, Okita, "Pneumonia Detection Using Anomaly Detection by U-net",
+       preliminary experiment.
 
     Examples
     --------
-    Images of pneumonia are brighter here, which is soon learnt:
+    Pneumonia images are brighter here, which takes a few epochs to find:
 
+    >>> from lungpatch.reference import TwoClassCNN, score_classifier
     >>> rng = np.random.default_rng(0)
     >>> labels = np.arange(32) % 2 == 1
-    >>> images = rng.random((32, 16, 16), dtype=np.float32) * np.where(labels, 1, 0.5)[:, None, None]
-    >>> images = images.astype(np.float32)
+    >>> brightness = np.where(labels, 1, 0.5).astype(np.float32)[:, None, None]
+    >>> images = brightness * rng.random((32, 16, 16), dtype=np.float32)
     >>> model = TwoClassCNN(image_size=16, channels=(2, 4, 4), hidden=8, epochs=20, batch_size=8,
     ...                     learning_rate=0.01, device="cpu")
     >>> model.fit(images, labels, rng=rng)
@@ -155,7 +169,7 @@ class TwoClassCNN(NetworkModel):
     """
 
     image_size: int = attrs.field(
-        default=256, validator=[validators.instance_of(int), validators.ge(SMALLEST_SIDE)]
+        default=256, validator=[validators.instance_of(int), validators.ge(MIN_SIDE)]
     )
     channels: tuple[int, int, int] = attrs.field(
         default=(8, 16, 32), converter=tuple, validator=_three_counts
@@ -180,7 +194,7 @@ class TwoClassCNN(NetworkModel):
         rng: np.random.Generator,
         on_epoch: EpochCallback | None = None,
     ) -> TrainingHistory:
-        """Learn to tell the classes apart; see `lungpatch.networks.training.train`.
+        """Train the network; see `lungpatch.networks.training.train`.
 
         Parameters
         ----------
@@ -189,12 +203,12 @@ class TwoClassCNN(NetworkModel):
         labels : array_like of bool, shape (N,)
             True for pneumonia.
         validation : tuple of (images, labels), optional
-            Images of other patients. They say when to stop and which weights to keep; without them
-            all epochs are run and the lowest training loss decides.
+            Images of other patients. Their loss decides when to stop and which weights to keep.
+            Without them all epochs are run and the lowest training loss decides.
         rng : numpy.random.Generator
-            First weights, order of the images, dropout.
+            For the first weights, the order of the images, and dropout.
         on_epoch : callable, optional
-            Called as ``on_epoch(epoch, epochs, figures)`` after every epoch.
+            Called as ``on_epoch(epoch, epochs, metrics)`` after every epoch.
 
         Returns
         -------
@@ -204,8 +218,8 @@ class TwoClassCNN(NetworkModel):
         Raises
         ------
         ConfigurationError
-            If images have another size or leave [0, 1], labels are not one truth an image, the device
-            is absent, or the loss becomes NaN.
+            If images have another size or values outside [0, 1], if there is not one true or false
+            label per image, if the device is absent, or if the loss becomes NaN.
         InsufficientDataError
             If a class has no training image, or there is no validation image.
         """
@@ -215,8 +229,8 @@ class TwoClassCNN(NetworkModel):
         n_normal = len(training) - n_pneumonia
         if not (n_normal and n_pneumonia):
             raise InsufficientDataError(
-                f"a two-class CNN learns from images of both classes, got {n_normal} normal and "
-                f"{n_pneumonia} of pneumonia"
+                f"a two-class CNN is trained on images of both classes, got {n_normal} normal and "
+                f"{n_pneumonia} pneumonia images"
             )
         normal_weight = self.normal_weight or n_pneumonia / n_normal
         device = choose_device(self.device)
@@ -230,20 +244,15 @@ class TwoClassCNN(NetworkModel):
                 weight=truth + normal_weight * (1.0 - truth),
             )
 
-        # Only the CPU's generator, and only within the block: torch's global state stays as it is.
-        with torch.random.fork_rng(devices=[]):
-            torch.default_generator.manual_seed(int(rng.integers(2**63)))
+        # The generator that dropout draws from.
+        with own_random_numbers(seed=int(rng.integers(2**63))):
             history = train(
                 network,
                 training,
                 loss_of=loss_of,
-                validation=held_out,
-                epochs=self.epochs,
-                patience=self.patience,
-                batch_size=self.batch_size,
-                learning_rate=self.learning_rate,
-                device=device,
+                settings=self._training_settings(),
                 rng=rng,
+                validation=held_out,
                 on_epoch=on_epoch,
             )
         self.network_ = network
@@ -267,18 +276,18 @@ class TwoClassCNN(NetworkModel):
         NotFittedError
             Before ``fit``.
         ConfigurationError
-            If the images have another size or leave [0, 1].
+            If the images have another size or values outside [0, 1].
         """
         log_odds = [np.empty(0)]
-        for network, films in self.in_pieces(images):
+        for network, piece in self.in_pieces(images):
             # Not around the loop: weights that are moved in inference mode have no gradient after.
-            with torch.inference_mode(), reproducible():
-                log_odds.append(network(films).cpu().numpy().astype(np.float64))
+            with torch.inference_mode(), reproducible(choose_device(self.device)):
+                log_odds.append(network(piece).cpu().numpy().astype(np.float64))
         probabilities: NDArray[np.float64] = expit(np.concatenate(log_odds))
         return probabilities
 
     def in_pieces(self, images: NDArray[np.float32]) -> Iterator[tuple[TwoClassNetwork, Tensor]]:
-        """Yield the network and images for it, as many at a time as are fastest.
+        """Yield the network and the images, as many at a time as is fastest.
 
         Parameters
         ----------
@@ -294,16 +303,16 @@ class TwoClassCNN(NetworkModel):
         NotFittedError
             Before ``fit``.
         ConfigurationError
-            If the images have another size or leave [0, 1].
+            If the images have another size or values outside [0, 1].
         """
-        network = self._fitted_network()
-        assert isinstance(network, TwoClassNetwork)  # what _build made
-        films = self._checked(images)
+        self._fitted_network()
+        checked = self._checked(images)
         device = choose_device(self.device)
-        place(network, device)
-        piece = max(1, CPU_CHUNK_PIXELS // self.image_size**2)
-        for start in range(0, len(films), piece):
-            yield network, patches_to_tensor(films[start : start + piece], device)
+        network = self._network_on(device)
+        assert isinstance(network, TwoClassNetwork)  # what _build made
+        size = max(1, CPU_CHUNK_PIXELS // self.image_size**2)
+        for start in range(0, len(checked), size):
+            yield network, patches_to_tensor(checked[start : start + size], device)
 
     def _build(self) -> TwoClassNetwork:
         return TwoClassNetwork(
@@ -325,23 +334,23 @@ class TwoClassCNN(NetworkModel):
         # NaN fails both comparisons.
         if array.size and not (array.min() >= 0.0 and array.max() <= 1.0):
             raise ConfigurationError(
-                "grey levels of images must lie in [0, 1]: use the pixels of a ChestImage"
+                "pixel values must lie in [0, 1]: use the pixels of a ChestImage"
             )
         return array
 
     def _labelled(
         self, images: NDArray[np.float32], labels: ArrayLike, role: str
     ) -> _LabelledImages:
-        films = self._checked(images)
+        checked = self._checked(images)
         truth = np.asarray(labels)
-        if truth.shape != (len(films),) or not np.isin(truth, (0, 1)).all():
+        if truth.shape != (len(checked),) or not np.isin(truth, (0, 1)).all():
             raise ConfigurationError(
                 f"{role}: labels must be True (pneumonia) or False, one for each of "
                 f"{len(images)} images, got {truth.dtype} of shape {truth.shape}"
             )
-        if len(films) == 0:
+        if len(checked) == 0:
             raise InsufficientDataError(f"there are no {role} images")
-        return _LabelledImages(images=films, labels=truth.astype(np.bool_))
+        return _LabelledImages(images=checked, labels=truth.astype(np.bool_))
 
 
 @attrs.frozen(eq=False, kw_only=True)
@@ -366,7 +375,7 @@ class _LabelledImages:
 
 @attrs.frozen(kw_only=True)
 class ClassifierScore:
-    """How well a classifier tells the images of two classes apart.
+    """How well a classifier separates the images of two classes.
 
     Parameters
     ----------
@@ -374,12 +383,18 @@ class ClassifierScore:
         Counts ``((normal as normal, normal as pneumonia), (pneumonia as normal, pneumonia as
         pneumonia))``: rows are true, columns predicted.
     auroc : float
-        The chance that an image of pneumonia gets a higher probability than a normal one.
+        The probability that a pneumonia image gets a higher probability than a normal one.
     threshold : float
-        Pneumonia is what has a probability above it.
+        An image is classified as pneumonia if its probability is above it.
+
+    See Also
+    --------
+    lungpatch.reference.score_classifier : Makes it.
+    lungpatch.reference.plot_confusion : Draws it.
 
     Examples
     --------
+    >>> from lungpatch.reference import ClassifierScore
     >>> score = ClassifierScore(confusion=((8, 2), (5, 35)), auroc=0.95, threshold=0.5)
     >>> score.accuracy, score.sensitivity, score.specificity, score.majority
     (0.86, 0.875, 0.8, 0.8)
@@ -398,26 +413,26 @@ class ClassifierScore:
 
     @property
     def accuracy(self) -> float:
-        """Share of images put into their class, in [0, 1]."""
+        """Fraction of images classified correctly, in [0, 1]."""
         return (self.confusion[0][0] + self.confusion[1][1]) / self.n_images
 
     @property
     def majority(self) -> float:
-        """The accuracy of calling every image by the more frequent class, in [0.5, 1]."""
+        """The accuracy of predicting the more frequent class for every image, in [0.5, 1]."""
         return max(map(sum, self.confusion)) / self.n_images
 
     @property
     def sensitivity(self) -> float:
-        """Share of the images of pneumonia called so, in [0, 1]."""
+        """Fraction of the pneumonia images classified as pneumonia, in [0, 1]."""
         return self.confusion[1][1] / sum(self.confusion[1])
 
     @property
     def specificity(self) -> float:
-        """Share of the normal images called so, in [0, 1]."""
+        """Fraction of the normal images classified as normal, in [0, 1]."""
         return self.confusion[0][0] / sum(self.confusion[0])
 
     def to_dict(self) -> dict[str, Any]:
-        """Return all figures, JSON-ready."""
+        """Return all metrics, JSON-ready."""
         names = ("n_images", "accuracy", "majority", "sensitivity", "specificity")
         return {name: getattr(self, name) for name in names} | {
             "auroc": self.auroc,
@@ -429,17 +444,17 @@ class ClassifierScore:
 def score_classifier(
     pred_probabilities: ArrayLike, gt_labels: ArrayLike, *, threshold: float = 0.5
 ) -> ClassifierScore:
-    """Compare probabilities of pneumonia with what images show.
+    """Compare probabilities of pneumonia with the labels of the images.
 
     Parameters
     ----------
     pred_probabilities : array_like of float, shape (N,)
-        What `TwoClassCNN.predict_proba` returned, best of images of other patients than it learnt
-        from.
+        What `TwoClassCNN.predict_proba` returned, best for images of other patients than it was
+        trained on.
     gt_labels : array_like of bool, shape (N,)
         True for pneumonia.
     threshold : float
-        Pneumonia is what has a probability above it.
+        An image is classified as pneumonia if its probability is above it.
 
     Returns
     -------
@@ -452,8 +467,13 @@ def score_classifier(
     InsufficientDataError
         If one of the classes is empty.
 
+    See Also
+    --------
+    lungpatch.reference.TwoClassCNN : Gives such probabilities.
+
     Examples
     --------
+    >>> from lungpatch.reference import score_classifier
     >>> score = score_classifier([0.1, 0.6, 0.4, 0.9], [False, False, True, True])
     >>> score.confusion, score.accuracy, score.auroc
     (((1, 1), (1, 1)), 0.5, 0.75)
@@ -462,12 +482,12 @@ def score_classifier(
     truth = np.asarray(gt_labels, dtype=np.bool_)
     if probabilities.shape != truth.shape or truth.ndim != 1 or np.isnan(probabilities).any():
         raise ConfigurationError(
-            f"one probability and one label an image are needed, without NaN, got shapes "
+            f"one probability and one label per image are needed, without NaN, got shapes "
             f"{probabilities.shape} and {truth.shape}"
         )
-    called = probabilities > threshold
+    predicted = probabilities > threshold
     normal, pneumonia = (
-        (int((~called & row).sum()), int((called & row).sum())) for row in (~truth, truth)
+        (int((~predicted & row).sum()), int((predicted & row).sum())) for row in (~truth, truth)
     )
     return ClassifierScore(
         confusion=(normal, pneumonia), auroc=auroc(probabilities, truth), threshold=threshold

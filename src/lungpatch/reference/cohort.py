@@ -1,4 +1,4 @@
-"""Which images a reproduction takes, and what each of them is for."""
+"""Data sets for a reproduction: two folders joined, or a synthetic cohort."""
 
 from __future__ import annotations
 
@@ -13,16 +13,11 @@ from scipy import ndimage
 from lungpatch.datasets.dataset import Dataset
 from lungpatch.datasets.labelled_folder import read_folder
 from lungpatch.datasets.phantom import PhantomCase, phantom_cohort
-from lungpatch.errors import InsufficientDataError
-from lungpatch.reference.settings import N_NORMAL_IMAGES, NORMAL_PATCHES
 
 if TYPE_CHECKING:
-    from numpy.typing import ArrayLike, NDArray
+    from numpy.typing import NDArray
 
 logger = logging.getLogger(__name__)
-
-MIN_HELD = 3
-"""Images that validation and test get at least, where there are some 15: ours."""
 
 
 def join_folders(
@@ -90,7 +85,7 @@ def join_folders(
     )
 
 
-def phantom_images(n_normal: int, n_pneumonia: int, *, seed: int, size: int) -> Dataset:
+def phantom_dataset(n_normal: int, n_pneumonia: int, *, seed: int, size: int) -> Dataset:
     """Make a synthetic cohort as a data set, with boxes around its opacities.
 
     Parameters
@@ -107,7 +102,7 @@ def phantom_images(n_normal: int, n_pneumonia: int, *, seed: int, size: int) -> 
 
     Examples
     --------
-    >>> phantom_images(2, 2, seed=0, size=64)
+    >>> phantom_dataset(2, 2, seed=0, size=64)
     Dataset('phantom', 4 images of 4 patients; labels: normal 2, pneumonia 2; ... on 2 images)
     """
     cases = list(phantom_cohort(n_normal, n_pneumonia, seed=seed, size=size))
@@ -145,7 +140,7 @@ def dataset_digest(dataset: Dataset) -> str:
     Examples
     --------
     >>> import attrs
-    >>> one = phantom_images(1, 1, seed=0, size=64)
+    >>> one = phantom_dataset(1, 1, seed=0, size=64)
     >>> two = attrs.evolve(one, labels=["normal", "normal"])
     >>> dataset_digest(one) == dataset_digest(one), dataset_digest(one) == dataset_digest(two)
     (True, False)
@@ -180,95 +175,9 @@ def known_patients(dataset: Dataset) -> NDArray[np.str_]:
     Examples
     --------
     >>> import attrs
-    >>> images = attrs.evolve(phantom_images(2, 0, seed=0, size=64), patients=["a", ""])
+    >>> images = attrs.evolve(phantom_dataset(2, 0, seed=0, size=64), patients=["a", ""])
     >>> known_patients(images).tolist()
     ['a', 'image 1']
     """
     own = np.array([f"image {number}" for number in range(len(dataset))], dtype=np.str_)
     return np.where(dataset.patients == "", own, dataset.patients)
-
-
-def choose_roles(
-    labels: ArrayLike,
-    patients: ArrayLike,
-    n_patches: ArrayLike,
-    *,
-    n_pneumonia: int,
-    n_held_normal: int,
-    rng: np.random.Generator,
-) -> NDArray[np.str_]:
-    """Say what each image is for, so that no patient is on two sides.
-
-    Of the normal images 100 (`settings.N_NORMAL_IMAGES`) are learnt from, split by patient as the
-    paper's patches are: 5,750 for training, 100 for validation, 200 for test where there are as
-    many, and in proportion otherwise, but at least three images each for validation and test (a
-    fifth, where there are few).
-
-    Parameters
-    ----------
-    labels : array_like of str, shape (N,)
-        ``normal``, ``pneumonia``; others are left out.
-    patients : array_like of str, shape (N,)
-    n_patches : array_like of int, shape (N,)
-        Patches of normal lung that an image would give; images of 0 are not learnt from.
-    n_pneumonia, n_held_normal : int
-        At most so many images.
-    rng : numpy.random.Generator
-        Draws the patients.
-
-    Returns
-    -------
-    ndarray of str, shape (N,)
-        ``training``, ``validation`` and ``test`` (normal images), ``held`` (further normal images),
-        ``pneumonia``, or empty. A pneumonia image of a patient who was learnt from is left out.
-
-    Raises
-    ------
-    InsufficientDataError
-        If three normal patients with lungs, or a pneumonia image, are lacking.
-
-    Examples
-    --------
-    >>> roles = choose_roles(["normal"] * 20 + ["pneumonia"] * 2, range(22), [30] * 22,
-    ...                      n_pneumonia=5, n_held_normal=5, rng=np.random.default_rng(0))
-    >>> [int((roles == role).sum()) for role in ("training", "validation", "test", "pneumonia")]
-    [14, 3, 3, 2]
-    """
-    classes, owners, counts = np.asarray(labels), np.asarray(patients), np.asarray(n_patches)
-    roles = np.full(len(classes), "", dtype="<U10")
-    usable = (classes == "normal") & (counts > 0)
-    order = rng.permutation(np.unique(owners[usable]))
-    if len(order) < 3:
-        raise InsufficientDataError(
-            f"a reproduction needs normal images of at least 3 patients whose lungs hold a patch, "
-            f"got {len(order)}: give more images"
-        )
-    images_of = [np.flatnonzero(usable & (owners == owner)) for owner in order]
-    sizes = np.array([len(films) for films in images_of])
-    n_learnt = max(3, int(np.searchsorted(np.cumsum(sizes), N_NORMAL_IMAGES, side="right")))
-    learnt, further = images_of[:n_learnt], images_of[n_learnt:]
-
-    n_images = sum(map(len, learnt))
-    total = int(sum(counts[films].sum() for films in learnt))
-    share = min(1.0, total / sum(NORMAL_PATCHES.values()))
-    least = max(1, min(MIN_HELD, n_images // 5))
-    waiting = list(learnt)
-    for role in ("test", "validation"):
-        wanted = share * NORMAL_PATCHES[role]
-        films = waiting.pop(0)
-        others = 1 if role == "test" else 0  # validation needs a patient too
-        while len(waiting) > 1 + others and (counts[films].sum() < wanted or len(films) < least):
-            films = np.concatenate([films, waiting.pop(0)])
-        roles[films] = role
-    roles[np.concatenate(waiting)] = "training"
-    if further:
-        roles[np.concatenate(further)[:n_held_normal]] = "held"
-
-    seen = np.unique(owners[np.isin(roles, ("training", "validation"))])
-    sick = np.flatnonzero((classes == "pneumonia") & ~np.isin(owners, seen))
-    if not len(sick):
-        raise InsufficientDataError(
-            "there is no pneumonia image of a patient who was not learnt from: give some"
-        )
-    roles[np.sort(rng.permutation(sick)[:n_pneumonia])] = "pneumonia"
-    return roles

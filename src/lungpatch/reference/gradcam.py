@@ -1,4 +1,4 @@
-"""Where the two-class CNN looks, and how much of that lies within the lungs (figure 2)."""
+"""Grad-CAM of the two-class CNN, and how much of it lies within the lungs (figure 2)."""
 
 from __future__ import annotations
 
@@ -19,11 +19,12 @@ if TYPE_CHECKING:
 
 
 def grad_cam(model: TwoClassCNN, images: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Show which parts of images speak for the class they are called, by Grad-CAM.
+    """Show which parts of images support the predicted class, by Grad-CAM.
 
-    Each feature map that the convolutions hand on, after batch normalisation, is weighted by the
-    mean gradient over it of the log odds of the class that the network calls the image; the
-    weighted sum, where it is positive, is interpolated to the image's size.
+    As in equations 1 and 2 of [1]_, each feature map of the last convolution, after max-pooling
+    and batch normalisation, is weighted by the mean gradient over it of the log odds of the
+    predicted class. The weighted sum, where it is positive, is interpolated to the image's size.
+    Computed by captum.
 
     Parameters
     ----------
@@ -34,8 +35,8 @@ def grad_cam(model: TwoClassCNN, images: NDArray[np.float32]) -> NDArray[np.floa
     Returns
     -------
     ndarray of float32, shape (N, S, S), values in [0, 1]
-        Each map divided by its own maximum, so that maps of two images cannot be compared in
-        height, only in shape. All 0 where nothing speaks for the class called.
+        Each map is divided by its own maximum, so that maps of two images can only be compared in
+        shape, not in height. All 0 where nothing supports the predicted class.
 
     Raises
     ------
@@ -44,21 +45,27 @@ def grad_cam(model: TwoClassCNN, images: NDArray[np.float32]) -> NDArray[np.floa
     NotFittedError
         If the model is not fitted.
     ConfigurationError
-        If the images have another size or leave [0, 1].
+        If the images have another size or values outside [0, 1].
+
+    See Also
+    --------
+    lungpatch.reference.lung_attention : How much of it lies within the lungs.
+    lungpatch.reference.plot_gradcam : Draws it.
 
     Notes
     -----
-    Source: Selvaraju, Cogswell, Das et al., "Grad-CAM: visual explanations from deep networks via
-    gradient-based localization", ICCV 2017, arXiv:1610.02391, equations 1 and 2; computed by
-    captum.
+    Maps before batch normalisation are not used, since it subtracts each map's mean. A constant
+    added to a map and to that mean changes no prediction, but shifts the whole of Grad-CAM, which
+    can come out even, or empty.
 
-    Not before batch normalisation: it takes each map's mean away, so that the network only knows
-    departures from it. A constant added to a map and to that mean changes no prediction, but
-    shifts the whole of Grad-CAM, which can come out even, or empty.
+    References
+    ----------
+    .. [1] R. R. Selvaraju, M. Cogswell, A. Das et al., "Grad-CAM: visual explanations from deep
+       networks via gradient-based localization", ICCV 2017, arXiv:1610.02391.
 
     Examples
     --------
-    >>> from lungpatch.reference.classifier import TwoClassCNN
+    >>> from lungpatch.reference import TwoClassCNN, grad_cam
     >>> rng = np.random.default_rng(0)
     >>> images = rng.random((8, 16, 16), dtype=np.float32)
     >>> model = TwoClassCNN(image_size=16, epochs=1, device="cpu")
@@ -68,13 +75,13 @@ def grad_cam(model: TwoClassCNN, images: NDArray[np.float32]) -> NDArray[np.floa
     """
     captum = _captum()
     maps = [np.empty((0, model.image_size, model.image_size), np.float32)]
-    for network, films in model.in_pieces(images):
-        for_pneumonia = captum.LayerGradCam(network, network.normalise).attribute(films)
+    for network, piece in model.in_pieces(images):
+        for_pneumonia = captum.LayerGradCam(network, network.normalise).attribute(piece)
         with torch.no_grad():
-            called = torch.where(network(films) > 0, 1.0, -1.0)
-        heat = F.relu(called[:, None, None, None] * for_pneumonia)
-        wide = captum.LayerAttribution.interpolate(heat, films.shape[2:], "bilinear")
-        maps.append(wide[:, 0].detach().cpu().numpy())
+            predicted = torch.where(network(piece) > 0, 1.0, -1.0)
+        coarse = F.relu(predicted[:, None, None, None] * for_pneumonia)
+        fine = captum.LayerAttribution.interpolate(coarse, piece.shape[2:], "bilinear")
+        maps.append(fine[:, 0].detach().cpu().numpy())
     cams = np.concatenate(maps)
     highest = cams.max(axis=(1, 2), keepdims=True, initial=0.0)
     scaled: NDArray[np.float32] = np.divide(
@@ -84,20 +91,21 @@ def grad_cam(model: TwoClassCNN, images: NDArray[np.float32]) -> NDArray[np.floa
 
 
 def mass_inside(cams: ArrayLike, masks: ArrayLike) -> NDArray[np.float64]:
-    """Return how much of each map lies within its mask.
+    """Return which fraction of each map's sum lies within its mask.
 
     Parameters
     ----------
     cams : array_like of float, shape (N, H, W)
-        At least 0, such as of `grad_cam`.
+        Maps with values of at least 0, such as those of `grad_cam`.
     masks : array_like of bool, shape (N, H, W)
         The lungs.
 
     Returns
     -------
     ndarray of float64, shape (N,)
-        Sum of the map over the mask by its sum over the image, in [0, 1]; NaN where the map is 0
-        everywhere. For a map that is spread evenly it is the share of the image that is lung.
+        Sum of the map over the mask divided by its sum over the image, in [0, 1]; NaN where the
+        map is 0 everywhere. For a map with one value everywhere it is the fraction of the image
+        that is lung.
 
     Raises
     ------
@@ -108,18 +116,19 @@ def mass_inside(cams: ArrayLike, masks: ArrayLike) -> NDArray[np.float64]:
 
     Examples
     --------
+    >>> from lungpatch.reference import mass_inside
     >>> cams = [[[1.0, 0.0], [0.5, 0.5]], [[0.0, 0.0], [0.0, 0.0]]]
     >>> masks = [[[True, True], [False, True]]] * 2
     >>> mass_inside(cams, masks)
     array([0.75,  nan])
     """
-    heat, lung = _heat_and_lungs(cams, masks)
-    total = heat.sum(axis=(1, 2))
-    inside = (heat * lung).sum(axis=(1, 2))
-    share: NDArray[np.float64] = np.divide(
-        inside, total, out=np.full(len(heat), np.nan), where=total > 0
+    maps, lungs = _checked(cams, masks)
+    total = maps.sum(axis=(1, 2))
+    inside = (maps * lungs).sum(axis=(1, 2))
+    fraction: NDArray[np.float64] = np.divide(
+        inside, total, out=np.full(len(maps), np.nan), where=total > 0
     )
-    return share
+    return fraction
 
 
 @attrs.frozen(kw_only=True)
@@ -128,29 +137,34 @@ class LungAttention:
 
     Parameters
     ----------
-    share : float or None
+    fraction : float or None
         Mean over images of `mass_inside`. None where no image counts.
     chance : float or None
-        Mean over the same images of the share of the image that is lung: what a map gives that is
-        spread evenly over the image.
+        Mean over the same images of the fraction of the image that is lung: the result of maps
+        with one value everywhere.
     n_images : int
-        Images that count: with a map and with lungs.
+        Number of images that count: those with a map and with lungs.
     n_above_chance : int
-        Those of them whose share is above their own chance.
+        Number of those whose fraction is above the fraction of the same image that is lung.
     n_empty : int
-        Images left out because nothing in them speaks for the class that they are called.
+        Number of images left out because their map is 0 everywhere.
     n_without_lungs : int
-        Images left out because their mask is empty.
+        Number of images left out because their mask is empty.
+
+    See Also
+    --------
+    lungpatch.reference.lung_attention : Makes it.
 
     Examples
     --------
-    >>> attention = LungAttention(share=0.21, chance=0.25, n_images=90, n_above_chance=31,
+    >>> from lungpatch.reference import LungAttention
+    >>> attention = LungAttention(fraction=0.21, chance=0.25, n_images=90, n_above_chance=31,
     ...                           n_empty=3, n_without_lungs=1)
-    >>> attention.to_dict()["share"]
+    >>> attention.to_dict()["fraction"]
     0.21
     """
 
-    share: float | None
+    fraction: float | None
     chance: float | None
     n_images: int
     n_above_chance: int
@@ -158,20 +172,19 @@ class LungAttention:
     n_without_lungs: int
 
     def to_dict(self) -> dict[str, Any]:
-        """Return all figures, JSON-ready."""
+        """Return all values, JSON-ready."""
         return attrs.asdict(self)
 
 
 def lung_attention(cams: ArrayLike, masks: ArrayLike) -> LungAttention:
-    """Compare the share of Grad-CAM within the lungs with chance.
+    """Compare the fraction of Grad-CAM within the lungs with chance.
 
-    The paper remarks, on figure 2, that the network looks outside the lungs; this is that remark
-    as a number.
+    The paper remarks, on figure 2, that the network looks outside the lungs. This measures it.
 
     Parameters
     ----------
     cams : array_like of float, shape (N, H, W)
-        At least 0, such as of `grad_cam`.
+        Maps with values of at least 0, such as those of `grad_cam`.
     masks : array_like of bool, shape (N, H, W)
         The lungs.
 
@@ -188,41 +201,41 @@ def lung_attention(cams: ArrayLike, masks: ArrayLike) -> LungAttention:
 
     Examples
     --------
+    >>> from lungpatch.reference import lung_attention
     >>> cams = [[[1.0, 0.0], [0.5, 0.5]], [[0.0, 0.0], [0.0, 0.0]]]
     >>> masks = [[[True, True], [False, False]]] * 2
     >>> lung_attention(cams, masks)
-    LungAttention(share=0.5, chance=0.5, n_images=1, n_above_chance=0, n_empty=1, n_without_lungs=0)
+    LungAttention(fraction=0.5, chance=0.5, n_images=1, n_above_chance=0, n_empty=1,
+    n_without_lungs=0)
     """
-    heat, lung = _heat_and_lungs(cams, masks)
-    shares = mass_inside(heat, lung)
-    chances = lung.mean(axis=(1, 2))
-    has_lungs = lung.any(axis=(1, 2))
-    empty = np.isnan(shares)
+    maps, lungs = _checked(cams, masks)
+    fractions = mass_inside(maps, lungs)
+    chances = lungs.mean(axis=(1, 2))
+    has_lungs = lungs.any(axis=(1, 2))
+    empty = np.isnan(fractions)
     counted = has_lungs & ~empty
     n_images = int(counted.sum())
     return LungAttention(
-        share=float(shares[counted].mean()) if n_images else None,
+        fraction=float(fractions[counted].mean()) if n_images else None,
         chance=float(chances[counted].mean()) if n_images else None,
         n_images=n_images,
-        n_above_chance=int((shares[counted] > chances[counted]).sum()),
+        n_above_chance=int((fractions[counted] > chances[counted]).sum()),
         n_empty=int((empty & has_lungs).sum()),
         n_without_lungs=int((~has_lungs).sum()),
     )
 
 
-def _heat_and_lungs(
-    cams: ArrayLike, masks: ArrayLike
-) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-    heat = np.asarray(cams, dtype=np.float64)
-    lung = np.asarray(masks, dtype=np.bool_)
-    if heat.ndim != 3 or heat.shape != lung.shape:
+def _checked(cams: ArrayLike, masks: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    maps = np.asarray(cams, dtype=np.float64)
+    lungs = np.asarray(masks, dtype=np.bool_)
+    if maps.ndim != 3 or maps.shape != lungs.shape:
         raise InvalidMaskError(
-            f"one mask a map is needed, both (N, H, W), got maps {heat.shape} and masks "
-            f"{lung.shape}: resize image and mask alike"
+            f"one mask per map is needed, both (N, H, W), got maps {maps.shape} and masks "
+            f"{lungs.shape}: resize image and mask alike"
         )
-    if not (np.isfinite(heat).all() and (heat >= 0).all()):
+    if not (np.isfinite(maps).all() and (maps >= 0).all()):
         raise ConfigurationError("maps must be finite and at least 0, as grad_cam returns them")
-    return heat, lung
+    return maps, lungs
 
 
 def _captum() -> Any:

@@ -1,4 +1,4 @@
-"""Images at the working size with their lungs, found once and kept."""
+"""Images on the model grid with their lungs, which are segmented once and kept."""
 
 from __future__ import annotations
 
@@ -16,41 +16,42 @@ from lungpatch.io import resize
 from lungpatch.reference.stages import StageResult
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
-
     from lungpatch._utils.progress import ProgressCallback
     from lungpatch.protocols import PatchSampler, Segmenter
 
+USABLE = ("ok", "implausible_lungs")
+"""Status of images that have lungs."""
+
 
 @attrs.frozen(eq=False, kw_only=True, repr=False)
-class Images:
-    """Images of a data set in the square working frame, with the lungs that a segmenter found.
+class PreparedImages:
+    """Images of a data set on a square model grid, with the lungs that a segmenter found.
 
     Parameters
     ----------
     dataset : Dataset
     size : int
-        Side S of the working frame.
+        Side S of the model grid.
     masks : ndarray of uint8, shape (N, S * S / 8)
-        Lungs, eight pixels a byte.
+        Lungs, eight pixels per byte.
     status : ndarray of str, shape (N,)
         ``ok``, ``no_lungs``, ``implausible_lungs``, or ``unreadable``.
     n_patches : ndarray of int64, shape (N,)
-        Patches of normal lung that a normal image would give; 0 unless ``ok``.
-    lung_share, lung_grey : ndarray of float64, shape (N,)
-        Share of the image that is lung; mean grey level in it, in [0, 1]. NaN without lungs.
-    own_side : ndarray of int64, shape (N,)
-        The shorter side of the image in its file.
+        Number of lung patches in each image; 0 unless its status is ``ok``.
+    lung_fraction, lung_grey : ndarray of float64, shape (N,)
+        Fraction of the image that is lung, and mean grey level of the lung, both in [0, 1]. NaN
+        without lungs.
+    native_side : ndarray of int64, shape (N,)
+        The shorter side of the image in its file; 0 if the image is unreadable.
 
     Examples
     --------
     >>> from lungpatch.datasets import Dataset
-    >>> images = Images(dataset=Dataset(name="none", images=[]), size=8,
-    ...               masks=np.empty((0, 8), np.uint8), status=np.empty(0, str),
-    ...               n_patches=np.empty(0, int), lung_share=np.empty(0), lung_grey=np.empty(0),
-    ...               own_side=np.empty(0, int))
-    >>> images
-    Images('none', 0 images at 8x8)
+    >>> PreparedImages(dataset=Dataset(name="none", images=[]), size=8,
+    ...                masks=np.empty((0, 8), np.uint8), status=np.empty(0, str),
+    ...                n_patches=np.empty(0, int), lung_fraction=np.empty(0),
+    ...                lung_grey=np.empty(0), native_side=np.empty(0, int))
+    PreparedImages('none', 0 images at 8x8)
     """
 
     dataset: Dataset
@@ -58,9 +59,25 @@ class Images:
     masks: NDArray[np.uint8]
     status: NDArray[np.str_]
     n_patches: NDArray[np.int64]
-    lung_share: NDArray[np.float64]
+    lung_fraction: NDArray[np.float64]
     lung_grey: NDArray[np.float64]
-    own_side: NDArray[np.int64]
+    native_side: NDArray[np.int64]
+
+    @property
+    def usable(self) -> NDArray[np.bool_]:
+        """Which images have lungs, bool (N,)."""
+        return np.isin(self.status, USABLE)
+
+    @property
+    def boxed(self) -> NDArray[np.bool_]:
+        """Which images have boxes around opacities, bool (N,)."""
+        return np.array([len(boxes) > 0 for boxes in self.dataset.relative_boxes], dtype=np.bool_)
+
+    @property
+    def median_side(self) -> float | None:
+        """Median of the readable images' shorter sides in their files; None if there is none."""
+        known = self.native_side[self.native_side > 0]
+        return float(np.median(known)) if known.size else None
 
     def read(self, index: int) -> tuple[ChestImage, LungMask]:
         """Return one image and its lungs, both of shape (S, S).
@@ -78,16 +95,15 @@ class Images:
         flat = np.unpackbits(self.masks[index], count=self.size**2)
         return flat.reshape(self.size, self.size).astype(np.bool_)
 
-    def boxes(self, index: int) -> BoolImage:
-        """Return which pixels of one image lie in a box around an opacity, bool (S, S)."""
-        return inside_boxes(self.dataset, index, self.size)
-
-    def boxed(self) -> BoolImage:
-        """Return which images have boxes, bool (N,)."""
-        return np.array([len(boxes) > 0 for boxes in self.dataset.relative_boxes], dtype=np.bool_)
+    def in_boxes(self, index: int, size: int) -> BoolImage:
+        """Return which pixels of an image, resized to ``size``, lie in a box, bool (size, size)."""
+        inside = np.zeros((size, size), np.bool_)
+        for row0, col0, row1, col1 in self.dataset.boxes(index, (size, size)):
+            inside[row0:row1, col0:col1] = True
+        return inside
 
     def file_sizes(self) -> NDArray[np.float64] | None:
-        """Return the size of each image's file in bytes, float64 (N,); None for images in memory."""
+        """Return the size of each image file in bytes, float64 (N,); None for images in memory."""
         paths = [image for image in self.dataset.images if isinstance(image, Path)]
         if len(paths) < len(self.dataset):
             return None
@@ -95,15 +111,19 @@ class Images:
 
     def __repr__(self) -> str:
         size = f"{self.size}x{self.size}"
-        return f"Images({self.dataset.name!r}, {len(self.dataset)} images at {size})"
+        return f"PreparedImages({self.dataset.name!r}, {len(self.dataset)} images at {size})"
 
 
-def inside_boxes(dataset: Dataset, index: int, size: int) -> BoolImage:
-    """Return which pixels of an image of side ``size`` lie in one of its boxes, bool (S, S)."""
-    inside = np.zeros((size, size), np.bool_)
-    for row0, col0, row1, col1 in dataset.boxes(index, (size, size)):
-        inside[row0:row1, col0:col1] = True
-    return inside
+@attrs.frozen(eq=False, kw_only=True)
+class _PreparedImage:
+    """A row of `PreparedImages`; the defaults are those of an image that cannot be read."""
+
+    status: str = "unreadable"
+    lungs: LungMask | None = None
+    n_patches: int = 0
+    lung_fraction: float = np.nan
+    lung_grey: float = np.nan
+    native_side: int = 0
 
 
 def prepare_images(
@@ -114,74 +134,83 @@ def prepare_images(
     sampler: PatchSampler,
     progress: ProgressCallback,
 ) -> StageResult:
-    """Read every image and find its lungs; an image that cannot be used costs only itself.
+    """Read every image and segment its lungs; an unusable image does not affect the others.
 
     Parameters
     ----------
     dataset : Dataset
     size : int
-        Side of the working frame.
+        Side of the model grid.
     segmenter : Segmenter
     sampler : PatchSampler
-        Of patches of normal lung.
+        Cuts patches of lung, which are counted.
     progress : callable
 
     Returns
     -------
     StageResult
-        ``arrays`` are the fields of `Images`; ``figures`` count what was found and name what was
-        unreadable.
+        The ``arrays`` are the fields of `PreparedImages`. The ``values`` count the images by label
+        and status, and name those that are unreadable.
     """
-    count = len(dataset)
-    masks = np.zeros((count, -(-(size**2) // 8)), np.uint8)
-    status = np.full(count, "unreadable", dtype="<U17")
-    n_patches, own_side = np.zeros(count, np.int64), np.zeros(count, np.int64)
-    lung_share, lung_grey = np.full(count, np.nan), np.full(count, np.nan)
-    unreadable = []
-    for index in range(count):
-        progress("images", index + 1, count, {})
+    rows, unreadable = [], []
+    for index in range(len(dataset)):
+        progress("images", index + 1, len(dataset), {})
         try:
-            original = dataset.read(index)
+            image = dataset.read(index)
         except LungpatchError as error:
             unreadable.append(str(error))
-            continue
-        image = resize(original, size)
-        lungs = segmenter.segment(image)
-        own_side[index] = min(original.native_shape)
-        masks[index] = np.packbits(lungs.pixels)
-        if not lungs.pixels.any():
-            status[index] = "no_lungs"
-            continue
-        lung_share[index] = lungs.fraction
-        lung_grey[index] = image.pixels[lungs.pixels].mean()
-        status[index] = "implausible_lungs" if lungs.implausible else "ok"
-        if not lungs.implausible:
-            n_patches[index] = len(sampler.sample(image, lungs))
-    found, how_many = np.unique(status, return_counts=True)
+            rows.append(_PreparedImage())
+        else:
+            rows.append(_prepare(image, size, segmenter, sampler))
+    masks = np.zeros((len(rows), -(-(size**2) // 8)), np.uint8)
+    for mask, row in zip(masks, rows, strict=True):
+        if row.lungs is not None:
+            mask[:] = np.packbits(row.lungs.pixels)
+    images = PreparedImages(
+        dataset=dataset,
+        size=size,
+        masks=masks,
+        status=np.array([row.status for row in rows], dtype="<U17"),
+        n_patches=np.array([row.n_patches for row in rows], np.int64),
+        lung_fraction=np.array([row.lung_fraction for row in rows], np.float64),
+        lung_grey=np.array([row.lung_grey for row in rows], np.float64),
+        native_side=np.array([row.native_side for row in rows], np.int64),
+    )
     return StageResult(
-        figures={
-            "images": {
-                label: int((dataset.labels == label).sum()) for label in ("normal", "pneumonia")
-            },
-            "boxed": sum(len(boxes) > 0 for boxes in dataset.relative_boxes),
-            "patients": len(set(dataset.patients.tolist()) - {""}),
-            "status": dict(zip(found.tolist(), how_many.tolist(), strict=True)),
-            "unreadable": unreadable,
-            "median_side": int(np.median(own_side[own_side > 0])) if own_side.any() else None,
-        },
-        arrays={
-            "masks": masks,
-            "status": status,
-            "n_patches": n_patches,
-            "lung_share": lung_share,
-            "lung_grey": lung_grey,
-            "own_side": own_side,
-        },
+        values=_count(images) | {"unreadable": unreadable},
+        arrays=attrs.asdict(
+            images, recurse=False, filter=lambda field, _: field.name not in ("dataset", "size")
+        ),
     )
 
 
-def usable_images(films: Images, indices: Iterable[int]) -> Iterator[int]:
-    """Yield those of ``indices`` whose image has lungs."""
-    for index in indices:
-        if films.status[index] in ("ok", "implausible_lungs"):
-            yield index
+def _prepare(
+    original: ChestImage, size: int, segmenter: Segmenter, sampler: PatchSampler
+) -> _PreparedImage:
+    image = resize(original, size)
+    lungs = segmenter.segment(image)
+    native_side = min(original.native_shape)
+    if not lungs.pixels.any():
+        return _PreparedImage(status="no_lungs", lungs=lungs, native_side=native_side)
+    return _PreparedImage(
+        status="implausible_lungs" if lungs.implausible else "ok",
+        lungs=lungs,
+        n_patches=0 if lungs.implausible else len(sampler.sample(image, lungs)),
+        lung_fraction=lungs.fraction,
+        lung_grey=float(image.pixels[lungs.pixels].mean()),
+        native_side=native_side,
+    )
+
+
+def _count(images: PreparedImages) -> dict[str, object]:
+    dataset = images.dataset
+    status, counts = np.unique(images.status, return_counts=True)
+    return {
+        "images": {
+            label: int((dataset.labels == label).sum()) for label in ("normal", "pneumonia")
+        },
+        "boxed": int(images.boxed.sum()),
+        "patients": len(set(dataset.patients.tolist()) - {""}),
+        "status": dict(zip(status.tolist(), counts.tolist(), strict=True)),
+        "median_side": None if images.median_side is None else int(images.median_side),
+    }

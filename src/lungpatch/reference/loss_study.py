@@ -1,30 +1,26 @@
-"""What each loss makes of the network's outputs, above all the one that the paper prints."""
+"""The effect of each loss on the network's outputs, above all of the one that the paper prints."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import attrs
 import numpy as np
 
 from lungpatch.containers import FloatImage, PatchBatch
-from lungpatch.errors import ConfigurationError, InsufficientDataError
-from lungpatch.evaluation.metrics import auroc
-from lungpatch.models.autoencoder import Autoencoder
-from lungpatch.models.diagnostics import identity_shortcut
-from lungpatch.models.unet import UNet
+from lungpatch.errors import ConfigurationError
+from lungpatch.models import Autoencoder, UNet
 from lungpatch.networks.losses import LOSSES
-from lungpatch.reference.claims import FEWEST_PATCHES
-from lungpatch.reference.patch_table import PatchTable
-from lungpatch.reference.training import all_patches, learn, stage_rng
+from lungpatch.reference.claims import aurocs_by_kind
+from lungpatch.reference.patch_table import SCORER, WHOLE_IMAGE_SAMPLER, PatchCutter, PatchTable
+from lungpatch.reference.stages import StageResult
+from lungpatch.reference.training import all_patches, fit_for_steps, shortcut_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from lungpatch._utils.progress import ProgressCallback
     from lungpatch.models.convolutional import ConvolutionalModel, Output
     from lungpatch.pipeline.patch_store import PatchStore
-    from lungpatch.protocols import Scorer
+    from lungpatch.reference.study import Study
 
 NETWORKS: dict[str, type[ConvolutionalModel]] = {"U-Net": UNet, "autoencoder": Autoencoder}
 
@@ -41,7 +37,7 @@ def printed_dice_optimum(patches: FloatImage) -> FloatImage:
     ``r = 2 sum I J / sum(I + J)`` rises with J(x) where ``I(x) > r / 2`` and falls with it
     elsewhere, whatever J(x) is. So at the optimum J is 1 where I lies above half of the optimal
     coefficient and 0 where it lies below: a thresholded image, never the image itself. A patch
-    without a pixel below ``m / (1 + m)``, m its mean, becomes all white.
+    without a pixel below ``m / (1 + m)``, with m its mean, becomes all white.
 
     Parameters
     ----------
@@ -54,10 +50,11 @@ def printed_dice_optimum(patches: FloatImage) -> FloatImage:
 
     Notes
     -----
-    Exact: the k brightest pixels are white for some k, and all k are tried.
+    It is exact: the k brightest pixels are white for some k, and all k are tried.
 
     Examples
     --------
+    >>> from lungpatch.reference import printed_dice_optimum
     >>> printed_dice_optimum(np.array([[[0.5, 0.4], [0.4, 0.0]]], np.float32))
     array([[[1., 1.], [1., 0.]]], dtype=float32)
     """
@@ -72,107 +69,71 @@ def printed_dice_optimum(patches: FloatImage) -> FloatImage:
     return optimum
 
 
-@attrs.frozen(eq=False, kw_only=True)
-class StudyPatches:
-    """Patches that every training of a study is judged on.
+def study_losses(study: Study) -> StageResult:
+    """Train a network with each loss and describe what it puts out.
 
     Parameters
     ----------
-    patches : PatchBatch
-        Of pneumonia images.
-    table : PatchTable
-        Their kinds.
-    kinds : tuple of str
-        The three kinds in the order of scores that the paper expects.
-    """
-
-    patches: PatchBatch
-    table: PatchTable
-    kinds: tuple[str, ...]
-
-    def aurocs(self, scores: NDArray[np.float64]) -> dict[str, float | None]:
-        """Return AUROC of the second and of the third kind against the first; None if unknown."""
-        found: dict[str, float | None] = {}
-        normal = self.table.kinds == self.kinds[0]
-        for kind in self.kinds[1:]:
-            there = self.table.kinds == kind
-            enough = min(normal.sum(), there.sum()) >= FEWEST_PATCHES
-            both = normal | there
-            found[kind] = auroc(scores[both], there[both]) if enough else None
-        return found
-
-
-def study_losses(
-    stores: dict[str, PatchStore],
-    judged: StudyPatches,
-    *,
-    scorer: Scorer,
-    steps: int,
-    seed: int,
-    progress: ProgressCallback,
-) -> list[dict[str, Any]]:
-    """Train a network with each loss and describe what comes out of it.
-
-    Parameters
-    ----------
-    stores : dict of str to PatchStore
-        See `lungpatch.reference.training.normal_patches`.
-    judged : StudyPatches
-    scorer : Scorer
-        Over the whole patch.
-    steps, seed : int
-    progress : callable
+    study : Study
 
     Returns
     -------
-    list of dict
-        One of `CASES` each: `output_figures` on normal test patches, AUROCs on ``judged``,
-        ``shortcut`` (see `lungpatch.models.diagnostics`), or ``failed``, the reason.
+    StageResult
+        Each of the ``rows`` is one of `CASES`: `describe_outputs` on normal test patches,
+        ``aurocs`` of the kinds on the evaluated patches, and ``shortcut`` (see
+        `lungpatch.models.diagnostics`); or ``failed``, the reason.
     """
-    test = all_patches(stores["test"])
+    patches, table = _evaluated_patches(study)
     rows: list[dict[str, Any]] = []
-    for number, (network, loss, output) in enumerate(CASES, start=1):
-        row: dict[str, Any] = {"network": network, "loss": loss, "output": output}
-        model = NETWORKS[network](patch_size=test.patch_size, loss=loss, output=output)
-        # Each from the same weights and in the same order, so that only the loss differs.
-        own_rng = stage_rng(seed, "losses")
-        try:
-            learn(
-                model,
-                stores,
-                steps=steps,
-                rng=own_rng,
-                progress=progress,
-                stage=f"losses: {loss}, {network}, {output}",
-            )
-        except ConfigurationError as error:
-            rows.append(row | {"failed": str(error)})
-            continue
-        expected = model.reconstruct(test)
-        figures = output_figures(
-            test.pixels, expected.expected[:, 0], scorer.score(test, expected).values
-        )
-        scores = scorer.score(judged.patches, model.reconstruct(judged.patches)).values
-        try:
-            shortcut = identity_shortcut(model, stores["test"], rng=own_rng)
-        except InsufficientDataError:
-            shortcut = None
-        rows.append(
-            row
-            | figures
-            | {
-                "aurocs": judged.aurocs(scores),
-                "shortcut": None if shortcut is None else shortcut.shortcut,
-            }
-        )
-        progress("losses", number, len(CASES), {})
-    return rows
+    with study.normal_patches() as stores:
+        for number, (network, loss, output) in enumerate(CASES, start=1):
+            row: dict[str, Any] = {"network": network, "loss": loss, "output": output}
+            patch_size = stores["test"].patch_size
+            model = NETWORKS[network](patch_size=patch_size, loss=loss, output=output)
+            # Each with the same first weights and order of patches, so that only the loss differs.
+            rng = study.rng("losses")
+            try:
+                fit_for_steps(
+                    model,
+                    stores,
+                    steps=study.settings.study_steps,
+                    rng=rng,
+                    on_epoch=study.on_epoch(f"losses: {loss}, {network}, {output}"),
+                )
+            except ConfigurationError as error:
+                rows.append(row | {"failed": str(error)})
+                continue
+            row |= _describe_model(model, stores["test"])
+            scores = SCORER.score(patches, model.reconstruct(patches)).values
+            row["aurocs"] = aurocs_by_kind(scores, table.kinds, study.kinds)
+            row["shortcut"] = shortcut_of(model, stores["test"], rng=rng)
+            rows.append(row)
+            study.progress("losses", number, len(CASES), {})
+    return StageResult(values={"rows": rows, "evaluated_patches": len(patches)})
 
 
-def output_figures(
+def _evaluated_patches(study: Study) -> tuple[PatchBatch, PatchTable]:
+    """Draw some patches of the evaluated images."""
+    cutter = PatchCutter(images=study.images, sampler=WHOLE_IMAGE_SAMPLER)
+    cut = list(cutter.cut(study.evaluated_images))
+    table = PatchTable.concatenate(rows for _, rows in cut)
+    # The stream keeps its old name, which goes into the numbers drawn.
+    order = study.rng("judged").permutation(len(table))
+    some = np.sort(order[: study.settings.n_study_patches])
+    return PatchBatch.concatenate([patches for patches, _ in cut])[some], table.select(some)
+
+
+def _describe_model(model: ConvolutionalModel, store: PatchStore) -> dict[str, float]:
+    patches = all_patches(store)
+    reconstruction = model.reconstruct(patches)
+    scores = SCORER.score(patches, reconstruction).values
+    return describe_outputs(patches.pixels, reconstruction.expected[:, 0], scores)
+
+
+def describe_outputs(
     patches: FloatImage, outputs: FloatImage, scores: NDArray[np.float64]
 ) -> dict[str, float]:
-    """Describe what a network puts out for normal patches.
+    """Describe the outputs of a network for normal patches.
 
     Parameters
     ----------
@@ -184,15 +145,15 @@ def output_figures(
     -------
     dict of str to float
         ``sad``; ``output_mean``, ``output_low`` and ``output_high`` (1st and 99th percentile) in
-        grey levels; ``white`` and ``black``, shares of outputs within one grey level of 255 and
-        0, or beyond; ``light_meter``, the correlation of SAD with 255 less the patch's mean grey:
-        1 if the score only tells how dark a patch is.
+        grey levels; ``white`` and ``black``, the fractions of outputs within one grey level of 255
+        and 0, or beyond; ``light_meter``, the correlation of SAD with 255 minus the patch's mean
+        grey level: 1 if the score only measures how dark a patch is.
 
     Examples
     --------
     >>> patches = np.array([[[0.2]], [[0.4]], [[0.6]]], np.float32)
     >>> white = np.ones_like(patches)
-    >>> found = output_figures(patches, white, 255 * (1 - patches[:, 0, 0].astype(float)))
+    >>> found = describe_outputs(patches, white, 255 * (1 - patches[:, 0, 0].astype(float)))
     >>> found["white"], round(found["light_meter"], 3)
     (1.0, 1.0)
     """

@@ -1,4 +1,4 @@
-"""Work that is done once: each stage's results are kept until its settings or inputs change."""
+"""Results of stages, kept on disk until a stage's settings or inputs change."""
 
 from __future__ import annotations
 
@@ -21,30 +21,30 @@ if TYPE_CHECKING:
 
     from lungpatch._utils.progress import ProgressCallback
 
-FORMAT = 1
-"""Goes up when what a stage computes or keeps changes, so that older results are not taken."""
+FORMAT = 2
+"""Raised when what a stage computes or keeps changes, so that older results are not used."""
 
 
 @attrs.frozen(eq=False, kw_only=True)
 class StageResult:
-    """What a stage found.
+    """The result of a stage.
 
     Parameters
     ----------
-    figures : dict
+    values : dict
         JSON-ready: what goes into the report.
     arrays : dict of str to ndarray
         What later stages need.
     digest : str
-        Of the settings and inputs that it came from; "" before it is kept.
+        Digest of the settings and inputs that the result came from; "" before it is kept.
 
     Examples
     --------
-    >>> StageResult(figures={"auroc": 0.5})
-    StageResult(figures={'auroc': 0.5}, arrays={}, digest='')
+    >>> StageResult(values={"auroc": 0.5})
+    StageResult(values={'auroc': 0.5}, arrays={}, digest='')
     """
 
-    figures: dict[str, Any]
+    values: dict[str, Any]
     arrays: dict[str, NDArray[Any]] = attrs.field(
         factory=dict, repr=lambda arrays: str({k: v.shape for k, v in arrays.items()})
     )
@@ -52,14 +52,19 @@ class StageResult:
 
 
 class Stages:
-    """Runs stages and keeps what they found, as ``NAME.json`` and ``NAME.npz`` in a folder.
+    """Runs stages and keeps their results, as ``NAME.json`` and ``NAME.npz`` in a folder.
 
     Parameters
     ----------
     folder : path
-        Made when the first stage is kept.
+        Made when the first result is kept.
     progress : callable
-        Told of stages that were done before; a stage tells of its own progress.
+        Called for stages whose results were kept before. A stage reports its own progress.
+
+    Attributes
+    ----------
+    records : dict of str to dict
+        For each stage that was run, by name: its ``settings``, ``seconds`` and ``values``.
 
     Examples
     --------
@@ -67,11 +72,11 @@ class Stages:
     >>> stages = Stages(tempfile.mkdtemp())
     >>> def work():
     ...     print("working")
-    ...     return StageResult(figures={"sum": 3})
-    >>> stages.run("add", {"numbers": [1, 2]}, work).figures
+    ...     return StageResult(values={"sum": 3})
+    >>> stages.run("add", {"numbers": [1, 2]}, work).values
     working
     {'sum': 3}
-    >>> stages.run("add", {"numbers": [1, 2]}, work).figures
+    >>> stages.run("add", {"numbers": [1, 2]}, work).values
     {'sum': 3}
     """
 
@@ -83,21 +88,21 @@ class Stages:
     def run(
         self, name: str, settings: Mapping[str, Any], work: Callable[[], StageResult]
     ) -> StageResult:
-        """Return what the stage found, computing it only where that was not done before.
+        """Return the result of a stage, computed only if it was not kept before.
 
         Parameters
         ----------
         name : str
-            A file name.
+            Name of the stage; used as a file name.
         settings : mapping
-            JSON-ready: all that the result depends on, digests of earlier stages included.
+            JSON-ready: everything that the result depends on, digests of earlier stages included.
         work : callable
-            Does the work.
+            Computes the result.
 
         Returns
         -------
         StageResult
-            Its ``figures`` as JSON gives them back, also the first time.
+            With ``values`` as JSON gives them back, also the first time.
         """
         digest = hashlib.sha256(
             json.dumps([FORMAT, __version__, name, settings], sort_keys=True).encode()
@@ -113,7 +118,7 @@ class Stages:
             self._progress(f"{name} (kept)", 1, 1, {})
         record, arrays = kept
         self.records[name] = record
-        return StageResult(figures=record["figures"], arrays=arrays, digest=digest)
+        return StageResult(values=record["values"], arrays=arrays, digest=digest)
 
     def _keep(
         self,
@@ -125,14 +130,14 @@ class Stages:
     ) -> None:
         with atomic_write(self._folder / f"{name}.npz") as temporary:
             np.savez_compressed(temporary, **result.arrays)  # type: ignore[arg-type]
-        # Last, since it is what says that the stage is done.
+        # Written last, since its presence says that the stage is done.
         write_json(
             self._folder / f"{name}.json",
             {
                 "digest": digest,
                 "settings": settings,
                 "seconds": seconds,
-                "figures": result.figures,
+                "values": result.values,
             },
         )
 

@@ -1,4 +1,4 @@
-"""Learning from the normal images of a reproduction, for a number of steps."""
+"""Training on the normal images of a reproduction, for a number of steps."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ import numpy as np
 
 from lungpatch.containers import PatchBatch, TrainingHistory
 from lungpatch.errors import InsufficientDataError
+from lungpatch.models.diagnostics import identity_shortcut
 from lungpatch.networks.network_model import NetworkModel
 from lungpatch.pipeline.patch_store import PatchStore
-from lungpatch.reference.patch_table import ImageSource, patches_of_images
 from lungpatch.reference.settings import NORMAL_PATCHES
 
 if TYPE_CHECKING:
@@ -20,20 +20,20 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from lungpatch._utils.progress import ProgressCallback
-    from lungpatch.protocols import PatchSampler, ReconstructionModel
-    from lungpatch.reference.images import Images
+    from lungpatch.protocols import EpochCallback, ReconstructionModel
+    from lungpatch.reference.patch_table import PatchCutter
 
 ROLES = tuple(NORMAL_PATCHES)
 
 
-def stage_rng(seed: int, stage: str) -> np.random.Generator:
-    """Return the generator of a stage: it does not depend on which stages ran before.
+def stage_rng(seed: int, stream: str) -> np.random.Generator:
+    """Return a generator that does not depend on which stages ran before.
 
     Parameters
     ----------
     seed : int
-    stage : str
+    stream : str
+        Name of the stream of random numbers. Another name gives other results.
 
     Returns
     -------
@@ -46,31 +46,34 @@ def stage_rng(seed: int, stage: str) -> np.random.Generator:
     >>> draw == int(same.integers(1000)), draw == int(other.integers(1000))
     (True, False)
     """
-    return np.random.default_rng([seed, zlib.crc32(stage.encode())])
+    return np.random.default_rng([seed, zlib.crc32(stream.encode())])
+
+
+def steps_per_epoch(n_items: int, batch_size: int) -> int:
+    """Return the number of batches that hold ``n_items``.
+
+    Examples
+    --------
+    >>> steps_per_epoch(130, 64)
+    3
+    """
+    return -(-n_items // batch_size)
 
 
 @contextmanager
 def normal_patches(
-    films: Images,
-    roles: NDArray[np.str_],
-    sampler: PatchSampler,
-    *,
-    rng: np.random.Generator,
-    source: ImageSource | None = None,
+    cutter: PatchCutter, roles: NDArray[np.str_], *, rng: np.random.Generator
 ) -> Iterator[dict[str, PatchStore]]:
-    """Cut the patches of normal lung that are learnt from, into a store a role.
+    """Cut the normal patches for training, validation and test, one store per role.
 
-    Where there are more than the paper's counts, so many are drawn.
+    Where there are more patches than the paper's counts, as many as the paper has are drawn.
 
     Parameters
     ----------
-    images : Images
+    cutter : PatchCutter
     roles : ndarray of str, shape (N,)
-        See `lungpatch.reference.cohort.choose_roles`.
-    sampler : PatchSampler
+        What each image is for; see `lungpatch.reference.roles.choose_roles`.
     rng : numpy.random.Generator
-    source : callable, optional
-        See `lungpatch.reference.patch_table.patches_of_images`.
 
     Yields
     ------
@@ -82,69 +85,73 @@ def normal_patches(
     InsufficientDataError
         If a role is left without patches.
     """
-    stores = {role: PatchStore(sampler.patch_size) for role in ROLES}
+    size = cutter.sampler.patch_size
+    stores = {role: PatchStore(size) for role in ROLES}
     try:
         for role, store in stores.items():
-            cut = [
-                batch
-                for _, batch, _ in patches_of_images(
-                    films, np.flatnonzero(roles == role).tolist(), sampler, source=source
-                )
-            ]
-            if not cut:
+            batches = [patches for patches, _ in cutter.cut(np.flatnonzero(roles == role).tolist())]
+            if not batches:
                 raise InsufficientDataError(
-                    f"the normal images for {role} hold no patch of {sampler.patch_size} pixels: "
-                    "give more images"
+                    f"the normal images for {role} hold no patch of {size} pixels: give more images"
                 )
-            together = PatchBatch.concatenate(cut)
-            most = NORMAL_PATCHES[role]
-            if len(together) > most:
-                together = together[np.sort(rng.permutation(len(together))[:most])]
-            store.add(together)
+            patches = PatchBatch.concatenate(batches)
+            max_patches = NORMAL_PATCHES[role]
+            if len(patches) > max_patches:
+                patches = patches[np.sort(rng.permutation(len(patches))[:max_patches])]
+            store.add(patches)
         yield stores
     finally:
         for store in stores.values():
             store.close()
 
 
-def learn(
+def fit_for_steps(
     model: ReconstructionModel,
     stores: dict[str, PatchStore],
     *,
     steps: int,
     rng: np.random.Generator,
-    progress: ProgressCallback,
-    stage: str,
+    on_epoch: EpochCallback,
 ) -> TrainingHistory:
     """Fit a model for about a number of steps; the validation patches choose the weights.
 
     Parameters
     ----------
     model : ReconstructionModel
-        A network's ``epochs`` and ``patience`` are set; any other model learns as it does.
+        The ``epochs`` and ``patience`` of a network are set. Any other model is fitted as it is.
     stores : dict of str to PatchStore
         See `normal_patches`.
     steps : int
     rng : numpy.random.Generator
-    progress : callable
-    stage : str
-        What to call the work in ``progress``.
+    on_epoch : callable
+        Called as ``on_epoch(epoch, epochs, metrics)`` after every epoch.
 
     Returns
     -------
     TrainingHistory
     """
     if isinstance(model, NetworkModel):
-        a_pass = -(-len(stores["training"]) // model.batch_size)
-        model.epochs = model.patience = max(1, round(steps / a_pass))
+        per_epoch = steps_per_epoch(len(stores["training"]), model.batch_size)
+        model.epochs = model.patience = max(1, round(steps / per_epoch))
     return model.fit(
-        stores["training"],
-        validation=stores["validation"],
-        rng=rng,
-        on_epoch=lambda epoch, epochs, figures: progress(stage, epoch, epochs, figures),
+        stores["training"], validation=stores["validation"], rng=rng, on_epoch=on_epoch
     )
 
 
 def all_patches(store: PatchStore) -> PatchBatch:
     """Return the patches of a store in one batch."""
     return next(iter(store.batches(len(store))))
+
+
+def shortcut_of(
+    model: ReconstructionModel, store: PatchStore, *, rng: np.random.Generator
+) -> float | None:
+    """Return the identity shortcut of a model; None where it cannot be measured.
+
+    See `lungpatch.models.diagnostics.identity_shortcut`.
+    """
+    try:
+        found = identity_shortcut(model, store, rng=rng)
+    except InsufficientDataError:
+        return None
+    return None if found is None else found.shortcut

@@ -1,4 +1,4 @@
-"""Figures of the paper about scores: the histogram (9), table 1, and how well its rule does."""
+"""Figures of the paper that show scores: the histogram (9), table 1, and confusion tables."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import numpy as np
 
 from lungpatch._utils.axes import axes_or_new
 from lungpatch.errors import ConfigurationError, InsufficientDataError
+from lungpatch.reference.settings import KINDS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -16,8 +17,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from numpy.typing import ArrayLike, NDArray
 
-KINDS = ("normal lung", "lung with opacity", "outside the lung")
-"""The kinds of patches of a pneumonia image, in the order of SAD that the paper expects."""
+_INCHES_PER_LETTER = 0.1
+"""Width of columns per letter of their longest label, so that labels do not overlap."""
 
 
 def plot_score_histogram(
@@ -33,13 +34,13 @@ def plot_score_histogram(
     """Draw the histogram of patch scores: the paper's figure 9.
 
     What to look for: three peaks, one for each kind of patch, which thresholds could separate. The
-    paper found one. Where it is known which patch is which, ``kinds`` shows what lies below it:
-    kinds that share their range cannot be told apart by any threshold.
+    paper found one. Where the kinds of patches are known, ``kinds`` shows what lies below it: no
+    threshold can separate kinds with the same range.
 
     Parameters
     ----------
     scores : array_like of float, shape (N,)
-        Of all patches. NaN (unscored) is left out.
+        Scores of all patches. NaN (unscored) is left out.
     kinds : mapping of str to array_like of float, optional
         Scores of each kind of patches, drawn as outlines in the same bins.
     thresholds : sequence of float, optional
@@ -47,7 +48,7 @@ def plot_score_histogram(
     bins : int
         Number of bins from the lowest score to the highest, at least 1.
     label : str
-        What the scores are.
+        Name of the scores.
     title : str, optional
     axes : matplotlib.axes.Axes, optional
         Where to draw; by default on a new figure.
@@ -67,6 +68,7 @@ def plot_score_histogram(
 
     Examples
     --------
+    >>> from lungpatch.reference import plot_score_histogram
     >>> axes = plot_score_histogram(                                     # doctest: +SKIP
     ...     scores.values, kinds={"normal lung": scores.values[normal]}, thresholds=[2.5, 6.0])
     """
@@ -105,21 +107,21 @@ def plot_kind_table(
 ) -> Axes:
     """Draw the rule that turns a score into a kind of patch: the paper's table 1.
 
-    What to look for: the paper supposes that normal lung scores as in training, opacity higher,
-    and what lies outside the lung highest. The rule always names a kind; whether it is the right
-    one is what `plot_confusion` shows.
+    What to look for: the paper assumes that normal lung scores as in training, opacity higher,
+    and what lies outside the lung highest. The rule always predicts a kind; `plot_confusion` shows
+    whether it is the right one.
 
     Parameters
     ----------
     thresholds : sequence of float
-        Ascending, one less than there are kinds.
+        In ascending order, one fewer than there are kinds.
     kinds : sequence of str
         In the order of their scores.
     scores : array_like of float, shape (N,), optional
-        Adds a column with the number of patches that the rule gives to each kind. NaN (unscored)
+        Adds a column with the number of patches that the rule puts into each kind. NaN (unscored)
         is left out.
     label : str
-        What the scores are.
+        Name of the scores.
     axes : matplotlib.axes.Axes, optional
         Where to draw; by default on a new figure.
 
@@ -132,10 +134,11 @@ def plot_kind_table(
     MissingExtraError
         If matplotlib is not installed.
     ConfigurationError
-        If the thresholds do not ascend, or are not one less than the kinds.
+        If the thresholds do not ascend, or are not one fewer than the kinds.
 
     Examples
     --------
+    >>> from lungpatch.reference import plot_kind_table
     >>> axes = plot_kind_table([2.5, 6.0], scores=scores.values)         # doctest: +SKIP
     """
     if len(thresholds) != len(kinds) - 1 or any(low >= high for low, high in pairwise(thresholds)):
@@ -151,7 +154,9 @@ def plot_kind_table(
     if scores is not None:
         kind = np.searchsorted(thresholds, _scored(scores), side="left")
         columns["patches"] = [str(n) for n in np.bincount(kind, minlength=len(kinds))]
-    axes = axes_or_new(axes, (2.0 * len(columns), 0.3 * (len(kinds) + 1) + 0.3))
+    longest = max(len(cell) for cells in columns.values() for cell in cells)
+    width = max(2.0, _INCHES_PER_LETTER * longest)
+    axes = axes_or_new(axes, (width * len(columns), 0.3 * (len(kinds) + 1) + 0.3))
     from matplotlib.transforms import Bbox
 
     axes.set_axis_off()
@@ -171,18 +176,18 @@ def plot_kind_table(
 def plot_confusion(
     counts: ArrayLike, names: Sequence[str], *, title: str | None = None, axes: Axes | None = None
 ) -> Axes:
-    """Draw how often each class was taken for each: a confusion table.
+    """Draw how often each class was predicted for each true class: a confusion table.
 
-    For the kinds of patches by the rule of the paper's table 1, and for the two-class CNN. What to
-    look for: the diagonal is right. The darker a cell, the larger its share of its row; a rule that
-    knows nothing has the same colours in every row.
+    Used for the kinds of patches by the rule of the paper's table 1, and for the two-class CNN.
+    What to look for: the diagonal holds what is classified correctly. The darker a cell, the larger
+    its fraction of its row. A rule that uses no information has the same colours in every row.
 
     Parameters
     ----------
     counts : array_like of int, shape (K, K)
-        Rows are what is true, columns what was predicted.
+        Rows are true classes, columns predicted ones.
     names : sequence of str
-        Of the K classes.
+        Names of the K classes.
     title : str, optional
     axes : matplotlib.axes.Axes, optional
         Where to draw; by default on a new figure.
@@ -200,6 +205,7 @@ def plot_confusion(
 
     Examples
     --------
+    >>> from lungpatch.reference import plot_confusion
     >>> axes = plot_confusion([[8, 2], [5, 35]], ["normal", "pneumonia"])  # doctest: +SKIP
     """
     table = np.asarray(counts)
@@ -208,22 +214,23 @@ def plot_confusion(
             f"a confusion table of {len(names)} classes has {len(names)} x {len(names)} counts of "
             f"at least 0, got shape {table.shape}"
         )
-    axes = axes_or_new(axes, (1.5 * len(names) + 1.5, 1.1 * len(names) + 1.2))
+    width = max(1.5, _INCHES_PER_LETTER * max(map(len, names)))
+    axes = axes_or_new(axes, (width * len(names) + 1.5, 1.1 * len(names) + 1.2))
     totals = table.sum(axis=1, keepdims=True)
-    shares = np.divide(table, totals, out=np.zeros(table.shape), where=totals > 0)
-    axes.imshow(shares, cmap="Blues", vmin=0.0, vmax=1.0, aspect="auto")
-    for (row, column), share in np.ndenumerate(shares):
+    fractions = np.divide(table, totals, out=np.zeros(table.shape), where=totals > 0)
+    axes.imshow(fractions, cmap="Blues", vmin=0.0, vmax=1.0, aspect="auto")
+    for (row, column), fraction in np.ndenumerate(fractions):
         axes.text(
             column,
             row,
-            f"{table[row, column]}\n{share:.0%}" if totals[row, 0] else "0",
+            f"{table[row, column]}\n{fraction:.0%}" if totals[row, 0] else "0",
             ha="center",
             va="center",
-            color="white" if share > 0.6 else "black",
+            color="white" if fraction > 0.6 else "black",
         )
-    places = range(len(names))
-    axes.set_xticks(places, names)
-    axes.set_yticks(places, names)
+    positions = range(len(names))
+    axes.set_xticks(positions, names)
+    axes.set_yticks(positions, names)
     axes.tick_params(length=0)
     for text in (*axes.get_xticklabels(), *axes.get_yticklabels()):
         text.set_parse_math(False)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -22,10 +22,10 @@ if TYPE_CHECKING:
 
 _IMAGE_INCHES = 2.4
 _SMALL = 8
-"""Size of the writing beside an image, in points."""
+"""Size of the text beside an image, in points."""
 
 _BACKGROUND = (0.16, 0.42, 0.75)
-"""The one colour that what is not lung is painted in: not grey, so that it is no grey level."""
+"""Colour of what is not lung: not grey, so that it cannot be taken for a grey level."""
 
 _PATCH_COLUMNS = 12
 _GREY_LEVEL_EDGES = np.linspace(0.0, 256.0, 33)
@@ -35,7 +35,7 @@ _GREY_LEVEL_EDGES = np.linspace(0.0, 256.0, 33)
 def plot_examples(
     normal: Sequence[ChestImage], pneumonia: Sequence[ChestImage], *, figure: Figure | None = None
 ) -> Figure:
-    """Draw images of the two classes, a row each: the paper's figure 1.
+    """Draw images of the two classes, one row per class: the paper's figure 1.
 
     What to look for: opacities of pneumonia are bright and hide the vessels and the borders of
     heart and diaphragm. Look also at what differs between the rows without being disease: view,
@@ -44,7 +44,7 @@ def plot_examples(
     Parameters
     ----------
     normal, pneumonia : sequence of ChestImage
-        Of any sizes and numbers, but one of each at least.
+        At least one image each, of any size.
     figure : matplotlib.figure.Figure, optional
         Where to draw; by default a new one.
 
@@ -62,26 +62,27 @@ def plot_examples(
     Examples
     --------
     >>> from lungpatch.datasets import phantom_chest
+    >>> from lungpatch.reference import plot_examples
     >>> normal = [phantom_chest(seed, size=64).image for seed in range(3)]
     >>> pneumonia = [phantom_chest(seed, size=64, opacity="lobar").image for seed in range(3)]
     >>> figure = plot_examples(normal, pneumonia)                        # doctest: +SKIP
     >>> figure.savefig("examples.pdf")                                   # doctest: +SKIP
     """
     rows = {"normal": normal, "pneumonia": pneumonia}
-    for name, films in rows.items():
-        if len(films) == 0:
+    for name, images in rows.items():
+        if len(images) == 0:
             raise InsufficientDataError(
-                f"there is no {name} image: give one of each class at least"
+                f"there is no {name} image: give at least one of each class"
             )
     columns = max(map(len, rows.values()))
     figure = figure_or_new(figure, (_IMAGE_INCHES * columns, 2 * _IMAGE_INCHES + 0.6))
     grid = figure.subplots(2, columns, squeeze=False)
-    for axes_of_row, (name, films) in zip(grid, rows.items(), strict=True):
+    for axes_of_row, (name, images) in zip(grid, rows.items(), strict=True):
         axes_of_row[0].set_ylabel(name)
-        for axes, film in zip(axes_of_row, films, strict=False):
-            show_grey(axes, film.pixels)
-            axes.set_title(film.image_id, fontsize=_SMALL, parse_math=False)
-        for axes in axes_of_row[len(films) :]:
+        for axes, image in zip(axes_of_row, images, strict=False):
+            show_grey(axes, image.pixels)
+            axes.set_title(image.image_id, fontsize=_SMALL, parse_math=False)
+        for axes in axes_of_row[len(images) :]:
             axes.set_axis_off()
     return figure
 
@@ -95,24 +96,25 @@ def plot_gradcam(
     titles: Sequence[str] | None = None,
     figure: Figure | None = None,
 ) -> Figure:
-    """Draw where the two-class CNN looks, a column an image: the paper's figure 2.
+    """Draw where the two-class CNN looks, one column per image: the paper's figure 2.
 
-    Above the image, below it Grad-CAM over it; the hottest colour is what speaks most for the class
-    that each image is called. What to look for: heat outside the lungs' outline, on letters,
-    shoulders, the diaphragm, corners. Then the network tells the classes apart by something else
-    than opacities, which is what the paper found. With ``lungs``, each column says how much of the
-    heat lies within them, beside their share of the image, which heat spread evenly would reach.
+    Each column shows the image, and below it the image with Grad-CAM over it: the higher, the more
+    a region supports the predicted class. What to look for: high values outside the lungs'
+    outline, on letters, shoulders, the diaphragm or corners. Then the network separates the classes
+    by something else than opacities, which is what the paper found. With ``lungs``, each column
+    says which fraction of Grad-CAM lies within them, beside the fraction of the image that is lung,
+    which a map with one value everywhere would reach.
 
     Parameters
     ----------
     images : array_like of float, shape (N, H, W), values in [0, 1]
     cams : array_like of float, shape (N, H, W), values in [0, 1]
-        Of `lungpatch.reference.gradcam.grad_cam`.
+        Maps that `lungpatch.reference.grad_cam` returned.
     probabilities : array_like of float, shape (N,)
-        Of pneumonia.
+        Probabilities of pneumonia.
     lungs : array_like of bool, shape (N, H, W), optional
     titles : sequence of str, optional
-        One an image, such as its name or what it shows.
+        One per image, such as its name or label.
     figure : matplotlib.figure.Figure, optional
         Where to draw; by default a new one.
 
@@ -129,40 +131,45 @@ def plot_gradcam(
     InsufficientDataError
         If there is no image.
 
+    See Also
+    --------
+    lungpatch.reference.lung_attention : The fraction within the lungs, over many images.
+
     Examples
     --------
+    >>> from lungpatch.reference import grad_cam, plot_gradcam
     >>> cams = grad_cam(model, images)                                    # doctest: +SKIP
-    >>> figure = plot_gradcam(images, cams, model.predict_proba(images))   # doctest: +SKIP
+    >>> figure = plot_gradcam(images, cams, model.predict_proba(images))  # doctest: +SKIP
     """
     from lungpatch.reference.gradcam import mass_inside
 
-    films, heat, chances = np.asarray(images), np.asarray(cams), np.asarray(probabilities)
+    pixels, maps, chances = np.asarray(images), np.asarray(cams), np.asarray(probabilities)
     masks = None if lungs is None else np.asarray(lungs, dtype=np.bool_)
-    names = [""] * len(films) if titles is None else list(titles)
-    arrays = {"images": films, "cams": heat} | ({} if masks is None else {"lungs": masks})
+    names = [""] * len(pixels) if titles is None else list(titles)
+    arrays = {"images": pixels, "cams": maps} | ({} if masks is None else {"lungs": masks})
     shapes = {name: array.shape for name, array in arrays.items()}
-    lengths = {"images": len(films), "probabilities": len(chances), "titles": len(names)}
-    if films.ndim != 3 or len(set(shapes.values())) > 1 or len(set(lengths.values())) > 1:
+    lengths = {"images": len(pixels), "probabilities": len(chances), "titles": len(names)}
+    if pixels.ndim != 3 or len(set(shapes.values())) > 1 or len(set(lengths.values())) > 1:
         raise ConfigurationError(
             f"arrays of shape (N, H, W) and lengths N must agree, got {shapes} and {lengths}"
         )
-    if len(films) == 0:
+    if len(pixels) == 0:
         raise InsufficientDataError("there is no image to draw Grad-CAM on")
     scale = ColourScale(low=0.0, high=1.0)
-    figure = figure_or_new(figure, (_IMAGE_INCHES * len(films), 2 * _IMAGE_INCHES + 0.9))
-    grid = figure.subplots(2, len(films), squeeze=False)
+    figure = figure_or_new(figure, (_IMAGE_INCHES * len(pixels), 2 * _IMAGE_INCHES + 0.9))
+    grid = figure.subplots(2, len(pixels), squeeze=False)
     for column, (above, below) in enumerate(grid.T):
         for axes in (above, below):
-            show_grey(axes, films[column])
-        below.imshow(scale.to_rgba(heat[column]))
+            show_grey(axes, pixels[column])
+        below.imshow(scale.to_rgba(maps[column]))
         head = f"P(pneumonia) = {chances[column]:.2f}"
         lines = [names[column], head] if names[column] else [head]
         above.set_title("\n".join(lines), fontsize=_SMALL, parse_math=False)
         if masks is not None:
             draw_outline(above, masks[column], LUNGS)
             draw_outline(below, masks[column], LUNGS)
-            share = mass_inside(heat[column, None], masks[column, None])[0]
-            found = "no heat" if np.isnan(share) else f"{share:.0%} of the heat in the lungs"
+            inside = mass_inside(maps[column, None], masks[column, None])[0]
+            found = "empty map" if np.isnan(inside) else f"{inside:.0%} of Grad-CAM in the lungs"
             text = f"{found}\nlungs: {masks[column].mean():.0%} of the image"
             below.set_xlabel(text, fontsize=_SMALL)
     return figure
@@ -185,11 +192,11 @@ def plot_patches(
     Parameters
     ----------
     patches : PatchBatch
-        Of one image or, by `PatchBatch.concatenate`, of many.
+        Patches of one image or, by `PatchBatch.concatenate`, of many.
     count : int
-        At most so many are drawn, 12 a row; at least 1.
+        Maximum number of patches drawn, 12 per row; at least 1.
     seed : int
-        Chooses them, without replacement; they are drawn in the order of the batch.
+        Seed of the choice, without replacement. Patches are drawn in the order of the batch.
     title : str, optional
     axes : matplotlib.axes.Axes, optional
         Where to draw; by default on a new figure.
@@ -209,6 +216,7 @@ def plot_patches(
 
     Examples
     --------
+    >>> from lungpatch.reference import plot_patches
     >>> axes = plot_patches(detection.patches, title="one image")         # doctest: +SKIP
     >>> axes.figure.savefig("patches.pdf")                               # doctest: +SKIP
     """
@@ -229,17 +237,17 @@ def plot_patches(
 def plot_segmentation(
     image: ChestImage, lungs: LungMask, *, figure: Figure | None = None
 ) -> Figure:
-    """Draw image, lung mask, and the image with what is not lung in one colour: figure 5.
+    """Draw an image, its lung mask, and the image with what is not lung in one colour: figure 5.
 
-    What to look for: both lungs whole, without heart, diaphragm or what lies outside the chest. On
-    images of pneumonia, whether the opacity is still within the mask: what is cut out is never
+    What to look for: both lungs are whole, without heart, diaphragm or what lies outside the chest.
+    On images of pneumonia, whether the opacity is still within the mask: what is cut out is never
     scored.
 
     Parameters
     ----------
     image : ChestImage
     lungs : LungMask
-        Of the same shape.
+        Lungs of the image, of the same shape.
     figure : matplotlib.figure.Figure, optional
         Where to draw; by default a new one.
 
@@ -256,21 +264,22 @@ def plot_segmentation(
 
     Examples
     --------
+    >>> from lungpatch.reference import plot_segmentation
     >>> figure = plot_segmentation(detection.resized, detection.lungs)   # doctest: +SKIP
     >>> figure.savefig("segmentation.pdf")                               # doctest: +SKIP
     """
     if image.shape != lungs.pixels.shape:
         raise InvalidMaskError(
             f"{image.image_id}: an image of {image.shape} and a lung mask of {lungs.pixels.shape}: "
-            "segment the image that you draw"
+            "give the mask of this image"
         )
     figure = figure_or_new(figure, (3 * _IMAGE_INCHES, _IMAGE_INCHES + 0.5))
-    film, mask, painted = figure.subplots(1, 3)
-    for axes in (film, painted):
+    plain, mask, painted = figure.subplots(1, 3)
+    for axes in (plain, painted):
         show_grey(axes, image.pixels)
     show_grey(mask, lungs.pixels)
     painted.imshow(np.where(lungs.pixels[..., None], (0.0,) * 4, (*_BACKGROUND, 1.0)))
-    film.set_title(image.image_id, fontsize=_SMALL, parse_math=False)
+    plain.set_title(image.image_id, fontsize=_SMALL, parse_math=False)
     doubt = "" if lungs.implausible is None else f", implausible: {lungs.implausible}"
     mask.set_title(f"{lungs.fraction:.1%} lung{doubt}", fontsize=_SMALL, parse_math=False)
     painted.set_title("background in one colour", fontsize=_SMALL)
@@ -285,31 +294,29 @@ def plot_reconstructions(
     count: int = 6,
     seed: int = 0,
     label: str = "SAD",
-    title: str | None = None,
     figure: Figure | None = None,
 ) -> Figure:
-    """Draw patches, chosen at random, beside what the model made of them: figures 7 and 8.
+    """Draw patches, chosen at random, and their reconstructions: figures 7 and 8.
 
-    A column a patch: input, reconstruction, the grey-level histogram of each, and the score. Figure
-    7 is of normal patches, figure 8 of patches of a pneumonia image. What to look for: whether
-    patches with opacity, or without any lung, are reconstructed as well as normal ones. In the
-    paper they are, at a SAD near 5 against 1, and the two histograms all but coincide.
+    Each column shows a patch, its reconstruction, the grey-level histograms of both, and the score.
+    Figure 7 is of normal patches, figure 8 of patches of a pneumonia image. What to look for:
+    whether patches with opacity, or without any lung, are reconstructed as well as normal ones. In
+    the paper they are, at a SAD near 5 against 1, and the two histograms nearly coincide.
 
     Parameters
     ----------
     patches : PatchBatch
     reconstruction : Reconstruction
-        Of the same patches by a model of pixels, (N, 1, P, P). What lies beyond white or black is
-        drawn, and counted, as white or black.
+        Reconstruction of the same patches by a model of pixels, (N, 1, P, P). Values beyond white
+        or black are drawn, and counted, as white or black.
     scores : PatchScores
-        Of the same patches.
+        Scores of the same patches.
     count : int
-        At most so many columns, at least 1.
+        Maximum number of columns, at least 1.
     seed : int
-        Chooses the patches, without replacement; they are drawn in the order of the batch.
+        Seed of the choice, without replacement. Patches are drawn in the order of the batch.
     label : str
-        What the scores are.
-    title : str, optional
+        Name of the scores.
     figure : matplotlib.figure.Figure, optional
         Where to draw; by default a new one.
 
@@ -329,6 +336,7 @@ def plot_reconstructions(
 
     Examples
     --------
+    >>> from lungpatch.reference import plot_reconstructions
     >>> figure = plot_reconstructions(                                   # doctest: +SKIP
     ...     detection.patches, detection.reconstruction, detection.scores)
     """
@@ -336,27 +344,20 @@ def plot_reconstructions(
     _check_scores(patches, scores)
     if reconstruction.target.shape[1] != 1:
         raise ConfigurationError(
-            f"a reconstruction of {reconstruction.target.shape[1]} channels is of features, not of "
-            "grey levels: only that of a pixel model can be drawn"
+            f"a reconstruction with {reconstruction.target.shape[1]} channels is one of features, "
+            "not of grey levels: only that of a pixel model can be drawn"
         )
     chosen = _some(len(patches), count, seed)
     width = max(1.3 * len(chosen) + 0.6, 4.0)
-    figure = figure_or_new(figure, (width, 4.4 if title is None else 4.7))
+    figure = figure_or_new(figure, (width, 4.7))
     grid = figure.subplots(3, len(chosen), squeeze=False, height_ratios=(1.0, 1.0, 0.7))
     for (above, below, histogram), index in zip(grid.T, chosen, strict=True):
-        pictures = {
-            "input": reconstruction.target[index, 0],
-            "reconstruction": reconstruction.expected[index, 0],
-        }
-        for axes, picture in zip((above, below), pictures.values(), strict=True):
-            show_grey(axes, picture)
+        target, expected = reconstruction.target[index, 0], reconstruction.expected[index, 0]
+        show_grey(above, target)
+        show_grey(below, expected)
         above.set_title(f"{label} {scores.values[index]:.2f}", fontsize=_SMALL, parse_math=False)
-        for (name, picture), (filled, colour) in zip(
-            pictures.items(), ((True, "0.7"), (False, "red")), strict=True
-        ):
-            levels = np.rint(255.0 * np.clip(picture, 0.0, 1.0))
-            counts, edges = np.histogram(levels, _GREY_LEVEL_EDGES)
-            histogram.stairs(counts, edges, fill=filled, color=colour, label=name)
+        _grey_histogram(histogram, target, fill=True, color="0.7", label="input")
+        _grey_histogram(histogram, expected, fill=False, color="red", label="reconstruction")
         histogram.set(xlim=(0, 256), xticks=(0, 128, 255), yticks=[])
         histogram.tick_params(labelsize=_SMALL - 1)
     for axes, name in zip(grid[:, 0], ("input", "reconstruction", "pixels"), strict=True):
@@ -365,8 +366,6 @@ def plot_reconstructions(
     figure.legend(
         *grid[2, 0].get_legend_handles_labels(), loc="outside lower right", ncols=2, fontsize=_SMALL
     )
-    if title is not None:
-        figure.suptitle(title, parse_math=False)
     return figure
 
 
@@ -379,7 +378,7 @@ def plot_patch_frames(
     label: str = "SAD",
     axes: Axes | None = None,
 ) -> Axes:
-    """Frame, in red on their image, the patches whose score lies in a range: figure 10.
+    """Draw red frames around the patches whose score lies in a range: figure 10.
 
     What to look for: whether the frames gather on the opacity. In the paper they lie without
     regularity, whatever the range.
@@ -387,15 +386,15 @@ def plot_patch_frames(
     Parameters
     ----------
     image : ChestImage
-        The image that the patches were cut from, of the size it then had.
+        The image that the patches were cut from, in the size it had then.
     patches : PatchBatch
     scores : PatchScores
-        Of the same patches.
+        Scores of the same patches.
     score_range : tuple of float
-        Frames are drawn for ``low < score <= high``, as thresholds divide scores into classes;
-        either end may be infinite.
+        Frames are drawn for ``low < score <= high``, as thresholds divide scores into classes.
+        Either end may be infinite.
     label : str
-        What the scores are.
+        Name of the scores.
     axes : matplotlib.axes.Axes, optional
         Where to draw; by default on a new figure.
 
@@ -414,6 +413,7 @@ def plot_patch_frames(
 
     Examples
     --------
+    >>> from lungpatch.reference import plot_patch_frames
     >>> axes = plot_patch_frames(                                        # doctest: +SKIP
     ...     detection.resized, detection.patches, detection.scores, (4.0, 6.0))
     """
@@ -426,7 +426,7 @@ def plot_patch_frames(
     if image.shape != patches.image_shape:
         raise ConfigurationError(
             f"the patches were cut from an image of {patches.image_shape}, not of {image.shape}: "
-            "give the image in the size of the pipeline, such as detection.resized"
+            "give the image on the model grid, such as detection.resized"
         )
     axes = axes_or_new(axes, (4.5, 4.8))
     from matplotlib.collections import PatchCollection
@@ -449,6 +449,11 @@ def plot_patch_frames(
     text = f"{len(frames)} of {len(patches)} patches: {' '.join(bounds)}"
     axes.set_title(f"{image.image_id}\n{text}", fontsize=_SMALL + 1, parse_math=False)
     return axes
+
+
+def _grey_histogram(axes: Axes, pixels: NDArray[np.float32], **style: Any) -> None:
+    levels = np.rint(255.0 * np.clip(pixels, 0.0, 1.0))
+    axes.stairs(*np.histogram(levels, _GREY_LEVEL_EDGES), **style)
 
 
 def _some(available: int, count: int, seed: int) -> NDArray[np.int64]:

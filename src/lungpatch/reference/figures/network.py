@@ -25,22 +25,22 @@ _WIDEST = 1.2
 _NARROWEST = 0.12
 _GAP = 0.8
 _DROP = 1.3
-"""How much lower the boxes of a size begin than those of the next larger one."""
+"""How much lower the boxes of a size begin than those of the next larger size."""
 
 
 def plot_network(model: ConvolutionalModel, *, axes: Axes | None = None) -> Axes:
     """Draw the U-Net, or the plain autoencoder: the paper's figure 6.
 
-    A box for each set of feature maps: its height is their size, its width and the number above it
-    the channels. What to look for: sizes 32, 16, 8 and back; channels that double on the way down
-    and halve on the way up; skip connections, which hand the encoder's features (the blue part of a
-    box) to the decoder past the bottom, and with them the patch as it is. The plain autoencoder
-    has none.
+    Each box is a set of feature maps: its height shows their size, its width and the number above
+    it their channels. What to look for: sizes 32, 16, 8 and back; channels that double on the way
+    down and halve on the way up; skip connections, which pass the encoder's features (the blue part
+    of a box) to the decoder around the bottom, and with them the patch itself. The plain
+    autoencoder has none.
 
     Parameters
     ----------
     model : UNet or Autoencoder
-        Fitted or not. What is drawn is what its network computes, with the settings it has.
+        Fitted or not. Drawn is what its network computes, with its settings.
     axes : matplotlib.axes.Axes, optional
         Where to draw; by default on a new figure.
 
@@ -57,7 +57,8 @@ def plot_network(model: ConvolutionalModel, *, axes: Axes | None = None) -> Axes
 
     Examples
     --------
-    >>> from lungpatch.models.unet import UNet
+    >>> from lungpatch.models import UNet
+    >>> from lungpatch.reference import plot_network
     >>> axes = plot_network(UNet(base_channels=8))                       # doctest: +SKIP
     >>> axes.figure.savefig("network.pdf")                               # doctest: +SKIP
     """
@@ -65,43 +66,20 @@ def plot_network(model: ConvolutionalModel, *, axes: Axes | None = None) -> Axes
     boxes = _boxes(maps)
     axes = axes_or_new(axes, (11.0, 4.6))
     from matplotlib.lines import Line2D
-    from matplotlib.patches import Rectangle
-
-    def arrow(start: tuple[float, float], end: tuple[float, float], name: str) -> None:
-        style = {"arrowstyle": "-|>", "color": _COLOURS[name], "shrinkA": 1, "shrinkB": 1}
-        # Behind the boxes: a skip connection passes the maps that were up-sampled.
-        axes.annotate("", xy=end, xytext=start, arrowprops=style, zorder=0.5)
 
     for index, (each, box) in enumerate(zip(maps, boxes, strict=True)):
-        for left, right, colour in (
-            (box.left, box.own, "#b9d3ee"),
-            (box.own, box.right, "0.88"),
-        ):
-            if left < right:
-                axes.add_patch(
-                    Rectangle(
-                        (left, box.bottom),
-                        right - left,
-                        box.top - box.bottom,
-                        facecolor=colour,
-                        edgecolor="black",
-                        linewidth=0.8,
-                    )
-                )
-        channels = f"{each.skipped}+{each.channels}" if each.skipped else f"{each.channels}"
-        middle = (box.left + box.right) / 2
-        axes.text(middle, box.top + 0.06, channels, ha="center", va="bottom", fontsize=9)
+        _draw_box(axes, each, box)
         if each.skipped:
             level = box.top - 0.1 * (box.top - box.bottom)
             sender = boxes[_sender(maps, index)]
-            arrow((sender.right, level), (box.left, level), "skip connection")
+            _draw_arrow(axes, (sender.right, level), (box.left, level), "skip connection")
         if index == 0 or each.size != maps[index - 1].size:
             size = f"{each.size}x{each.size}"
-            axes.text(middle, box.bottom - 0.08, size, ha="center", va="top", fontsize=9)
+            axes.text(box.centre, box.bottom - 0.08, size, ha="center", va="top", fontsize=9)
         if index > 0:
-            # At the middle of the lower of the two, beside which the higher one reaches down.
-            level = min(boxes[index - 1].middle, box.middle)
-            arrow((boxes[index - 1].right, level), (box.left, level), each.step)
+            # At half height of the lower of the two, which the higher one reaches beside it.
+            level = min(boxes[index - 1].half_height, box.half_height)
+            _draw_arrow(axes, (boxes[index - 1].right, level), (box.left, level), each.step)
     axes.set_xlim(-_GAP, boxes[-1].right + _GAP)
     axes.set_ylim(min(box.bottom for box in boxes) - 0.9, 0.5)
     axes.set_axis_off()
@@ -118,32 +96,36 @@ def plot_network(model: ConvolutionalModel, *, axes: Axes | None = None) -> Axes
 
 @attrs.frozen(kw_only=True)
 class _FeatureMaps:
-    """Feature maps between two steps of a network, and the step that made them."""
+    """Feature maps between two steps of a network, and the step that makes them."""
 
     step: str
     channels: int
     size: int
     skipped: int = 0
-    """Channels that a skip connection has put beside them."""
+    """Number of channels that a skip connection adds to them."""
 
 
 @attrs.frozen(kw_only=True)
 class _Box:
-    """Where feature maps are drawn; those skipped lie left of ``own``."""
+    """Position of feature maps in the figure; those of a skip connection lie left of ``border``."""
 
     left: float
-    own: float
+    border: float
     right: float
     top: float
     bottom: float
 
     @property
-    def middle(self) -> float:
+    def centre(self) -> float:
+        return (self.left + self.right) / 2
+
+    @property
+    def half_height(self) -> float:
         return (self.top + self.bottom) / 2
 
 
 def _feature_maps(model: ConvolutionalModel) -> list[_FeatureMaps]:
-    """Run an empty patch through the model's network and note what its convolutions see."""
+    """Run an empty patch through the model's network and record the sizes at its convolutions."""
     import torch
 
     from lungpatch.models.convolutional import ConvolutionalModel
@@ -175,19 +157,19 @@ def _feature_maps(model: ConvolutionalModel) -> list[_FeatureMaps]:
 
 
 def _boxes(maps: list[_FeatureMaps]) -> list[_Box]:
-    """Place feature maps from left to right, the smaller the lower."""
+    """Arrange feature maps from left to right, the smaller the lower."""
     most = max(each.channels + each.skipped for each in maps)
     sizes = sorted({each.size for each in maps}, reverse=True)
     boxes: list[_Box] = []
     for each in maps:
         left = boxes[-1].right + _GAP if boxes else 0.0
-        own = left + _WIDEST * each.skipped / most
+        border = left + _WIDEST * each.skipped / most
         top = -_DROP * sizes.index(each.size)
         boxes.append(
             _Box(
                 left=left,
-                own=own,
-                right=own + max(_WIDEST * each.channels / most, _NARROWEST),
+                border=border,
+                right=border + max(_WIDEST * each.channels / most, _NARROWEST),
                 top=top,
                 bottom=top - _TALLEST * each.size / sizes[0],
             )
@@ -195,8 +177,35 @@ def _boxes(maps: list[_FeatureMaps]) -> list[_Box]:
     return boxes
 
 
+def _draw_box(axes: Axes, maps: _FeatureMaps, box: _Box) -> None:
+    from matplotlib.patches import Rectangle
+
+    for left, right, colour in ((box.left, box.border, "#b9d3ee"), (box.border, box.right, "0.88")):
+        if left < right:
+            axes.add_patch(
+                Rectangle(
+                    (left, box.bottom),
+                    right - left,
+                    box.top - box.bottom,
+                    facecolor=colour,
+                    edgecolor="black",
+                    linewidth=0.8,
+                )
+            )
+    channels = f"{maps.skipped}+{maps.channels}" if maps.skipped else f"{maps.channels}"
+    axes.text(box.centre, box.top + 0.06, channels, ha="center", va="bottom", fontsize=9)
+
+
+def _draw_arrow(
+    axes: Axes, start: tuple[float, float], end: tuple[float, float], name: str
+) -> None:
+    style = {"arrowstyle": "-|>", "color": _COLOURS[name], "shrinkA": 1, "shrinkB": 1}
+    # Behind the boxes: a skip connection passes the maps that were up-sampled.
+    axes.annotate("", xy=end, xytext=start, arrowprops=style, zorder=0.5)
+
+
 def _sender(maps: list[_FeatureMaps], receiver: int) -> int:
-    """Index of the encoder's last maps of the receiver's size: those before they are pooled."""
+    """Return the index of the encoder's last maps of the receiver's size, before pooling."""
     return next(
         index
         for index in range(receiver)

@@ -6,18 +6,19 @@ from matplotlib import pyplot
 
 from lungpatch.containers import ChestImage, LungMask, PatchBatch, PatchScores, Reconstruction
 from lungpatch.errors import ConfigurationError, InsufficientDataError, InvalidMaskError
-from lungpatch.models.autoencoder import Autoencoder
-from lungpatch.models.unet import UNet
-from lungpatch.reference.network_figure import plot_network
-from lungpatch.reference.paper_figures import (
+from lungpatch.models import Autoencoder, UNet
+from lungpatch.reference import (
+    plot_confusion,
     plot_examples,
     plot_gradcam,
+    plot_kind_table,
+    plot_network,
     plot_patch_frames,
     plot_patches,
     plot_reconstructions,
+    plot_score_histogram,
     plot_segmentation,
 )
-from lungpatch.reference.score_figures import plot_confusion, plot_kind_table, plot_score_histogram
 
 
 @pytest.fixture(autouse=True)
@@ -53,7 +54,7 @@ def _texts(figure):
     return "\n".join(text.get_text() for text in figure.findobj(pyplot.Text))
 
 
-def test_examples_have_a_row_a_class():
+def test_examples_have_a_row_per_class():
     figure = plot_examples([_image("n1"), _image("n2")], [_image("p1")])
     assert [axes.get_ylabel() for axes in figure.axes[::2]] == ["normal", "pneumonia"]
     assert {"n1", "n2", "p1"} <= set(_texts(figure).split())
@@ -61,14 +62,14 @@ def test_examples_have_a_row_a_class():
         plot_examples([_image()], [])
 
 
-def test_gradcam_says_how_much_heat_lies_in_the_lungs():
+def test_gradcam_says_how_much_lies_in_the_lungs():
     cams = np.zeros((1, 8, 8))
     cams[0, :4] = 1.0
     lungs = np.zeros((1, 8, 8), bool)
-    lungs[0, 2:6] = True  # half of the heat, half of the image
+    lungs[0, 2:6] = True  # half of Grad-CAM, half of the image
     figure = plot_gradcam(np.zeros((1, 8, 8)), cams, [0.75], lungs, titles=["image"])
     text = _texts(figure)
-    assert "50% of the heat in the lungs" in text
+    assert "50% of Grad-CAM in the lungs" in text
     assert "lungs: 50% of the image" in text
     assert "P(pneumonia) = 0.75" in text
     with pytest.raises(ConfigurationError, match="must agree"):
@@ -100,11 +101,11 @@ def test_segmentation_paints_what_is_not_lung():
         plot_segmentation(_image(), LungMask(pixels=lungs[:8]))
 
 
-def test_reconstructions_have_a_column_a_patch(patches, scores):
+def test_reconstructions_have_a_column_per_patch(patches, scores):
     reconstruction = Reconstruction(
         target=patches.pixels[:, None], expected=1 - patches.pixels[:, None]
     )
-    figure = plot_reconstructions(patches, reconstruction, scores, count=4, title="t")
+    figure = plot_reconstructions(patches, reconstruction, scores, count=4)
     assert len(figure.axes) == 3 * 4
     titles = [axes.get_title() for axes in figure.axes[:4]]
     drawn = [int(float(title.removeprefix("SAD "))) for title in titles]
@@ -140,7 +141,7 @@ def test_histogram_counts_what_there_is():
 def test_table_of_kinds_states_the_rule():
     axes = plot_kind_table([1.0, 2.0], kinds=("a", "b", "c"), scores=[0.5, 1.0, 1.5, 3.0])
     cells = {
-        place: cell.get_text().get_text() for place, cell in axes.tables[0].get_celld().items()
+        cell: drawn.get_text().get_text() for cell, drawn in axes.tables[0].get_celld().items()
     }
     assert [cells[row, 2] for row in (1, 2, 3)] == ["2", "1", "1"]
     assert cells[2, 1] == "1 < SAD \N{LESS-THAN OR EQUAL TO} 2"
@@ -148,7 +149,7 @@ def test_table_of_kinds_states_the_rule():
         plot_kind_table([2.0, 1.0], kinds=("a", "b", "c"))
 
 
-def test_confusion_shows_counts_and_shares():
+def test_confusion_shows_counts_and_fractions():
     axes = plot_confusion([[3, 1], [0, 4]], ["x", "y"])
     assert [text.get_text() for text in axes.texts] == ["3\n75%", "1\n25%", "0\n0%", "4\n100%"]
     with pytest.raises(ConfigurationError, match="2 x 2"):
