@@ -1,54 +1,13 @@
 import json
 import shutil
-import sys
 
 import numpy as np
 import pytest
 import tifffile
 from PIL import Image
 
-from lungpatch import cli
 from lungpatch.cli import commands
 from lungpatch.plugins.hookspecs import KINDS
-
-CONFIG = """
-[pipeline]
-grid_size = 128
-[segmenter]
-name = "threshold"
-[fit_sampler]
-name = "grid"
-patch_size = 16
-stride = 12
-[sampler]
-name = "grid"
-patch_size = 16
-stride = 12
-min_lung_fraction = 0.5
-[model]
-name = "pca"
-patch_size = 16
-n_components = 8
-[scorer]
-name = "sad"
-[thresholder]
-name = "quantile"
-q = 0.9
-"""
-
-
-@pytest.fixture
-def run(monkeypatch, capsys):
-    """Run the command line; return exit status, standard output and error."""
-
-    def call(*arguments):
-        monkeypatch.setattr(sys, "argv", ["lungpatch", *map(str, arguments)])
-        with pytest.raises(SystemExit) as caught:
-            cli.main()
-        done = capsys.readouterr()
-        return caught.value.code or 0, done.out, done.err
-
-    return call
 
 
 def _records(folder):
@@ -56,9 +15,7 @@ def _records(folder):
     return [json.loads(line) for line in lines]
 
 
-def test_fit_then_detect(run, cohort, tmp_path):
-    config = tmp_path / "c.toml"
-    config.write_text(CONFIG)
+def test_fit_then_detect(run, config, cohort, tmp_path):
     pipeline, found = tmp_path / "p.lungpatch", tmp_path / "found"
     status, out, _ = run("fit", cohort / "normal", "--config", config, "--out", pipeline)
     assert status == 0
