@@ -40,7 +40,7 @@ def make_detection(
         image_id=name,
     )
     return Detection(
-        image=ChestImage(pixels=pixels, image_id=name),
+        image=ChestImage(pixels=pixels, image_id=name, reading=("MONOCHROME1: inverted",)),
         resized=ChestImage(pixels=np.zeros((GRID, GRID), np.float32), image_id=name),
         lungs=LungMask(pixels=lungs),
         patches=patches,
@@ -49,6 +49,7 @@ def make_detection(
         ),
         scores=PatchScores(values=np.ones(count), support=patches.lung),
         anomaly_map=anomaly_map,
+        pred_score=hot / 3 if count else None,
         decision=Decision(pred_score=hot / 3, threshold=1.1, rule="quantile") if count else None,
         localisation=localise(anomaly_map, threshold),
         status=status,

@@ -16,6 +16,7 @@ def test_the_record_holds_all_that_is_promised():
         "image": "in/image.png",
         "status": "ok",
         "reason": None,
+        "reading": ["MONOCHROME1: inverted"],
         "pred_score": 2.0,
         "threshold": 1.1,
         "pred_label": True,

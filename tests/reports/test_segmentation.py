@@ -20,8 +20,9 @@ def lungs():
 
 
 def test_a_record_has_the_shares_by_side(image, lungs):
-    record = segmentation_record(lungs, source="a.png", seconds=0.5)
+    record = segmentation_record(lungs, source="a.png", seconds=0.5, reading=("as it is",))
     assert record == json.loads(json.dumps(record))
+    assert record["reading"] == ["as it is"]
     assert record["right_fraction"] == 60 * 40 / 20000
     assert record["left_fraction"] == 60 * 60 / 20000
     assert record["fraction"] == pytest.approx(60 * 100 / 20000)

@@ -124,7 +124,9 @@ def segment_folder(
                 records.append(failure_record(counts.failures[-1]) | {"name": name})
             else:
                 seconds = time.perf_counter() - start
-                record = segmentation_record(lungs, source=str(path), seconds=seconds)
+                record = segmentation_record(
+                    lungs, source=str(path), seconds=seconds, reading=image.reading
+                )
                 write_mask(out / f"{name}.mask.png", lungs.pixels)
                 sheets.add(draw_lungs(image, lungs), f"{name}: {record['status']}")
                 records.append(record | {"name": name, "mask": f"{name}.mask.png"})

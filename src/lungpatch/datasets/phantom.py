@@ -20,6 +20,7 @@ import attrs
 import numpy as np
 
 from lungpatch._utils.files import atomic_write
+from lungpatch._utils.marks import png_mark
 from lungpatch.containers import BoolImage, ChestImage, FloatImage
 from lungpatch.synthesis import OPACITY_KINDS, OpacityKind, opacity_alpha, smooth_noise
 
@@ -732,12 +733,15 @@ def save_cohort(cases: Iterable[PhantomCase], folder: str | Path) -> None:
             "masks/opacity": case.opacity,
         }
         for subfolder, pixels in files.items():
-            _write_png(folder / subfolder / f"{case.patient}.png", pixels)
+            path = folder / subfolder / f"{case.patient}.png"
+            _write_png(path, pixels, is_mask=subfolder != group)
 
 
-def _write_png(path: Path, pixels: NDArray[Any]) -> None:
+def _write_png(path: Path, pixels: NDArray[Any], *, is_mask: bool) -> None:
     from PIL import Image
 
     grey = np.rint(pixels.astype(np.float32) * 255).astype(np.uint8)
+    # A mask is no radiograph, also where the whole folder is searched for images.
+    mark = png_mark() if is_mask else None
     with atomic_write(path) as temporary:
-        Image.fromarray(grey).save(temporary, format="PNG")
+        Image.fromarray(grey).save(temporary, format="PNG", pnginfo=mark)

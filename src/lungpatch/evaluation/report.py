@@ -10,6 +10,7 @@ import attrs
 
 from lungpatch._utils.axes import load_pyplot
 from lungpatch._utils.files import atomic_write, write_json
+from lungpatch._utils.marks import RESULT_MARK, png_mark
 from lungpatch._version import __version__
 from lungpatch.evaluation.bootstrap import Estimate
 from lungpatch.evaluation.cases import KINDS
@@ -87,7 +88,7 @@ def _write_sheets(evaluation: Evaluation, out: Path) -> None:
         if sheet is not None:
             name = f"best-and-worst-{Path(predictions.name).stem}.png"
             with atomic_write(out / name) as temporary:
-                sheet.save(temporary)
+                sheet.save(temporary, format="PNG", pnginfo=png_mark())
 
 
 def _write_figures(evaluation: Evaluation, out: Path) -> None:
@@ -99,7 +100,7 @@ def _write_figures(evaluation: Evaluation, out: Path) -> None:
         figure = axes.get_figure(root=True)
         assert figure is not None
         with atomic_write(out / f"{name}.png") as temporary:
-            figure.savefig(temporary, dpi=120)
+            figure.savefig(temporary, dpi=120, metadata={"Comment": RESULT_MARK})
         load_pyplot().close(figure)
 
 

@@ -1,4 +1,4 @@
-"""Opening files: imports that a fork waits for, and errors that name the file."""
+"""Opening files, and errors that name the file."""
 
 from __future__ import annotations
 
@@ -19,19 +19,6 @@ if TYPE_CHECKING:
 DICOM_SUFFIXES = frozenset({".dcm", ".dicom"})
 IMAGE_SUFFIXES = DICOM_SUFFIXES | {".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff"}
 """Suffixes by which images are found in folders; what a file holds is decided by its content."""
-
-IMPORTING = threading.RLock()
-"""Held while a decoder is imported, and by nothing else.
-
-A child of a fork inherits the import locks of threads that it does not inherit, and would wait for
-them for ever. So a fork waits until no decoder is being imported.
-"""
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(
-        before=IMPORTING.acquire,
-        after_in_parent=IMPORTING.release,
-        after_in_child=IMPORTING.release,
-    )
 
 _LARGE = 2**20
 

@@ -81,12 +81,29 @@ def is_result(head: bytes) -> bool:
 
 def leading_elements(head: bytes) -> list[Element]:
     """Return the elements that a DICOM file begins with; none of any other file."""
-    start = 132 if head[128:132] == b"DICM" else 0
+    start = dataset_start(head)
     walks = (
         _walk(head, start, order=order, explicit=explicit)
         for order, explicit in (("<", True), ("<", False), (">", True))
     )
     return max(walks, key=len)
+
+
+def dataset_start(head: bytes) -> int:
+    """Return where the first element of a DICOM file is, by its first bytes."""
+    return 132 if head[128:132] == b"DICM" else 0
+
+
+def encoding_of(element: bytes) -> tuple[bool, bool]:
+    """Return whether the VR is implicit, and the byte order little endian, of an element.
+
+    Parameters
+    ----------
+    element : bytes
+        Its first six bytes.
+    """
+    little_endian = int.from_bytes(element[:2], "little") <= int.from_bytes(element[:2], "big")
+    return element[4:6] not in _SHORT_VRS | _LONG_VRS, little_endian
 
 
 def _walk(head: bytes, start: int, *, order: str, explicit: bool) -> list[Element]:

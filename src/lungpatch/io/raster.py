@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from lungpatch._utils.forks import IMPORTING
 from lungpatch.errors import InvalidImageError
-from lungpatch.io.files import IMPORTING, ImageFile
 from lungpatch.io.levels import Levels, check_size, white_of_16_bit
 from lungpatch.io.tiff import read_tiff
 
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from PIL import Image
     from PIL import ImageFile as PillowFile
+
+    from lungpatch.io.files import ImageFile
 
 FORMATS = "PNG, JPEG, TIFF, BMP, GIF or DICOM"
 

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
+from lungpatch._utils.forks import IMPORTING
 from lungpatch.errors import InvalidImageError
-from lungpatch.io.files import IMPORTING
 from lungpatch.io.levels import Levels, check_size, luminance, white_of_16_bit
 
 if TYPE_CHECKING:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import tifffile
 
 from lungpatch._utils.files import atomic_write
+from lungpatch._utils.marks import RESULT_MARK
 
 if TYPE_CHECKING:
     import os
@@ -45,6 +46,6 @@ def write_anomaly_map(path: str | os.PathLike[str], detection: DetectionFields) 
             detection.native_heatmap,
             photometric="minisblack",
             compression="zlib",
-            description="lungpatch anomaly map; NaN: not scored",
+            description=f"{RESULT_MARK}: anomaly scores, NaN where nothing was scored",
             metadata=None,
         )

@@ -9,6 +9,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from lungpatch._utils.files import atomic_write
+from lungpatch._utils.marks import png_mark
 from lungpatch._utils.renderings import (
     BACKGROUND,
     TEXT,
@@ -70,7 +71,7 @@ def write_overlay(
     """
     rendering = Image.fromarray(overlay(detection, scale))
     with atomic_write(path) as temporary:
-        rendering.save(temporary, format="PNG", compress_level=3)
+        rendering.save(temporary, format="PNG", compress_level=3, pnginfo=png_mark())
 
 
 def overlay(detection: DetectionFields, scale: ColourScale) -> Rendering:

@@ -28,6 +28,9 @@ def detection_record(detection: DetectionFields, *, source: str) -> dict[str, An
             ``"ok"``, ``"no_lungs"``, ``"no_patches"`` or ``"out_of_scope"``.
         ``reason``
             Why the image is out of scope, else null.
+        ``reading``
+            What was assumed or done when the image was read, in words
+            (`lungpatch.ChestImage.reading`).
         ``pred_score``, ``threshold``, ``pred_label``, ``rule``
             The image's score, its threshold, whether the score is above it, and the thresholder
             that set it; null where nothing was scored. Out of scope, only ``pred_score`` is given:
@@ -72,6 +75,7 @@ def detection_record(detection: DetectionFields, *, source: str) -> dict[str, An
         "image": source,
         "status": detection.status,
         "reason": detection.reason,
+        "reading": list(detection.image.reading),
         "pred_score": None if detection.pred_score is None else float(detection.pred_score),
         "threshold": None if decision is None else float(decision.threshold),
         "pred_label": None if decision is None else bool(decision.pred_label),

@@ -9,6 +9,7 @@ import numpy as np
 from PIL import Image
 
 from lungpatch._utils.files import atomic_write
+from lungpatch._utils.marks import png_mark
 from lungpatch._utils.renderings import Colour, Rendering, contact_sheet, outline
 from lungpatch.containers.grids import to_native_grid
 
@@ -27,7 +28,9 @@ _RIGHT: Colour = (255, 170, 60)
 _LEFT: Colour = (70, 190, 255)
 
 
-def segmentation_record(lungs: LungMask, *, source: str, seconds: float) -> dict[str, Any]:
+def segmentation_record(
+    lungs: LungMask, *, source: str, seconds: float, reading: Sequence[str] = ()
+) -> dict[str, Any]:
     """Return the segmentation of one image as JSON-ready values.
 
     Parameters
@@ -37,6 +40,8 @@ def segmentation_record(lungs: LungMask, *, source: str, seconds: float) -> dict
         Path or name of the image.
     seconds : float
         Time spent on the image, reading included.
+    reading : sequence of str
+        What was assumed or done when the image was read, in words.
 
     Returns
     -------
@@ -49,6 +54,8 @@ def segmentation_record(lungs: LungMask, *, source: str, seconds: float) -> dict
             ``"ok"``, ``"no_lungs"`` or ``"implausible_lungs"``.
         ``reason``
             Why the lungs are implausible, else null.
+        ``reading``
+            ``reading``.
         ``fraction``, ``right_fraction``, ``left_fraction``
             Fractions of the image that are lung, the patient's right lung and the patient's left
             lung; 0 to 1.
@@ -78,6 +85,7 @@ def segmentation_record(lungs: LungMask, *, source: str, seconds: float) -> dict
         "image": source,
         "status": status,
         "reason": lungs.implausible,
+        "reading": list(reading),
         "fraction": lungs.fraction,
         "right_fraction": float(lungs.right.mean()),
         "left_fraction": float(lungs.left.mean()),
@@ -108,7 +116,8 @@ def write_mask(path: str | os.PathLike[str], mask: BoolImage) -> None:
     40
     """
     with atomic_write(path) as temporary:
-        Image.fromarray(mask.astype(np.uint8) * 255).save(temporary, format="PNG")
+        grey = Image.fromarray(mask.astype(np.uint8) * 255)
+        grey.save(temporary, format="PNG", pnginfo=png_mark())
 
 
 def draw_lungs(image: ChestImage, lungs: LungMask) -> Rendering:
@@ -205,5 +214,5 @@ class SegmentationSheets:
         path = self._folder / f"segmentations-{len(self.paths) + 1:03d}.png"
         sheet = contact_sheet(renderings, columns=COLUMNS, labels=labels)
         with atomic_write(path) as temporary:
-            Image.fromarray(sheet).save(temporary, format="PNG")
+            Image.fromarray(sheet).save(temporary, format="PNG", pnginfo=png_mark())
         self.paths.append(path)

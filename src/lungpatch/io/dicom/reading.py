@@ -7,6 +7,7 @@ import struct
 import zlib
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
+from lungpatch._utils.forks import IMPORTING
 from lungpatch.errors import InvalidImageError
 from lungpatch.io.dicom.grey import grey_levels
 from lungpatch.io.dicom.header import Header, name_of
@@ -23,8 +24,7 @@ from lungpatch.io.dicom.stored import (
     native_samples,
     read_format,
 )
-from lungpatch.io.files import IMPORTING
-from lungpatch.io.formats import leading_elements
+from lungpatch.io.formats import dataset_start, encoding_of, leading_elements
 from lungpatch.io.levels import over_white
 
 if TYPE_CHECKING:
@@ -75,6 +75,7 @@ _DEFLATED = "1.2.840.10008.1.2.1.99"
 _RLE = "1.2.840.10008.1.2.5"
 _NATIVE = (_IMPLICIT, _EXPLICIT, _BIG_ENDIAN, _DEFLATED)
 
+_META_GROUP = 0x0002
 _TRANSFER_SYNTAX = 0x0002_0010
 _MAX_HEADER_LENGTH = 4 * 2**20
 """Maximum number of bytes of a deflated dataset before its pixels."""
@@ -110,8 +111,12 @@ def read_dicom(file: ImageFile) -> DicomImage:
     with IMPORTING:
         import pydicom.pixels.decoders  # noqa: F401 - all that is needed below
 
-    source = _inflated(file)
-    dataset = _read_header(source)
+    syntax, start = _syntax_and_start(file.head())
+    source: BinaryIO = file
+    source.seek(start)
+    if syntax == _DEFLATED:
+        source = _inflated(source)
+    dataset = _read_header(source, syntax)
     header = dataset.header
     form = _checked_format(dataset)
     element = _read_pixels(source, dataset)
@@ -132,22 +137,25 @@ def read_dicom(file: ImageFile) -> DicomImage:
     return DicomImage(pixels, spacing, (*notes, *spacing_note, sides), _tags(header))
 
 
-def _inflated(file: ImageFile) -> BinaryIO:
-    """Return a file whose dataset is not deflated; no more is inflated than its pixels need."""
-    meta = [element for element in leading_elements(file.head()) if element.tag >> 16 == 0x0002]
-    syntaxes = [element.value for element in meta if element.tag == _TRANSFER_SYNTAX]
-    if not syntaxes or syntaxes[0].rstrip(b"\0 ").decode("latin-1") != _DEFLATED:
-        return file
-    file.seek(meta[-1].end)
+def _syntax_and_start(head: bytes) -> tuple[str, int]:
+    """Return the transfer syntax of a file, "" if it states none, and where its dataset starts."""
+    meta = [element for element in leading_elements(head) if element.tag >> 16 == _META_GROUP]
+    syntax = next((element.value for element in meta if element.tag == _TRANSFER_SYNTAX), b"")
+    start = meta[-1].end if meta else dataset_start(head)
+    return syntax.strip(b"\0 ").decode("latin-1"), start
+
+
+def _inflated(source: BinaryIO) -> BinaryIO:
+    """Inflate a deflated dataset; no more of it than its pixels need."""
     inflater = zlib.decompressobj(-zlib.MAX_WBITS)
     try:
-        inflated = inflater.decompress(file.read(), _MAX_HEADER_LENGTH)
+        inflated = inflater.decompress(source.read(), _MAX_HEADER_LENGTH)
         if not inflater.eof:
             beginning = io.BytesIO(inflated)
-            dataset = _read_header(beginning)
+            dataset = _read_header(beginning, _DEFLATED)
             if dataset.pixel_tag is None:
                 raise InvalidImageError(
-                    f"is deflated, and holds no pixels within the first "
+                    "is deflated, and holds no pixels within the first "
                     f"{_MAX_HEADER_LENGTH // 2**20} MB that it inflates to; export it again"
                 )
             _checked_format(dataset)
@@ -160,9 +168,9 @@ def _inflated(file: ImageFile) -> BinaryIO:
     return io.BytesIO(inflated)
 
 
-def _read_header(source: BinaryIO) -> _Dataset:
+def _read_header(source: BinaryIO, syntax: str) -> _Dataset:
     """Read a dataset up to its pixels, and stay there."""
-    from pydicom.filereader import read_partial
+    from pydicom.filereader import read_dataset
 
     found: list[tuple[int, int]] = []
 
@@ -172,20 +180,21 @@ def _read_header(source: BinaryIO) -> _Dataset:
         found.append((int(tag), length))
         return True
 
-    source.seek(0)
+    start = source.tell()
+    # What the elements look like, not what the file says: files without a preamble say nothing.
+    implicit, little_endian = encoding_of(source.read(6))
+    source.seek(start)
     try:
-        dataset = read_partial(source, stop_when=at_pixels, force=True)
-    except (EOFError, UnboundLocalError, struct.error, KeyError) as error:
+        dataset = read_dataset(source, implicit, little_endian, stop_when=at_pixels)
+    except (EOFError, struct.error, KeyError) as error:
         raise InvalidImageError(
             "is no DICOM that can be followed to its pixels: it ends too early, or is damaged; "
             "copy or export it again"
         ) from error
-    implicit, little_endian = dataset.original_encoding
-    syntax = str(dataset.file_meta.get("TransferSyntaxUID") or "")
     if not syntax:
         syntax = _IMPLICIT if implicit else _EXPLICIT if little_endian else _BIG_ENDIAN
     tag, length = found[0] if found else (None, 0)
-    return _Dataset(Header(dataset), syntax, bool(implicit), bool(little_endian), tag, length)
+    return _Dataset(Header(dataset), syntax, implicit, little_endian, tag, length)
 
 
 def _checked_format(dataset: _Dataset) -> PixelFormat:
