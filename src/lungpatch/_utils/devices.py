@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
+from lungpatch._utils.forks import IMPORTING
 from lungpatch.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -35,7 +36,8 @@ def choose_device(name: Device) -> torch.device:
     >>> choose_device("cpu")
     device(type='cpu')
     """
-    import torch
+    with IMPORTING:
+        import torch
 
     present = [
         device

@@ -5,10 +5,24 @@ from __future__ import annotations
 import functools
 import os
 import sys
+import threading
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+IMPORTING = threading.RLock()
+"""Held while a library is imported at its first use, and by nothing else.
+
+A child of a fork inherits the import locks of threads that it does not inherit, and would wait for
+them for ever. So a fork waits until no such import is under way.
+"""
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(
+        before=IMPORTING.acquire,
+        after_in_parent=IMPORTING.release,
+        after_in_child=IMPORTING.release,
+    )
 
 
 def after_fork(action: Callable[[], None]) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 from attrs import validators
 
 from lungpatch._utils.component import Component, plain_errors
+from lungpatch._utils.forks import IMPORTING
 from lungpatch.containers import BoolImage, ChestImage, FloatImage, LungMask, PatchBatch
 from lungpatch.samplers.cutting import check_mask
 
@@ -136,7 +137,8 @@ class LungCropSampler(Component):
             return pixels
         stretched = np.clip((pixels - black) / (white - black), 0.0, 1.0)
         if self.intensity == "clahe":
-            from skimage.exposure import equalize_adapthist
+            with IMPORTING:
+                from skimage.exposure import equalize_adapthist
 
             stretched = np.clip(equalize_adapthist(stretched), 0.0, 1.0)
         normalised: FloatImage = stretched.astype(np.float32)

@@ -9,6 +9,7 @@ import numpy as np
 from attrs import validators
 
 from lungpatch._utils.component import Component, plain_errors
+from lungpatch._utils.forks import IMPORTING
 from lungpatch.containers import BoolImage, PatchBatch, PatchScores, Reconstruction
 from lungpatch.errors import ConfigurationError
 from lungpatch.scorers.region import REGIONS, Region, check_pixelwise, mean_over, region_support
@@ -154,7 +155,8 @@ class SSIMScorer(Component):
         self, reconstruction: Reconstruction, weights: NDArray[np.float64]
     ) -> NDArray[np.float64]:
         """Return the SSIM of every pixel, averaged over channels, float64 (N, P, P)."""
-        import torch
+        with IMPORTING:
+            import torch
 
         target, expected = reconstruction.target, reconstruction.expected
         side = target.shape[-1]

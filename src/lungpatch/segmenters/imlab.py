@@ -18,6 +18,7 @@ from torch.nn import functional as F  # noqa: N812 - torch's own convention
 from lungpatch._utils.component import EXECUTION, Component, plain_errors
 from lungpatch._utils.devices import DEVICES, Device, choose_device
 from lungpatch._utils.extras import import_extra
+from lungpatch._utils.forks import IMPORTING
 from lungpatch.containers import BoolImage, ChestImage, FloatImage, LungMask
 from lungpatch.errors import ConfigurationError, MissingInputError
 from lungpatch.networks.compact_unet import resize
@@ -169,8 +170,9 @@ def network_input(pixels: FloatImage) -> FloatImage:
     >>> values.shape, round(float(values.std()), 3)
     ((256, 256), 1.0)
     """
-    from skimage.exposure import equalize_hist
-    from skimage.transform import resize as resize_pixels
+    with IMPORTING:
+        from skimage.exposure import equalize_hist
+        from skimage.transform import resize as resize_pixels
 
     side = (NETWORK_SIDE, NETWORK_SIDE)
     equalised = equalize_hist(resize_pixels(pixels.astype(np.float64), side))

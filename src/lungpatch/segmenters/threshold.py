@@ -8,6 +8,7 @@ from PIL import Image
 from scipy import ndimage
 
 from lungpatch._utils.component import Component, plain_errors
+from lungpatch._utils.forks import IMPORTING
 from lungpatch.containers import BoolImage, ChestImage, FloatImage, LungMask
 from lungpatch.containers.grids import to_native_grid
 from lungpatch.segmenters.plausibility import implausibility
@@ -92,9 +93,10 @@ class ThresholdSegmenter(Component):
 
 def _find_lungs(pixels: FloatImage) -> BoolImage:
     """Find the lungs on the small copy; bool, of its shape."""
-    from skimage.filters import threshold_otsu
-    from skimage.measure import label, regionprops
-    from skimage.morphology import isotropic_closing, isotropic_dilation, isotropic_opening
+    with IMPORTING:
+        from skimage.filters import threshold_otsu
+        from skimage.measure import label, regionprops
+        from skimage.morphology import isotropic_closing, isotropic_dilation, isotropic_opening
 
     height, width = pixels.shape
     side = max(height, width)

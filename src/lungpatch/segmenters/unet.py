@@ -10,6 +10,7 @@ from scipy import ndimage, special
 
 from lungpatch._utils.component import EXECUTION, Component, plain_errors
 from lungpatch._utils.devices import DEVICES, Device, choose_device
+from lungpatch._utils.forks import IMPORTING
 from lungpatch.containers import BoolImage, ChestImage, FloatImage, LungMask
 from lungpatch.segmenters.plausibility import implausibility
 
@@ -100,17 +101,19 @@ class UNetSegmenter(Component):
         ndarray of float32, shape (H, W), values in [0, 1]
             One probability per pixel of the image.
         """
-        from lungpatch.networks.compact_unet import resize
+        with IMPORTING:
+            from lungpatch.networks.compact_unet import resize
 
         probability: FloatImage = resize(self._logits(image), image.shape).sigmoid()[0, 0].numpy()
         return probability
 
     def _logits(self, image: ChestImage) -> Tensor:
         """Return the logits of lung on the CPU, float32, (1, 1, 128, 128)."""
-        import torch
+        with IMPORTING:
+            import torch
 
-        from lungpatch.networks.lung_network import load_lung_network, network_input
-        from lungpatch.networks.torch_adapter import reproducible
+            from lungpatch.networks.lung_network import load_lung_network, network_input
+            from lungpatch.networks.torch_adapter import reproducible
 
         device = choose_device(self.device)
         network = load_lung_network(device)
@@ -147,9 +150,10 @@ def lungs_from_logits(logits: Tensor, shape: tuple[int, int]) -> BoolImage:
     >>> lungs_from_logits(logits, (4, 4)).sum()
     np.int64(4)
     """
-    import torch
+    with IMPORTING:
+        import torch
 
-    from lungpatch.networks.compact_unet import resize
+        from lungpatch.networks.compact_unet import resize
 
     margin = logits - float(special.logit(LUNG_PROBABILITY))
     lungs = two_solid_components(margin[0, 0].numpy() > 0.0)
