@@ -182,7 +182,7 @@ def room_table() -> str:
     """Return the rooms, their floors, jobs and what they may import as a Markdown table."""
     lines = ["| room | floor | job | may import |", "|---|---|---|---|"]
     for number, rooms in reversed(list(enumerate(read_floors(), start=1))):
-        below = {1: "nothing of lungpatch", 2: "floor 1"}.get(number, f"floors 1 to {number - 1}")
+        below = {1: "none", 2: "floor 1"}.get(number, f"floors 1 to {number - 1}")
         lines += [f"| `{room}` | {number} | {JOBS[room]} | {below} |" for room in rooms]
     return "\n".join(lines) + "\n"
 

@@ -21,7 +21,7 @@ import attrs
 import pytest
 
 import lungpatch
-from lungpatch import cli
+from lungpatch import cli, pipeline
 from lungpatch.cli import demo
 from lungpatch.datasets.phantom import phantom_cohort, save_cohort
 from lungpatch.pipeline import build_pipeline, configuration, loading, storage, tables
@@ -347,3 +347,12 @@ def test_every_public_name_is_on_the_first_page_of_the_api():
     page = (DOCS / "api" / "index.md").read_text(encoding="utf-8")
     listed = re.findall(r"\{py:obj\}`lungpatch\.(\w+)`", page)
     assert sorted(listed) == sorted(set(lungpatch.__all__) - {"__version__"})
+
+
+def test_every_name_of_the_pipeline_is_in_the_api():
+    pages = "\n".join(path.read_text(encoding="utf-8") for path in (DOCS / "api").glob("*.md"))
+    modules = {getattr(pipeline, name).__module__ for name in pipeline.__all__}
+    whole = {module for module in modules if f"automodule:: {module}\n" in pages}
+    for name in pipeline.__all__:
+        listed = re.search(rf"^\.\. auto(class|function):: {name}$", pages, flags=re.MULTILINE)
+        assert listed or getattr(pipeline, name).__module__ in whole, name
