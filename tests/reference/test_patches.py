@@ -192,7 +192,11 @@ def test_difference_features_by_hand():
     np.testing.assert_allclose(difference_features(image)[0], expected)
 
 
-def test_a_stage_is_done_again_only_if_its_settings_changed(tmp_path):
+def _die(*_):
+    raise KeyboardInterrupt
+
+
+def test_a_stage_is_done_again_only_if_its_settings_changed(tmp_path, monkeypatch):
     done = []
 
     def work():
@@ -204,5 +208,10 @@ def test_a_stage_is_done_again_only_if_its_settings_changed(tmp_path):
     assert first.values == again.values == {"n": 1}
     assert again.arrays["a"].tolist() == [0, 1, 2]
     assert Stages(tmp_path).run("s", {"x": 2}, work).values == {"n": 2}
+    with monkeypatch.context() as patched:
+        patched.setattr("lungpatch.reference.stages.write_json", _die)
+        with pytest.raises(KeyboardInterrupt):  # after the arrays were written
+            Stages(tmp_path).run("s", {"x": 3}, work)
+    assert Stages(tmp_path).run("s", {"x": 2}, work).values == {"n": 4}
     (tmp_path / "s.npz").write_bytes(b"damaged")
-    assert Stages(tmp_path).run("s", {"x": 2}, work).values == {"n": 3}
+    assert Stages(tmp_path).run("s", {"x": 2}, work).values == {"n": 5}

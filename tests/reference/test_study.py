@@ -103,11 +103,11 @@ def test_random_numbers_depend_on_seed_and_stream_only(dataset):
 
 
 def test_epochs_are_reported_as_progress(dataset):
-    told = []
-    study = _study(dataset, progress=lambda *arguments: told.append(arguments))
-    told.clear()
+    reported = []
+    study = _study(dataset, progress=lambda *arguments: reported.append(arguments))
+    reported.clear()
     study.on_epoch("model")(2, 5, {"train_loss": 0.5})
-    assert told == [("model", 2, 5, {"train_loss": 0.5})]
+    assert reported == [("model", 2, 5, {"train_loss": 0.5})]
 
 
 def test_an_unreadable_image_does_not_affect_the_others(tmp_path, dataset):

@@ -128,11 +128,14 @@ class Stages:
         result: StageResult,
         seconds: float,
     ) -> None:
+        # The record says that the stage is done. It goes first and comes last, so that arrays of
+        # other settings never stand beside it.
+        record = self._folder / f"{name}.json"
+        record.unlink(missing_ok=True)
         with atomic_write(self._folder / f"{name}.npz") as temporary:
             np.savez_compressed(temporary, **result.arrays)  # type: ignore[arg-type]
-        # Written last, since its presence says that the stage is done.
         write_json(
-            self._folder / f"{name}.json",
+            record,
             {
                 "digest": digest,
                 "settings": settings,

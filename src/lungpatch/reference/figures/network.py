@@ -20,9 +20,9 @@ _COLOURS = {
     "up-sampling": "tab:green",
     "skip connection": "tab:blue",
 }
-_TALLEST = 4.0
-_WIDEST = 1.2
-_NARROWEST = 0.12
+_MAX_HEIGHT = 4.0
+_MAX_WIDTH = 1.2
+_MIN_WIDTH = 0.12
 _GAP = 0.8
 _DROP = 1.3
 """How much lower the boxes of a size begin than those of the next larger size."""
@@ -158,20 +158,20 @@ def _feature_maps(model: ConvolutionalModel) -> list[_FeatureMaps]:
 
 def _boxes(maps: list[_FeatureMaps]) -> list[_Box]:
     """Arrange feature maps from left to right, the smaller the lower."""
-    most = max(each.channels + each.skipped for each in maps)
+    max_channels = max(each.channels + each.skipped for each in maps)
     sizes = sorted({each.size for each in maps}, reverse=True)
     boxes: list[_Box] = []
     for each in maps:
         left = boxes[-1].right + _GAP if boxes else 0.0
-        border = left + _WIDEST * each.skipped / most
+        border = left + _MAX_WIDTH * each.skipped / max_channels
         top = -_DROP * sizes.index(each.size)
         boxes.append(
             _Box(
                 left=left,
                 border=border,
-                right=border + max(_WIDEST * each.channels / most, _NARROWEST),
+                right=border + max(_MAX_WIDTH * each.channels / max_channels, _MIN_WIDTH),
                 top=top,
-                bottom=top - _TALLEST * each.size / sizes[0],
+                bottom=top - _MAX_HEIGHT * each.size / sizes[0],
             )
         )
     return boxes
