@@ -1,5 +1,6 @@
 import contextlib
 import io
+import re
 import sys
 import types
 
@@ -68,14 +69,34 @@ def test_a_notebook_is_not_flooded(notebook, monkeypatch):
     assert "1000/1000" in notebook.drawn[-1]
 
 
-def test_a_terminal_shows_a_line_a_stage(monkeypatch):
+def test_a_terminal_shows_a_line_per_stage(monkeypatch):
+    monkeypatch.setenv("FORCE_COLOR", "1")
     written = io.StringIO()
     with contextlib.redirect_stderr(written), lungpatch.progress_bar() as progress:
         progress("read", 3, 3, {})
         progress("train", 2, 2, {"train_loss": 0.125})
-    lines = written.getvalue().splitlines()
+    text = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", written.getvalue())
+    lines = re.split(r"[\r\n]+", text)
     assert any("read" in line and "3/3" in line for line in lines)
     assert any("train" in line and "train_loss 0.125" in line for line in lines)
+
+
+def test_a_log_file_gets_plain_lines_now_and_then(monkeypatch):
+    clock = iter([0.0, 1.0, 9.0, 10.0, 25.0, 26.0, 30.0])
+    monkeypatch.setattr(progress_module.time, "monotonic", lambda: next(clock))
+    written = io.StringIO()
+    with contextlib.redirect_stderr(written), lungpatch.progress_bar() as progress:
+        for done in range(5):
+            progress("train [x]", done, 5, {"train_loss": 1.0 / (done + 1)})
+        progress("train [x]", 5, 5, {"train_loss": 0.125})
+        progress("measure", 0, 1, {})
+    assert written.getvalue().splitlines() == [
+        "train [x]: 0/5, 0 s train_loss 1",
+        "train [x]: 3/5, 10 s train_loss 0.25",
+        "train [x]: 4/5, 25 s train_loss 0.2",
+        "train [x]: 5/5, 26 s train_loss 0.125",
+        "measure: 0/1, 0 s",
+    ]
 
 
 def test_silent_says_nothing(capsys):

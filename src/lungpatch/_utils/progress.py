@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 _SECONDS_BETWEEN_DRAWINGS = 0.2
+_SECONDS_BETWEEN_LINES = 10.0
 
 ProgressCallback = Callable[[str, int, int, Mapping[str, float]], None]
 """Called as ``progress(stage, done, total, metrics)``; ``metrics`` may be empty."""
@@ -32,7 +33,8 @@ def progress_bar() -> Iterator[ProgressCallback]:
     """Show one progress bar per stage, with the rate and the time left.
 
     The bars appear on standard error, or in the cell of a notebook. If standard error is not a
-    terminal, only the final state is printed.
+    terminal, as in a log file, they are plain lines: at the start and at the end of each stage, and
+    every ten seconds in between.
 
     Yields
     ------
@@ -48,7 +50,11 @@ def progress_bar() -> Iterator[ProgressCallback]:
     from rich.console import Console
 
     console = Console(stderr=True)
-    with _notebook_bars() if console.is_jupyter else _terminal_bars(console) as progress:
+    if console.is_jupyter:
+        bars = _notebook_bars()
+    else:
+        bars = _terminal_bars(console) if console.is_terminal else _plain_lines(console)
+    with bars as progress:
         yield progress
 
 
@@ -89,6 +95,23 @@ def _terminal_bars(console: Console) -> Iterator[ProgressCallback]:
             bars.update(tasks[stage], completed=done, total=total, metric=metric)
 
         yield show
+
+
+@contextlib.contextmanager
+def _plain_lines(console: Console) -> Iterator[ProgressCallback]:
+    began: dict[str, float] = {}
+    printed: dict[str, float] = {}
+
+    def show(stage: str, done: int, total: int, metrics: Mapping[str, float]) -> None:
+        now = time.monotonic()
+        seconds = now - began.setdefault(stage, now)
+        if done < total and now - printed.get(stage, -math.inf) < _SECONDS_BETWEEN_LINES:
+            return
+        printed[stage] = now
+        line = f"{stage}: {done}/{total}, {seconds:.0f} s {_last_metric(metrics)}"
+        console.print(line.rstrip(), markup=False, highlight=False, soft_wrap=True)
+
+    yield show
 
 
 @contextlib.contextmanager
