@@ -108,10 +108,13 @@ def set_params(component: Any, params: Mapping[str, Any]) -> None:
     'reduction'? Its settings: reduction, region
     """
     changed: list[tuple[Any, str, Any]] = []
+    touched: dict[int, Any] = {id(component): component}
     try:
         # Whole components first, so that their settings are then set on the new ones.
         for name in sorted(params, key=lambda name: name.count("__")):
-            owner, field = _owner(component, name)
+            path, field = _find(component, name)
+            touched |= {id(part): part for part in path}
+            owner = path[-1]
             changed.append((owner, field, getattr(owner, field)))
             try:
                 setattr(owner, field, params[name])
@@ -119,13 +122,13 @@ def set_params(component: Any, params: Mapping[str, Any]) -> None:
                 raise ConfigurationError(
                     f"{type(owner).__name__} is frozen: make a new one to change {field!r}"
                 ) from error
-        # Validators check one setting at a time; how they fit each other is checked here.
-        owners = {id(owner): owner for owner, _, _ in changed} | {id(component): component}
-        for owner in owners.values():
-            if check := getattr(owner, "__attrs_post_init__", None):
+        # Validators check one setting at a time; how settings fit each other is checked here, in
+        # the innermost parts first.
+        for part in reversed(touched.values()):
+            if check := getattr(part, "__attrs_post_init__", None):
                 check()
     except BaseException:
-        for owner, field, old in reversed(changed):
+        for owner, field, old in changed:
             object.__setattr__(owner, field, old)  # the very same object: no converter runs
         raise
 
@@ -296,8 +299,9 @@ def _inner(name: str, value: Any) -> Iterator[tuple[str, Any]]:
                 yield f"{name}__{index}", item
 
 
-def _owner(component: Any, name: str) -> tuple[Any, str]:
-    """Return the object that a parameter belongs to, and its attribute there."""
+def _find(component: Any, name: str, path: tuple[Any, ...] = ()) -> tuple[tuple[Any, ...], str]:
+    """Return the objects on the way to a parameter, and its attribute in the last of them."""
+    path = (*path, component)
     head, _, rest = name.partition("__")
     fields = {
         field.alias or field.name: field for field in attrs.fields(type(component)) if field.init
@@ -308,7 +312,7 @@ def _owner(component: Any, name: str) -> tuple[Any, str]:
             f"{type(component).__name__} has no setting {head!r}{did_you_mean(head, fields)}{known}"
         )
     if not rest:
-        return component, fields[head].name
+        return path, fields[head].name
     value = getattr(component, fields[head].name)
     index, _, deeper = rest.partition("__")
     if isinstance(value, tuple) and index.isdigit() and int(index) < len(value) and deeper:
@@ -317,4 +321,4 @@ def _owner(component: Any, name: str) -> tuple[Any, str]:
         raise ConfigurationError(
             f"{type(component).__name__}: {head!r} is {value!r}, which has no setting {rest!r}"
         )
-    return _owner(value, rest)
+    return _find(value, rest, path)

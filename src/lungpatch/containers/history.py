@@ -38,7 +38,9 @@ class TrainingHistory:
     epochs: tuple[dict[str, float], ...] = attrs.field(
         validator=attrs.validators.deep_iterable(attrs.validators.instance_of(dict))
     )
-    best_epoch: int | None
+    best_epoch: int | None = attrs.field(
+        validator=attrs.validators.optional(attrs.validators.instance_of(int))
+    )
     stopped: Literal["finished", "early", "interrupted"] = attrs.field(
         validator=attrs.validators.in_(("finished", "early", "interrupted"))
     )
