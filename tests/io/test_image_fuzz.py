@@ -27,7 +27,7 @@ fuzz = settings(deadline=None, derandomize=True, max_examples=60)
 IMAGE = np.random.default_rng(0).integers(0, 256, (33, 37), dtype=np.uint8)
 
 
-def picture(form, array=IMAGE, mode=None, **options):
+def encoded(form, array=IMAGE, mode=None, **options):
     stream = io.BytesIO()
     Image.fromarray(array).convert(mode).save(stream, form, **options)
     return stream.getvalue()
@@ -64,18 +64,18 @@ def dicom(compress=False):
 
 
 WHOLE = {
-    "png": picture("PNG"),
-    "16-bit png": picture("PNG", IMAGE.astype(np.uint16) * 257),
-    "palette png": picture("PNG", mode="P", transparency=3),
-    "colour png": picture("PNG", mode="RGBA"),
-    "jpeg": picture("JPEG"),
-    "progressive jpeg": picture("JPEG", progressive=True),
-    "tiff": picture("TIFF"),
-    "lzw tiff": picture("TIFF", compression="tiff_lzw"),
+    "png": encoded("PNG"),
+    "16-bit png": encoded("PNG", IMAGE.astype(np.uint16) * 257),
+    "palette png": encoded("PNG", mode="P", transparency=3),
+    "colour png": encoded("PNG", mode="RGBA"),
+    "jpeg": encoded("JPEG"),
+    "progressive jpeg": encoded("JPEG", progressive=True),
+    "tiff": encoded("TIFF"),
+    "lzw tiff": encoded("TIFF", compression="tiff_lzw"),
     "colour tiff": tiff(np.stack([IMAGE.astype(np.uint16)] * 3, axis=-1), photometric="rgb"),
     "float tiff": tiff(IMAGE / 255),
-    "bmp": picture("BMP"),
-    "gif": picture("GIF"),
+    "bmp": encoded("BMP"),
+    "gif": encoded("GIF"),
     "dicom": dicom(),
     "rle dicom": dicom(compress=True),
 }
@@ -121,14 +121,14 @@ def test_random_bytes(head, body, suffix):
 
 @pytest.mark.parametrize("kind", WHOLE)
 @fuzz
-@given(share=st.floats(0, 1))
-def test_truncation_never_gives_half_an_image(kind, share):
+@given(fraction=st.floats(0, 1))
+def test_truncation_never_gives_half_an_image(kind, fraction):
     whole = WHOLE[kind]
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "image")
         path.write_bytes(whole)
         expected = read_image(path).pixels
-        path.write_bytes(whole[: int(len(whole) * share)])
+        path.write_bytes(whole[: int(len(whole) * fraction)])
         try:
             pixels = read_image(path).pixels
         except InvalidImageError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import io
 import logging
 import os
@@ -10,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lungpatch._utils.forks import IMPORTING
 from lungpatch.errors import InvalidImageError, MissingInputError
 from lungpatch.io.formats import HEAD_LENGTH, format_of, is_dicomdir
 
@@ -60,6 +62,13 @@ class ImageFile(io.BufferedReader):
         if not head:
             raise InvalidImageError("is empty (0 bytes); copy or export it again")
         return head
+
+
+def load(*modules: str) -> None:
+    """Import modules of decoders while no fork can happen."""
+    with IMPORTING:
+        for module in modules:
+            importlib.import_module(module)
 
 
 @contextmanager

@@ -193,7 +193,8 @@ def _white_is_zero(levels: Levels, image: PillowFile.ImageFile, mode: str) -> Le
 
 
 def _transposed(image: Image.Image) -> Image.Image:
-    from PIL import ImageOps
+    with IMPORTING:
+        from PIL import ImageOps
 
     return ImageOps.exif_transpose(image) or image
 

@@ -64,7 +64,7 @@ def grey_levels(
     modality = _modality(stored, header)
     scale = _voi(modality, header) or _full_range(modality, stored, patterns, padding, form)
     table = over_white(scale.values - scale.black, scale.white - scale.black)
-    notes = scale.notes
+    notes = (*_lone_window(header), *scale.notes)
     if form.photometric == "MONOCHROME1":
         table = np.float32(1) - table
         notes += ("MONOCHROME1: inverted",)
@@ -155,6 +155,15 @@ def _voi(modality: Scale, header: Header) -> Scale | None:
     note = f"window: center {center:g}, width {width:g}, {function}{count}"
     values = _windowed(modality.values, center, width, function)
     return Scale(values, 0.0, 1.0, (*modality.notes, note))
+
+
+def _lone_window(header: Header) -> tuple[str, ...]:
+    """Return a note where only one half of a window is given."""
+    center, width = "WindowCenter" in header, "WindowWidth" in header
+    if center == width:
+        return ()
+    names = ("WindowCenter", "WindowWidth") if center else ("WindowWidth", "WindowCenter")
+    return ("{} without {}: not used".format(*names),)
 
 
 def _first_of(count: int) -> str:

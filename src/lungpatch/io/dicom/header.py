@@ -110,10 +110,9 @@ class Header:
             numbers = struct.unpack(f"{order}{len(value) // size}{code}", value)
         else:
             texts = self.texts(keyword)
-            for text in texts:
-                if not _NUMBER.fullmatch(text):
-                    raise InvalidImageError(self._no_number(keyword, texts))
-            numbers = tuple(float(text) for text in texts)
+            if not all(_NUMBER.fullmatch(text) for text in texts if text):
+                raise InvalidImageError(self._no_number(keyword, texts))
+            numbers = tuple(float(text) for text in texts if text)
         if not all(math.isfinite(number) for number in numbers):
             raise InvalidImageError(
                 f"its {name_of(keyword)} is not finite; export it again, or mend the tag"

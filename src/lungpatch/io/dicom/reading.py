@@ -7,7 +7,6 @@ import struct
 import zlib
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
-from lungpatch._utils.forks import IMPORTING
 from lungpatch.errors import InvalidImageError
 from lungpatch.io.dicom.grey import grey_levels
 from lungpatch.io.dicom.header import Header, name_of
@@ -24,6 +23,7 @@ from lungpatch.io.dicom.stored import (
     native_samples,
     read_format,
 )
+from lungpatch.io.files import load
 from lungpatch.io.formats import dataset_start, encoding_of, leading_elements
 from lungpatch.io.levels import over_white
 
@@ -58,8 +58,11 @@ TAGS = (
 )
 """Tags that are kept with an image, as text, where the file holds them."""
 
-CODED_TAGS = ("ViewCodeSequence", "AnatomicRegionSequence")
-"""Sequences of which the meaning of the first code is kept."""
+CODED_TAGS = {
+    "ViewCodeMeaning": "ViewCodeSequence",
+    "AnatomicRegionMeaning": "AnatomicRegionSequence",
+}
+"""Sequences of which the meaning of the first code is kept, by the name it gets."""
 
 _PIXEL_DATA = 0x7FE0_0010
 _FLOAT_PIXEL_DATA = (0x7FE0_0008, 0x7FE0_0009)
@@ -108,9 +111,7 @@ def read_dicom(file: ImageFile) -> DicomImage:
 
     Whatever the header says is checked before any pixel is read.
     """
-    with IMPORTING:
-        import pydicom.pixels.decoders  # noqa: F401 - all that is needed below
-
+    load("pydicom.pixels.decoders")  # and with it all of pydicom that is needed
     syntax, start = _syntax_and_start(file.head())
     source: BinaryIO = file
     source.seek(start)
@@ -119,6 +120,7 @@ def read_dicom(file: ImageFile) -> DicomImage:
     dataset = _read_header(source, syntax)
     header = dataset.header
     form = _checked_format(dataset)
+    spacing, spacing_notes = _spacing(header)
     element = _read_pixels(source, dataset)
     if form.syntax in _NATIVE:
         samples, photometric = native_samples(element, form), form.photometric
@@ -132,9 +134,8 @@ def read_dicom(file: ImageFile) -> DicomImage:
     else:
         levels, white, colour_notes = luminance_levels(samples, photometric, form)
         pixels, notes = over_white(levels, white), (*form.notes, *colour_notes)
-    spacing, spacing_note = _spacing(header)
     pixels, spacing, sides = as_displayed(pixels, spacing, header)
-    return DicomImage(pixels, spacing, (*notes, *spacing_note, sides), _tags(header))
+    return DicomImage(pixels, spacing, (*notes, *spacing_notes, sides), _tags(header))
 
 
 def _syntax_and_start(head: bytes) -> tuple[str, int]:
@@ -272,7 +273,7 @@ def _tags(header: Header) -> dict[str, str]:
     tags = {keyword: header.text(keyword) for keyword in TAGS}
     for keyword in ("Rows", "Columns"):
         tags[keyword] = str(header.integer(keyword))
-    for keyword in CODED_TAGS:
-        codes = header.items(keyword)
-        tags[keyword] = codes[0].text("CodeMeaning") if codes else ""
+    for name, sequence in CODED_TAGS.items():
+        codes = header.items(sequence)
+        tags[name] = codes[0].text("CodeMeaning") if codes else ""
     return {keyword: value for keyword, value in tags.items() if value}

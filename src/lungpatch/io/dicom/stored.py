@@ -9,6 +9,7 @@ import numpy as np
 
 from lungpatch.errors import InvalidImageError
 from lungpatch.io.dicom.header import Header, missing, name_of
+from lungpatch.io.files import load
 from lungpatch.io.levels import check_size, luminance, white_of_16_bit
 
 if TYPE_CHECKING:
@@ -19,6 +20,8 @@ _MIN_BITS, _MAX_BITS = 8, 16
 _WORD = 16
 _BYTE = 8
 _OVERLAY_GROUPS = range(0x6000, 0x6020, 2)
+
+_PILLOW_PLUGINS = ("Bmp", "Gif", "Jpeg", "Jpeg2K", "Png", "Ppm")
 
 _JPEG_BASELINE, _JPEG_EXTENDED = "1.2.840.10008.1.2.4.50", "1.2.840.10008.1.2.4.51"
 _RLE = "1.2.840.10008.1.2.5"
@@ -175,6 +178,9 @@ def decoded_samples(data: bytes, form: PixelFormat) -> tuple[NDArray[Any], str]:
     """
     from pydicom.encaps import generate_fragments, parse_basic_offsets
     from pydicom.pixels.decoders.base import get_decoder
+
+    # What Pillow, one of the decoders, would import later.
+    load(*(f"PIL.{name}ImagePlugin" for name in _PILLOW_PLUGINS))
 
     name = name_of_syntax(form.syntax)
     buffer = io.BytesIO(data)
