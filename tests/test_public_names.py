@@ -26,6 +26,7 @@ INTERNAL = {
     "lungpatch.datasets.tables": "shared by the loaders",
     "lungpatch.features.network_extractor": SHARED,
     "lungpatch.features.fixed": SHARED,
+    "lungpatch.networks.checkpoints": SHARED,
     "lungpatch.networks.compact_unet": SHARED,
     "lungpatch.models.convolutional": SHARED,
     "lungpatch.models.feature_model": SHARED,
