@@ -1,23 +1,23 @@
-"""What objects that are no disease do to a detector: labels, devices, shutters, arms.
+"""How detectors respond to objects that are not disease: labels, devices, collimator edges, arms.
 
-    python benchmarks/confounders.py --images ../shared/data/cxr/normal \
-        --patients ../shared/data/cxr/metadata.csv --pipelines PIPELINE...
+    python benchmarks/confounders.py --normal ../shared/data/cxr/normal \
+        --patients ../shared/data/cxr/metadata.csv --pipelines PIPELINE... --out confounders
 
 Normal images of every second patient, those that `training/shipped_pipelines.py --half` does not
-learn from, are looked at without and with an object that `lungpatch.datasets.confounders` paints.
-Prints a table of Markdown a pipeline:
+fit to, are scored without and with an object that `lungpatch.datasets.confounders` paints.
+Writes one table per pipeline, NAME.inc. All columns but the last two are in per cent:
 
-- object outside lungs hot: share of its pixels outside the image's lungs that are above the map's
-  threshold. Nothing outside a lung mask is scored, so this is where the segmenter took it for lung.
-- over lungs hot: the same for its pixels over the lungs, in per cent, without and with the object.
-- elsewhere hot: share of the lungs away from the object that is above the threshold, without and
+- outside lungs: fraction of the object's pixels outside the image's lungs that are above the map's
+  threshold. Nothing outside a lung mask is scored, so the segmenter took these for lung.
+- over lungs: the same for its pixels over the lungs, without and with the object.
+- elsewhere: fraction of the lungs away from the object that is above the threshold, without and
   with it.
-- lungs moved: 1 - Dice of the lung masks without and with it, the mean over images.
-- images above: above the threshold of the image score, without and with it.
+- lungs changed: 1 - Dice of the lung masks without and with it, the mean over images.
+- images above: images above the threshold of the image score, without and with it.
 - score shift: median over images of the change of the image score, in standard deviations of the
   scores of the images without objects.
 
-With `--out` a sheet of the first images is written for each pipeline.
+A sheet of the first images is written for each pipeline and object.
 """
 
 from __future__ import annotations
@@ -28,26 +28,36 @@ from pathlib import Path
 import attrs
 import numpy as np
 from PIL import Image
+from tables import markdown_table, write_table
 
 import lungpatch
 from lungpatch._utils.renderings import contact_sheet
 from lungpatch.containers import LungMask
-from lungpatch.datasets import read_patients
-from lungpatch.datasets.confounders import (
+from lungpatch.datasets import (
     CONFOUNDER_KINDS,
-    OVER_LUNGS,
     PaintedConfounder,
     paint_confounder,
+    read_patients,
 )
+from lungpatch.datasets.confounders import OVER_LUNGS
 from lungpatch.io import find_images
 from lungpatch.pipeline import Detection
 
+COLUMNS = (
+    "object",
+    "outside lungs",
+    "over lungs",
+    "elsewhere",
+    "lungs changed",
+    "images above",
+    "score shift",
+)
 SHOWN = 4
 
 
 @attrs.frozen(kw_only=True)
 class Effect:
-    """What one object does to one image; shares of pixels, without and with it."""
+    """The effect of one object on one image; fractions of pixels, without and with it."""
 
     outside: float
     over: tuple[float, float]
@@ -59,18 +69,17 @@ class Effect:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--images", type=Path, required=True, help="folder of normal images")
+    parser.add_argument("--normal", type=Path, required=True, help="folder of normal images")
     parser.add_argument("--patients", type=Path, required=True, help="CSV with file and patient")
     parser.add_argument("--pipelines", nargs="+", required=True, help="names or folders")
-    parser.add_argument("--images", type=int, default=40)
-    parser.add_argument("--out", type=Path, help="folder for the sheets")
+    parser.add_argument("--count", type=int, default=40, help="number of images")
+    parser.add_argument("--out", type=Path, required=True, help="folder for tables and sheets")
     arguments = parser.parse_args()
-    films = one_image_a_patient(arguments.images, arguments.patients)[: arguments.films]
+    images = one_image_per_patient(arguments.normal, arguments.patients)[: arguments.count]
     for name in arguments.pipelines:
         pipeline = lungpatch.load_pipeline(name)
-        before = [found for found in pipeline.detect_many(films) if usable(found)]
-        print(f"\n{Path(name).stem}, {len(before)} images\n")
-        print_header()
+        before = [found for found in pipeline.detect_many(images) if usable(found)]
+        rows = []
         spread = np.std([found.decision.pred_score for found in before])
         for number, kind in enumerate(CONFOUNDER_KINDS):
             painted = [
@@ -80,22 +89,24 @@ def main() -> None:
                     kind,
                     np.random.default_rng(seed),
                 )
-                for seed, found in enumerate(before, start=number * len(films))
+                for seed, found in enumerate(before, start=number * len(images))
             ]
             after = list(pipeline.detect_many(one.image for one in painted))
             triples = list(zip(before, painted, after, strict=True))
             effects = [effect(*triple) for triple in triples if usable(triple[2])]
-            print_row(kind, effects, spread, unusable=len(triples) - len(effects))
-            if arguments.out:
-                file = arguments.out / f"{Path(name).stem}-{kind}.png"
-                write_sheet(file, triples[:SHOWN], pipeline)
+            rows.append(row_of(kind, effects, spread, unusable=len(triples) - len(effects)))
+            file = arguments.out / f"{Path(name).stem}-{kind}.png"
+            write_sheet(file, triples[:SHOWN], pipeline)
+        print(f"{Path(name).stem}, {len(before)} images")
+        table = markdown_table(COLUMNS, rows)
+        write_table(f"confounders-{Path(name).stem}", table, arguments.out, publish=False)
 
 
-def one_image_a_patient(folder: Path, table: Path) -> list[Path]:
+def one_image_per_patient(folder: Path, table: Path) -> list[Path]:
     patients = read_patients(table)
     first: dict[str, Path] = {}
-    for film in find_images(folder):
-        first.setdefault(patients[film.name], film)
+    for image in find_images(folder):
+        first.setdefault(patients[image.name], image)
     return [first[patient] for patient in sorted(first)[1::2]]
 
 
@@ -105,45 +116,31 @@ def usable(found: object) -> bool:
 
 def effect(before: Detection, painted: PaintedConfounder, after: Detection) -> Effect:
     lungs, lungs_after = before.native_lungs, after.native_lungs
-    hot, hot_after = (
+    above, above_after = (
         np.greater(found.native_heatmap, found.localisation.threshold) for found in (before, after)
     )
     over, outside = painted.mask & lungs, painted.mask & ~lungs
     elsewhere = lungs & ~painted.mask
     return Effect(
-        outside=share(hot_after, outside),
-        over=(share(hot, over), share(hot_after, over)),
-        elsewhere=(share(hot, elsewhere), share(hot_after, elsewhere)),
+        outside=fraction(above_after, outside),
+        over=(fraction(above, over), fraction(above_after, over)),
+        elsewhere=(fraction(above, elsewhere), fraction(above_after, elsewhere)),
         moved=1 - 2 * (lungs & lungs_after).sum() / (lungs.sum() + lungs_after.sum()),
         above=(before.decision.pred_label, after.decision.pred_label),
         scores=(before.decision.pred_score, after.decision.pred_score),
     )
 
 
-def share(hot: np.ndarray, where: np.ndarray) -> float:
-    return float(hot[where].mean()) if where.any() else np.nan
+def fraction(above: np.ndarray, where: np.ndarray) -> float:
+    return float(above[where].mean()) if where.any() else np.nan
 
 
-def print_header() -> None:
-    columns = (
-        "object",
-        "outside lungs hot, %",
-        "over lungs hot, %",
-        "elsewhere hot, %",
-        "lungs moved, %",
-        "images above",
-        "score shift",
-    )
-    print("| " + " | ".join(columns) + " |")
-    print("|" + "---|" * len(columns))
-
-
-def print_row(kind: str, effects: list[Effect], spread: float, *, unusable: int) -> None:
+def row_of(kind: str, effects: list[Effect], spread: float, *, unusable: int) -> tuple[str, ...]:
     over = np.nanmean([one.over for one in effects], axis=0) if kind in OVER_LUNGS else None
     elsewhere = np.mean([one.elsewhere for one in effects], axis=0)
     above = np.sum([one.above for one in effects], axis=0)
     shift = np.median([np.diff(one.scores) for one in effects]) / spread
-    cells = (
+    return (
         kind + (f" ({unusable} images unusable)" if unusable else ""),
         f"{100 * np.mean([one.outside for one in effects]):.2f}",
         "-" if over is None else f"{100 * over[0]:.1f} to {100 * over[1]:.1f}",
@@ -152,7 +149,6 @@ def print_row(kind: str, effects: list[Effect], spread: float, *, unusable: int)
         f"{above[0]} to {above[1]} of {len(effects)}",
         f"{shift:+.2f}",
     )
-    print("| " + " | ".join(cells) + " |")
 
 
 def write_sheet(
@@ -161,13 +157,13 @@ def write_sheet(
     pipeline: lungpatch.Pipeline,
 ) -> None:
     scale = pipeline.calibration.colour_scale
-    pictures = []
+    renderings = []
     for before, painted, after in triples:
         for image, found in ((before.image, before), (painted.image, after)):
             grey = np.rint(image.pixels * 255).astype(np.uint8)
-            pictures.append(scale.paint(grey, found.native_heatmap))
+            renderings.append(scale.paint(grey, found.native_heatmap))
     file.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(contact_sheet(pictures, columns=4)).save(file)
+    Image.fromarray(contact_sheet(renderings, columns=4)).save(file)
 
 
 if __name__ == "__main__":

@@ -1,11 +1,11 @@
 """Detection end to end against the bare forward pass of the same network on the same patches.
 
-    python benchmarks/detection.py [FILMS]
+    python benchmarks/detection.py [FOLDER]
 
-FILMS is a folder of images; without it phantom images of 512x512 pixels are made. Two pipelines:
-the preset `paper`, which finds the lungs first, and the same with `whole-image`, so that all time
-outside the network is lungpatch's own. End to end is from the file on disk to the boxes. The bare
-pass takes the patches as they are, in the pieces that the model takes them.
+FOLDER holds images; without it phantom images of 512x512 pixels are made. Two pipelines are timed:
+the preset `paper`, which segments the lungs first, and the same with `whole-image`, where all time
+outside the network is lungpatch's. End to end is from the file on disk to the boxes. The bare pass
+takes the patches as they are, in batches of the model's size. Writes the table `detection.inc`.
 """
 
 from __future__ import annotations
@@ -15,37 +15,44 @@ import tempfile
 from pathlib import Path
 
 import torch
-from interleaved import print_table, time_interleaved
+from interleaved import time_interleaved
+from tables import markdown_table, write_table
 
 import lungpatch
-from lungpatch.datasets.phantom import phantom_cohort, save_cohort
-from lungpatch.io.folders import find_images
+from lungpatch.datasets import phantom_cohort, save_cohort
+from lungpatch.io import find_images
 from lungpatch.networks.network_model import CPU_CHUNK_PIXELS
 from lungpatch.networks.torch_adapter import patches_to_tensor
-from lungpatch.pipeline import Detection, pipeline_settings
-from lungpatch.pipeline.configuration import build_pipeline
+from lungpatch.pipeline import Detection, build_pipeline, pipeline_settings
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Detection benchmark.")
-    parser.add_argument("images", nargs="?", type=Path)
-    parser.add_argument("--images", type=int, default=16)
+    parser.add_argument("folder", nargs="?", type=Path, help="folder of images")
+    parser.add_argument("--count", type=int, default=16, help="number of images")
     parser.add_argument("--repeats", type=int, default=7)
+    parser.add_argument(
+        "--publish", action="store_true", help="write the table into the documentation, too"
+    )
     arguments = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        films = arguments.films
-        if films is None:
-            save_cohort(phantom_cohort(arguments.images, 0, seed=0), folder)
-            films = Path(folder, "normal")
-        paths = find_images(films)[: arguments.images]
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = arguments.folder
+        if folder is None:
+            save_cohort(phantom_cohort(arguments.count, 0, seed=0), temporary)
+            folder = Path(temporary, "normal")
+        paths = find_images(folder)[: arguments.count]
         normal = [case.image for case in phantom_cohort(8, 0, seed=1, size=256)]
-        for segmenter in ("unet", "whole-image"):
+        rows = [
             compare(paths, normal, segmenter, arguments.repeats)
+            for segmenter in ("whole-image", "unet")
+        ]
+    head = ("segmenter", "images", "patches", "bare pass", "end to end", "ratio", "segmentation")
+    write_table("detection", markdown_table(head, rows), None, publish=arguments.publish)
 
 
 def compare(
     paths: list[Path], normal: list[lungpatch.ChestImage], segmenter: str, repeats: int
-) -> None:
+) -> tuple[object, ...]:
     settings = pipeline_settings(lungpatch.load_preset("paper"))
     settings["segmenter"] = {"name": segmenter}
     settings["model"]["epochs"] = 1  # the time of a pass does not depend on the weights
@@ -66,16 +73,17 @@ def compare(
         for image in images:
             pipeline.segmenter.segment(image)
 
-    seconds = time_interleaved(
+    bare, whole, lungs = time_interleaved(
         {
             "bare forward pass": forward,
             "end to end": lambda: list(pipeline.detect_many(paths)),
-            "lungs alone": segment,
+            "segmentation": segment,
         },
         repeats,
-    )
+    ).values()
     count = sum(len(pixels) for pixels in batches)
-    print_table(f"segmenter {segmenter}: {len(found)} images, {count} patches", seconds)
+    times = (f"{bare:.0f} ms", f"{whole:.0f} ms", f"{whole / bare:.2f}", f"{lungs:.0f} ms")
+    return (f"`{segmenter}`", len(found), count, *times)
 
 
 if __name__ == "__main__":

@@ -1,48 +1,43 @@
-"""Which grey levels make scores comparable over images and exposures.
+"""Which normalisation of grey levels makes scores comparable between images and exposures.
 
     python benchmarks/intensity.py --data ../shared/data/cxr --out intensity
 
 Some detectors of `benchmarks/detectors/`, with each `intensity` of the sampler `lung-crop`, and the
-lesion head on local statistics with and without grey, the rest being texture. Fitted and judged as
-by `benchmarks/detectors.py`. Then held normal images, one a patient, are exposed otherwise: by how
-much the image score moves, in standard deviations of the scores of the same images as they are, is
-the second table; 0 is a score that does not depend on the exposure. Writes `intensity.md`. What is
-fitted already in `--out` is not fitted again.
+lesion head on local statistics with and without grey levels (the rest is texture). They are fitted
+and evaluated as by `benchmarks/detectors.py`. Then the exposure of normal images that were held
+out, one per patient, is changed. The second table says how much the image score moves, in standard
+deviations of the scores of the unchanged images; 0 is a score that does not depend on the exposure.
+Writes the tables `intensity.inc`. A pipeline that is in `--out` already is not fitted again.
 """
 
 from __future__ import annotations
 
-import argparse
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import attrs
 import numpy as np
-from detectors import fitted, unfitted
 from scipy import ndimage
+from study import Study, parser_of, unfitted
+from tables import markdown_table, write_table
 
 import lungpatch
-from lungpatch._utils.files import atomic_write
-from lungpatch.datasets import Dataset, load_folder, read_patients
-from lungpatch.datasets.splits import every_second_patient, load_split
 from lungpatch.evaluation.cases import kinds_of, leave_out_training
-from lungpatch.evaluation.protocol import Evaluation, evaluate
-from lungpatch.io import find_images
 from lungpatch.pipeline import Failure, Pipeline
 from lungpatch.samplers.lung_crop import INTENSITIES
-from lungpatch.segmenters.unet import UNetSegmenter
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from lungpatch.containers import ChestImage
+    from lungpatch.datasets import Dataset
+    from lungpatch.evaluation import Evaluation
 
 DETECTORS = ("atlas", "lesion-head-lung")
-FIGURES = ("pixel auroc", "pointing", "folder test")
+METRICS = ("pixel AUROC", "pointing game", "folder test")
 
 
-def blur(pixels: np.ndarray, share: float) -> np.ndarray:
-    return ndimage.gaussian_filter(pixels, share * pixels.shape[0])
+def blur(pixels: np.ndarray, sigma: float) -> np.ndarray:
+    return ndimage.gaussian_filter(pixels, sigma * pixels.shape[0])
 
 
 EXPOSURES: dict[str, Callable[[np.ndarray], np.ndarray]] = {
@@ -52,40 +47,31 @@ EXPOSURES: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "sharpened": lambda pixels: 2 * pixels - blur(pixels, 0.01),
     "blurred": lambda pixels: blur(pixels, 0.004),
 }
-"""From grey levels in [0, 1]; what leaves that range is clipped. Blurs are shares of the height."""
+"""Changes of grey levels in [0, 1], clipped to that range; sigma in fractions of the height."""
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", type=Path, required=True, help="folder of the images and tables")
-    parser.add_argument("--out", type=Path, required=True, help="folder for all that is made")
-    arguments = parser.parse_args()
-    data = arguments.data
-    patients = read_patients(data / "metadata.csv")
-    normal = every_second_patient(find_images(data / "normal"), patients)
+    arguments = parser_of(__doc__).parse_args()
+    study = Study.read(arguments.data)
     pipelines = {
-        name: fitted(pipeline, arguments.out / f"{name}.lungpatch", normal, patients)
+        name: study.fitted(pipeline, arguments.out / f"{name}.lungpatch")
         for name, pipeline in contenders().items()
     }
-    films = load_folder(data, metadata=data / "metadata.csv", boxes=data / "boxes.csv")
-    split = load_split("cxr-half")
-    held, _ = leave_out_training(films, split)
-    held = held.select(kinds_of(held) == "normal")
-    one_a_patient = held.select(np.unique(held.patients, return_index=True)[1])
+    evaluation = study.evaluate(pipelines)
+    held_out, _ = leave_out_training(study.dataset, study.split)
+    held_out = held_out.select(kinds_of(held_out) == "normal")
+    one_per_patient = held_out.select(np.unique(held_out.patients, return_index=True)[1])
+    moved = {}
     with lungpatch.progress_bar() as progress:
-        evaluation = evaluate(pipelines, films, split, segmenter=UNetSegmenter(), progress=progress)
-        moved = {}
         for done, (name, pipeline) in enumerate(pipelines.items(), start=1):
-            moved[name] = shifts(pipeline, one_a_patient)
+            moved[name] = shifts(pipeline, one_per_patient)
             progress("exposures", done, len(pipelines), {})
-    table = (
+    tables = (
         accuracy_table(evaluation, pipelines)
-        + f"\nMean shift of the score of {len(one_a_patient)} held normal images, in standard "
-        "deviations:\n\n" + shift_table(moved)
+        + f"\nMean shift of the score of {len(one_per_patient)} normal images that were held out, "
+        "in standard deviations:\n\n" + shift_table(moved)
     )
-    with atomic_write(arguments.out / "intensity.md") as temporary:
-        temporary.write_text(table, encoding="utf-8")
-    print(table)
+    write_table("intensity", tables, arguments.out, publish=arguments.publish)
 
 
 def contenders() -> dict[str, Pipeline]:
@@ -103,8 +89,8 @@ def contenders() -> dict[str, Pipeline]:
     }
 
 
-def shifts(pipeline: Pipeline, films: Dataset) -> dict[str, float]:
-    images = [films.read(index) for index in range(len(films))]
+def shifts(pipeline: Pipeline, dataset: Dataset) -> dict[str, float]:
+    images = [dataset.read(index) for index in range(len(dataset))]
     before = scores(pipeline, images)
     moved = {}
     for name, change in EXPOSURES.items():
@@ -122,31 +108,24 @@ def scores(pipeline: Pipeline, images: list[ChestImage]) -> np.ndarray:
     for detection in pipeline.detect_many(images):
         if isinstance(detection, Failure):
             raise detection.error
-        found.append(detection.decision.pred_score)
+        found.append(detection.pred_score)
     return np.array(found)
 
 
 def accuracy_table(evaluation: Evaluation, pipelines: dict[str, Pipeline]) -> str:
     everywhere, frontal = evaluation.table("all"), evaluation.table("PA")
-    lines = [
-        f"| detector, intensity | LO-vs-N | the same, PA only | {' | '.join(FIGURES)} |",
-        "|---" * (len(FIGURES) + 3) + "|",
-    ]
+    rows = []
     for name in pipelines:
         row = everywhere[name]
-        cells = [row["image auroc"], frontal[name]["image auroc"], *(row[f] for f in FIGURES)]
-        lines.append(f"| {name} | {' | '.join(map(str, cells))} |")
-    return "\n".join(lines) + "\n"
+        image = [row["image AUROC"], frontal[name]["image AUROC"]]
+        rows.append([name, *image, *(row[metric] for metric in METRICS)])
+    head = ("detector, intensity", "image AUROC", "image AUROC, PA", *METRICS)
+    return markdown_table(head, rows)
 
 
 def shift_table(moved: dict[str, dict[str, float]]) -> str:
-    lines = [
-        f"| detector, intensity | {' | '.join(EXPOSURES)} |",
-        "|---" * (len(EXPOSURES) + 1) + "|",
-    ]
-    for name, row in moved.items():
-        lines.append(f"| {name} | {' | '.join(f'{shift:.2f}' for shift in row.values())} |")
-    return "\n".join(lines) + "\n"
+    rows = [[name, *(f"{shift:.2f}" for shift in row.values())] for name, row in moved.items()]
+    return markdown_table(("detector, intensity", *EXPOSURES), rows)
 
 
 if __name__ == "__main__":

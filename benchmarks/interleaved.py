@@ -1,4 +1,4 @@
-"""Time contenders in turns, so that a change in the machine's load hits all of them alike."""
+"""Time contenders in turns, so that a change in the machine's load affects all of them alike."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ if TYPE_CHECKING:
 
 def time_interleaved(
     contenders: Mapping[str, Callable[[], object]], repeats: int
-) -> dict[str, list[float]]:
-    """Seconds of each of ``repeats`` runs, after one run each that is not counted."""
+) -> dict[str, float]:
+    """Return the median milliseconds of ``repeats`` runs, after one run that is not counted."""
     for run in contenders.values():
         run()
     seconds: dict[str, list[float]] = {name: [] for name in contenders}
@@ -22,17 +22,10 @@ def time_interleaved(
             start = time.perf_counter()
             run()
             seconds[name].append(time.perf_counter() - start)
-    return seconds
+    return {name: 1000 * statistics.median(times) for name, times in seconds.items()}
 
 
-def print_table(title: str, seconds: Mapping[str, list[float]]) -> None:
-    """Print medians and their ratios to the first contender's."""
-    medians = {name: statistics.median(times) for name, times in seconds.items()}
-    ours = next(iter(medians.values()))
-    width = max(map(len, medians))
-    print(f"\n{title}")
-    print(f"  {'':{width}}  {'median':>10}  {'fastest':>10}  {'ratio':>6}")
-    for name, median in medians.items():
-        fastest = min(seconds[name])
-        times = f"{median * 1e3:7.2f} ms  {fastest * 1e3:7.2f} ms"
-        print(f"  {name:{width}}  {times}  {median / ours:6.2f}")
+def relative(medians: Mapping[str, float]) -> dict[str, str]:
+    """Return the time of the first contender, and of the others in multiples of it."""
+    (first, unit), *others = medians.items()
+    return {first: f"{unit:.3g} ms (1)"} | {name: f"{each / unit:.2f}" for name, each in others}

@@ -1,6 +1,8 @@
-"""Milliseconds an image of the lung segmenters, and how much of it the network takes.
+"""Milliseconds per image of the lung segmenters, and the part of it that the network takes.
 
 python benchmarks/lung_segmentation.py --data ../shared/data/cxr/normal --threads 2
+
+Writes the table `lung_segmentation.inc`.
 """
 
 from __future__ import annotations
@@ -12,17 +14,17 @@ from itertools import cycle, islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
 import torch
-from skimage import io
+from tables import markdown_table, write_table
 
-from lungpatch.containers import ChestImage
+from lungpatch.io import find_images, read_image
 from lungpatch.networks.lung_network import NETWORK_SIDE, load_lung_network
-from lungpatch.segmenters.threshold import ThresholdSegmenter
-from lungpatch.segmenters.unet import UNetSegmenter
+from lungpatch.segmenters import ThresholdSegmenter, UNetSegmenter
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from lungpatch.containers import ChestImage
 
 WARM_UP = 10
 REPEATS = 100
@@ -30,15 +32,14 @@ REPEATS = 100
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", type=Path, required=True, help="folder of 8-bit grey PNG")
+    parser.add_argument("--data", type=Path, required=True, help="folder of images")
     parser.add_argument("--threads", type=int, default=2, help="threads of torch")
+    parser.add_argument(
+        "--publish", action="store_true", help="write the table into the documentation, too"
+    )
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
-    paths = sorted(arguments.data.glob("*.png"))[:REPEATS]
-    images = [
-        ChestImage(pixels=io.imread(path).astype(np.float32) / 255.0, image_id=path.stem)
-        for path in paths
-    ]
+    images = [read_image(path) for path in find_images(arguments.data)[:REPEATS]]
     network = load_lung_network(torch.device("cpu"))
     standard = torch.zeros(1, 1, NETWORK_SIDE, NETWORK_SIDE)
 
@@ -48,22 +49,19 @@ def main() -> None:
 
     rows: dict[str, Callable[[ChestImage], object]] = {
         "forward pass alone": forward,
-        "unet": UNetSegmenter(device="cpu").segment,
-        "unet, flip_average": UNetSegmenter(device="cpu", flip_average=True).segment,
-        "threshold": ThresholdSegmenter().segment,
+        "`unet`": UNetSegmenter(device="cpu").segment,
+        "`unet`, `flip_average`": UNetSegmenter(device="cpu", flip_average=True).segment,
+        "`threshold`": ThresholdSegmenter().segment,
     }
-    print(f"median of {REPEATS} images of {images[0].shape}, {arguments.threads} threads")
     medians = median_ms(rows, images)
-    for name, milliseconds in medians.items():
-        print(f"{name:20s} {milliseconds:6.1f} ms")
-    outside = 1.0 - medians["forward pass alone"] / medians["unet"]
-    print(f"unet: {outside:.0%} of the time outside the network")
+    table = markdown_table([*medians], [[f"{median:.1f} ms" for median in medians.values()]])
+    write_table("lung_segmentation", table, None, publish=arguments.publish)
 
 
 def median_ms(
     rows: dict[str, Callable[[ChestImage], object]], images: list[ChestImage]
 ) -> dict[str, float]:
-    """Take turns on each image, so that whatever else the machine does slows all rows alike."""
+    """Time the rows in turns on each image, so that other load on the machine slows all alike."""
     seconds: dict[str, list[float]] = {name: [] for name in rows}
     for image in islice(cycle(images), WARM_UP + REPEATS):
         for name, segment in rows.items():

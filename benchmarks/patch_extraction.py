@@ -6,11 +6,13 @@ Needs scikit-learn beside lungpatch (`pip install scikit-learn`).
 
 All cut 32x32 patches out of one 256x256 float32 image, and copy them. What differs:
 
-- lungpatch also cuts the lung mask's patches, checks their shares of lung, keeps the corners, and
-  adds the row and column flush with the border;
-- scikit-image's `view_as_windows` has regular steps only, so it leaves the border out where the
-  steps do not end there, and knows no mask. Stride 16 ends at the border: the same patches;
-- scikit-learn's `extract_patches_2d` has no stride: every place (stride 1), or random places.
+- lungpatch also cuts the patches of the lung mask, checks their fraction of lung, keeps the
+  corners, and adds the row and column flush with the border;
+- scikit-image's `view_as_windows` has regular steps only, so it leaves out the border where the
+  steps do not end there, and takes no mask. Stride 16 ends at the border: the same patches;
+- scikit-learn's `extract_patches_2d` has no stride: every position (stride 1), or random ones.
+
+Writes the table `patch_extraction.inc`.
 """
 
 from __future__ import annotations
@@ -19,13 +21,13 @@ import argparse
 from typing import TYPE_CHECKING
 
 import numpy as np
-from interleaved import print_table, time_interleaved
+from interleaved import relative, time_interleaved
 from skimage.util import view_as_windows
 from sklearn.feature_extraction.image import extract_patches_2d
+from tables import markdown_table, write_table
 
 from lungpatch.containers import ChestImage, LungMask
-from lungpatch.samplers.grid import GridSampler
-from lungpatch.samplers.random_patches import RandomSampler
+from lungpatch.samplers import GridSampler, RandomSampler
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -38,7 +40,10 @@ RANDOM_PATCHES = 1000
 def main() -> None:
     parser = argparse.ArgumentParser(description="Patch extraction benchmark.")
     parser.add_argument("--repeats", type=int, default=15)
-    repeats = parser.parse_args().repeats
+    parser.add_argument(
+        "--publish", action="store_true", help="write the table into the documentation, too"
+    )
+    arguments = parser.parse_args()
 
     pixels = np.random.default_rng(0).random((SIDE, SIDE), dtype=np.float32)
     image = ChestImage(pixels=pixels, image_id="noise")
@@ -60,34 +65,36 @@ def main() -> None:
         return run
 
     random_sampler = RandomSampler(patch_size=PATCH, n_patches=RANDOM_PATCHES)
+    lungpatch, plain, masked, sklearn = (
+        "lungpatch's sampler",
+        "scikit-image `view_as_windows` and copy, no mask",
+        "the same with the lung fraction of each patch",
+        "scikit-learn `extract_patches_2d`, no mask",
+    )
     groups: dict[str, dict[str, Callable[[], object]]] = {
-        "stride 20 (ours 169 patches, flush with the border; theirs 144)": {
-            "lungpatch GridSampler": ours(20),
-            "view_as_windows + copy, no mask": windows(20),
-            "view_as_windows + copy, lung share": windows_and_mask(20),
-        },
-        "stride 16 (225 patches, the same for all)": {
-            "lungpatch GridSampler": ours(16),
-            "view_as_windows + copy, no mask": windows(16),
-            "view_as_windows + copy, lung share": windows_and_mask(16),
-        },
-        "stride 1 (50,625 patches, the same for all)": {
-            "lungpatch GridSampler": ours(1),
-            "view_as_windows + copy, no mask": windows(1),
-            "view_as_windows + copy, lung share": windows_and_mask(1),
-            "extract_patches_2d, no mask": lambda: extract_patches_2d(pixels, (PATCH, PATCH)),
-        },
-        f"{RANDOM_PATCHES} random places": {
-            "lungpatch RandomSampler": lambda: (
-                random_sampler.sample(image, lungs, rng=np.random.default_rng(0)).pixels
-            ),
-            "extract_patches_2d, no mask": lambda: extract_patches_2d(
-                pixels, (PATCH, PATCH), max_patches=RANDOM_PATCHES, random_state=0
-            ),
-        },
+        f"stride {stride}": {
+            lungpatch: ours(stride),
+            plain: windows(stride),
+            masked: windows_and_mask(stride),
+        }
+        for stride in (20, 16, 1)
     }
-    for title, contenders in groups.items():
-        print_table(title, time_interleaved(contenders, repeats))
+    groups["stride 1"][sklearn] = lambda: extract_patches_2d(pixels, (PATCH, PATCH))
+    groups[f"{RANDOM_PATCHES} random positions"] = {
+        lungpatch: lambda: random_sampler.sample(image, lungs, rng=np.random.default_rng(0)).pixels,
+        sklearn: lambda: extract_patches_2d(
+            pixels, (PATCH, PATCH), max_patches=RANDOM_PATCHES, random_state=0
+        ),
+    }
+    columns = [
+        relative(time_interleaved(contenders, arguments.repeats)) for contenders in groups.values()
+    ]
+    rows = [
+        (name, *(column.get(name, "") for column in columns))
+        for name in (lungpatch, plain, masked, sklearn)
+    ]
+    table = markdown_table(("", *groups), rows)
+    write_table("patch_extraction", table, None, publish=arguments.publish)
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
 """Detectors of other libraries, each driven through its own public interface.
 
-Each takes a folder of PNG images and gives a score an image and, where it has one, an anomaly
-map. Settings are the library's own defaults unless a line here says why not; none was tried out on
-the images that are judged.
+Each takes a folder of PNG images and gives one score per image and, if it has one, an anomaly map.
+Settings are the library's defaults unless a line here says why not; none was tried out on the
+images that are evaluated.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from pyod.models.auto_encoder import AutoEncoder
 
-# Lightning says much that is of no use here.
+# Lightning logs much that is of no use here.
 logging.disable(logging.WARNING)
 SEED = 0
 PYOD_SIDE = 64
@@ -34,7 +34,7 @@ PYOD_SIDE = 64
 
 @attrs.frozen(eq=False, kw_only=True)
 class PeerResult:
-    """What a peer says of one image: a score and, if it has one, a map (h, w)."""
+    """The result of a peer for one image: a score and, if it has one, a map (h, w)."""
 
     score: float
     heatmap: NDArray[np.float32] | None
@@ -43,31 +43,32 @@ class PeerResult:
 class Peer(Protocol):
     """A detector of another library."""
 
-    def fit(self, folder: Path, seconds: float) -> str:
-        """Learn from the images of a folder, for so long at most; return what was done."""
+    def fit(self, folder: Path) -> str:
+        """Fit to the images of a folder; return what was done."""
 
     def score(self, folder: Path) -> dict[str, PeerResult]:
-        """Return what it says of each image of a folder, by file name without suffix."""
+        """Return the result of each image of a folder, by file name without suffix."""
 
 
 @attrs.define(eq=False)
 class AnomalibPeer:
-    """A model of anomalib, fitted and asked through its `Engine`, on a `Folder` of images."""
+    """A model of anomalib, fitted and run through its `Engine`, on a `Folder` of images."""
 
     build: Callable[[], Any]
     epochs: int
     batch_size: int
+    seconds: float
     scratch: Any = attrs.field(factory=tempfile.TemporaryDirectory)
     engine: Any = None
     model: Any = None
 
-    def fit(self, folder: Path, seconds: float) -> str:
-        """Learn from the images of a folder, for so long at most; return what was done."""
+    def fit(self, folder: Path) -> str:
+        """Fit to the images of a folder for at most ``seconds``; return what was done."""
         seed_everything(SEED)
         self.model = self.build()
         self.engine = Engine(
             max_epochs=self.epochs,
-            max_time=datetime.timedelta(seconds=seconds),
+            max_time=datetime.timedelta(seconds=self.seconds),
             default_root_dir=self.scratch.name,
             enable_progress_bar=False,
             enable_model_summary=False,
@@ -85,7 +86,7 @@ class AnomalibPeer:
         return f"{self.engine.trainer.current_epoch} of {self.epochs} epochs"
 
     def score(self, folder: Path) -> dict[str, PeerResult]:
-        """Return what it says of each image of a folder, by file name without suffix."""
+        """Return the result of each image of a folder, by file name without suffix."""
         found = {}
         for batch in self.engine.predict(self.model, data_path=folder):
             scores = batch.pred_score.reshape(-1).tolist()
@@ -104,14 +105,14 @@ class PyODPeer:
     epochs: int
     model: Any = None
 
-    def fit(self, folder: Path, seconds: float) -> str:
-        """Learn from the images of a folder; ``seconds`` cannot be told to PyOD."""
+    def fit(self, folder: Path) -> str:
+        """Fit to the images of a folder; PyOD takes no limit in seconds."""
         self.model = AutoEncoder(epoch_num=self.epochs, random_state=SEED, verbose=0)
         self.model.fit(np.stack([*_pixels(folder).values()]))
         return f"{self.epochs} epochs"
 
     def score(self, folder: Path) -> dict[str, PeerResult]:
-        """Return what it says of each image of a folder, by file name without suffix."""
+        """Return the result of each image of a folder, by file name without suffix."""
         pixels = _pixels(folder)
         scores = self.model.decision_function(np.stack([*pixels.values()]))
         return {
@@ -120,14 +121,14 @@ class PyODPeer:
         }
 
 
-def peers() -> dict[str, Peer]:
-    """Return the peers by name."""
+def peers(seconds: float) -> dict[str, Peer]:
+    """Return the peers by name; the models of anomalib train for at most ``seconds``."""
     return {
         # The size of its paper's own experiments on X-rays (Akcay et al., ACCV 2018): at
         # anomalib's 256 pixels it has 189 million weights.
-        "anomalib GANomaly, 64 px": AnomalibPeer(_ganomaly, epochs=100, batch_size=32),
-        "anomalib PaDiM, ImageNet features": AnomalibPeer(_padim, epochs=1, batch_size=32),
-        "anomalib PatchCore, ImageNet features": AnomalibPeer(_patchcore, epochs=1, batch_size=32),
+        "anomalib GANomaly, 64 px": AnomalibPeer(_ganomaly, 100, 32, seconds),
+        "anomalib PaDiM, ImageNet features": AnomalibPeer(_padim, 1, 32, seconds),
+        "anomalib PatchCore, ImageNet features": AnomalibPeer(_patchcore, 1, 32, seconds),
         "PyOD AutoEncoder, 64 px, 10 epochs (its default)": PyODPeer(epochs=10),
         "PyOD AutoEncoder, 64 px, 100 epochs": PyODPeer(epochs=100),
     }
@@ -142,7 +143,7 @@ def _ganomaly() -> Any:
 
 
 def _padim() -> Any:
-    # As with its ResNet-18: a layer each at a quarter, an eighth, a sixteenth; 100 features.
+    # As with its ResNet-18: one layer at a quarter, an eighth and a sixteenth; 100 features.
     layers = ["_blocks.2.add", "_blocks.4.add", "_blocks.10.add"]
     return Padim(
         backbone=_efficientnet(), layers=layers, pre_trained=False, n_features=100, **_PLAIN
@@ -155,7 +156,7 @@ def _patchcore() -> Any:
         backbone=_efficientnet(),
         layers=layers,
         pre_trained=False,
-        # The smallest bank of its paper; to choose anomalib's tenth takes a quarter of an hour.
+        # The smallest bank of its paper; choosing anomalib's default, a tenth, takes 15 minutes.
         coreset_sampling_ratio=0.01,
         **_PLAIN,
     )

@@ -2,13 +2,13 @@
 
     python benchmarks/ssim.py
 
-pytorch-msssim is left out where it is missing; `pip install --no-deps pytorch-msssim` brings it.
+pytorch-msssim is left out if it is not installed: `pip install --no-deps pytorch-msssim`.
 
-All take the settings of Wang et al. 2004: a Gaussian window of sigma 1.5, 11x11 pixels, population
+All use the settings of Wang et al. 2004: a Gaussian window of sigma 1.5, 11x11 pixels, population
 covariance, data range 1, the mean over the pixels whose window fits. What differs: lungpatch
 works in float64 and also returns the map of the whole patch, mirrored at the border; scikit-image
-takes a patch at a time (in float32 and float64); pytorch-msssim works in float32 and gives the
-mean only. The largest difference from scikit-image in float64 is printed too.
+takes one patch at a time (in float32 and float64); pytorch-msssim works in float32 and returns the
+mean only. Writes the table `ssim.inc`, with the largest difference from scikit-image in float64.
 """
 
 from __future__ import annotations
@@ -18,11 +18,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from interleaved import print_table, time_interleaved
+from interleaved import relative, time_interleaved
 from skimage.metrics import structural_similarity
+from tables import markdown_table, write_table
 
 from lungpatch.containers import PatchBatch, Reconstruction
-from lungpatch.scorers.ssim import SSIMScorer
+from lungpatch.scorers import SSIMScorer
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -38,7 +39,7 @@ PATCH = 32
 
 
 def patch_pairs(count: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Patches of smooth noise, as in lungs, and slightly changed ones; one pair is flat."""
+    """Return patches of smooth noise, as in lungs, and slightly changed ones; one pair is flat."""
     rng = np.random.default_rng(0)
     target = np.cumsum(rng.normal(0, 0.02, (count, PATCH, PATCH)), axis=2) + 0.5
     expected = target + rng.normal(0, 0.01, target.shape)
@@ -52,8 +53,12 @@ def patch_pairs(count: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
 def main() -> None:
     parser = argparse.ArgumentParser(description="SSIM benchmark.")
     parser.add_argument("--repeats", type=int, default=15)
-    repeats = parser.parse_args().repeats
-
+    parser.add_argument(
+        "--publish", action="store_true", help="write the table into the documentation, too"
+    )
+    arguments = parser.parse_args()
+    columns: dict[str, dict[str, str]] = {}
+    differences: dict[str, list[float]] = {}
     scorer = SSIMScorer(region="patch")
     for count in (169, 1352):
         target, expected = patch_pairs(count)
@@ -92,19 +97,24 @@ def main() -> None:
             return 1 - pytorch_ssim(x, y, data_range=1.0, size_average=False).numpy()
 
         contenders: dict[str, Callable[[], NDArray[np.floating]]] = {
-            "lungpatch SSIMScorer": lambda p=patches, r=reconstruction: scorer.score(p, r).values,
-            "scikit-image, loop, float32": lambda run=scikit_image: run(np.float32),
-            "scikit-image, loop, float64": lambda run=scikit_image: run(np.float64),
+            "`SSIMScorer`": lambda p=patches, r=reconstruction: scorer.score(p, r).values,
+            "scikit-image in a loop, float32": lambda run=scikit_image: run(np.float32),
+            "scikit-image in a loop, float64": lambda run=scikit_image: run(np.float64),
         }
         if pytorch_ssim is not None:
             contenders["pytorch-msssim, float32"] = pytorch_msssim
-        print_table(f"{count} patches of {PATCH}x{PATCH}", time_interleaved(contenders, repeats))
+        columns[f"{count} patches"] = relative(time_interleaved(contenders, arguments.repeats))
         reference = scikit_image(np.float64)
-        print("  largest difference from scikit-image in float64:")
         for name, run in contenders.items():
-            print(f"    {name}: {np.abs(run() - reference).max():.1e}")
+            differences.setdefault(name, []).append(float(np.abs(run() - reference).max()))
+    rows = [
+        (name, *(column[name] for column in columns.values()), f"{max(found):.0e}")
+        for name, found in differences.items()
+    ]
+    table = markdown_table(("", *columns, "largest difference"), rows)
+    write_table("ssim", table, None, publish=arguments.publish)
     if pytorch_ssim is None:
-        print("\npytorch-msssim left out: pip install --no-deps pytorch-msssim")
+        print("pytorch-msssim left out: pip install --no-deps pytorch-msssim")
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
-"""Random chest images from a few real ones: the augmentation behind the lung segmenter.
+"""Augmentation for the training of the lung segmenter: random variants of a few chest images.
 
-Every step works on the whole batch at once and draws from the generator it is given.
+Every step works on a whole batch at once and draws from the generator that it is given.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from torch.nn import functional as F  # noqa: N812 - torch's own convention
 
 
 def augment(images: Tensor, masks: Tensor, rng: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Vary framing, shape, exposure and disease of a batch.
+    """Vary framing, shape, exposure and opacities of a batch.
 
     Parameters
     ----------
@@ -38,7 +38,7 @@ def augment(images: Tensor, masks: Tensor, rng: torch.Generator) -> tuple[Tensor
     images = _cut_out(images, draw)
     images, masks = _collimate(images, masks, draw)
     images, masks = _remove_patient(images, masks, draw)
-    # Images as they come are what borders are learnt from; all else is there for robustness.
+    # Unchanged images show where borders are; the varied ones make the network robust.
     varied = draw.happens(0.5) > 0
     images = torch.where(varied, images, plain[0])
     masks = torch.where(varied, masks, plain[1])
@@ -48,7 +48,7 @@ def augment(images: Tensor, masks: Tensor, rng: torch.Generator) -> tuple[Tensor
 
 
 class _Draw:
-    """Random numbers for a batch, one row an image, shaped to broadcast against it."""
+    """Random numbers for a batch, one row per image, shaped to broadcast against it."""
 
     def __init__(self, count: int, device: torch.device, rng: torch.Generator) -> None:
         self.count, self.device, self.rng = count, device, rng
@@ -62,31 +62,31 @@ class _Draw:
         return torch.randn(self.count, *shape, generator=self.rng).to(self.device)
 
     def happens(self, probability: float, *shape: int) -> Tensor:
-        """1 with this probability, else 0."""
+        """Return 1 with this probability, else 0."""
         return (self.uniform(0.0, 1.0, *shape) < probability).float()
 
     def field(self, cells: int, side: int, channels: int = 1) -> Tensor:
-        """Smooth noise of unit scale that varies over some `cells` bumps a side."""
+        """Return smooth noise of unit scale with about `cells` bumps per side."""
         coarse = self.normal(channels, cells, cells)
         return F.interpolate(coarse, size=(side, side), mode="bicubic", align_corners=True)
 
 
 def _grid(side: int, device: torch.device) -> tuple[Tensor, Tensor]:
-    """Row and column of each pixel in [-1, 1], both (1, 1, side, side)."""
+    """Return row and column of each pixel in [-1, 1], both (1, 1, side, side)."""
     axis = torch.linspace(-1.0, 1.0, side, device=device)
     rows, columns = torch.meshgrid(axis, axis, indexing="ij")
     return rows[None, None], columns[None, None]
 
 
 def _blur(images: Tensor, width: int) -> Tensor:
-    """Mean over a square of this odd width, one axis after the other."""
+    """Return the mean over a square of this odd width, one axis after the other."""
     half = width // 2
     images = F.avg_pool2d(images, (1, width), 1, (0, half), count_include_pad=False)
     return F.avg_pool2d(images, (width, 1), 1, (half, 0), count_include_pad=False)
 
 
 def _mean_where(weights: Tensor, values: Tensor) -> Tensor:
-    """Weighted mean of each image of a batch, (N, 1, 1, 1)."""
+    """Return the weighted mean of each image of a batch, (N, 1, 1, 1)."""
     total = (weights * values).sum((1, 2, 3), keepdim=True)
     return total / weights.sum((1, 2, 3), keepdim=True).clamp_min(1.0)
 
@@ -146,7 +146,7 @@ def _paint_opacities(images: Tensor, masks: Tensor, draw: _Draw) -> Tensor:
     # Beyond the border too, or the border would shine through.
     around = (2.0 * _blur(masks, side // 20 * 2 + 1)).clamp_max(1.0)
     alpha = alpha * around * draw.uniform(0.4, 1.0) * draw.happens(0.6)
-    # Consolidation and effusion are as bright as the soft tissue around, most of it below.
+    # Consolidation and effusion are as bright as the surrounding soft tissue, most of it below.
     tissue = (1.0 - masks) * (images > 0.1)
     tissue = tissue * torch.where(_grid(side, images.device)[0] > lowest, 1.0, 0.1)
     bright = _mean_where(tissue, images) + draw.uniform(-0.1, 0.1) + 0.03 * draw.field(17, side)
@@ -154,7 +154,7 @@ def _paint_opacities(images: Tensor, masks: Tensor, draw: _Draw) -> Tensor:
 
 
 def _paint_gas(images: Tensor, masks: Tensor, draw: _Draw) -> Tensor:
-    """Now and then a bubble of gas as dark as lung, such as a stomach's, below the lungs."""
+    """Sometimes paint a bubble of gas as dark as lung, such as a stomach's, below the lungs."""
     rows, columns = _grid(images.shape[-1], images.device)
     lowest = torch.where(masks > 0.5, rows, -1.0).flatten(1).amax(dim=1).view(-1, 1, 1, 1)
     down = (rows - lowest - draw.uniform(-0.15, 0.15)) / draw.uniform(0.05, 0.2)
@@ -190,7 +190,7 @@ def _cut_out(images: Tensor, draw: _Draw) -> Tensor:
 
 
 def _collimate(images: Tensor, masks: Tensor, draw: _Draw) -> tuple[Tensor, Tensor]:
-    """Now and then blacken what lies beyond a tilted rectangle, as a collimator does."""
+    """Sometimes blacken what lies outside a tilted rectangle, as a collimator does."""
     rows, columns = _grid(images.shape[-1], images.device)
     angle = draw.normal(1, 1, 1) * math.radians(5.0)
     down = rows * angle.cos() + columns * angle.sin() + draw.uniform(-0.1, 0.1)
@@ -201,7 +201,7 @@ def _collimate(images: Tensor, masks: Tensor, draw: _Draw) -> tuple[Tensor, Tens
 
 
 def _remove_patient(images: Tensor, masks: Tensor, draw: _Draw) -> tuple[Tensor, Tensor]:
-    """Rarely leave nothing but a smooth background, so that lungs are not found in any picture."""
+    """Rarely leave only a smooth background, so that lungs are not found in every image."""
     background = draw.uniform(0.0, 1.0) + 0.2 * draw.happens(0.5) * draw.field(4, images.shape[-1])
     there = draw.happens(0.97)
     return torch.where(there > 0, images, background), masks * there

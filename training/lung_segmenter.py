@@ -1,4 +1,4 @@
-"""Train the lung U-Net that ships with lungpatch, and cross-validate its recipe.
+"""Train the lung U-Net that comes with lungpatch, and cross-validate its recipe.
 
     python training/lung_segmenter.py --data ../shared/data/lungs --out lung_unet.safetensors
 
@@ -38,9 +38,9 @@ if TYPE_CHECKING:
 BATCH = 8
 LEARNING_RATE = 3e-3
 PHASES = ((160, 1600), (NETWORK_SIDE, 900))
-"""Side of the images and number of steps: small images first, at a third of the cost a step."""
+"""Side of the images and number of steps: small images first, at a third of the cost per step."""
 EMA_DECAY = 0.99
-"""Of the running mean of the weights, which is what is kept: it forgets the last batches' noise."""
+"""Decay of the running mean of the weights, which is kept in place of the last weights."""
 
 
 def main() -> None:
@@ -98,9 +98,9 @@ def cross_validate(
     device: torch.device,
     only_fold: int | None,
 ) -> list[dict[str, object]]:
-    """Train on all folds but one, and measure on that one."""
-    # Images of one patient or report follow each other, so a fold is a run of names: none of its
-    # patients, save one at either end, is trained on.
+    """Train on all folds but one, and evaluate on that one."""
+    # Images of one patient or report follow each other, so a fold is a range of names: only the
+    # patients at its two ends can be in the training part too.
     fold_of = np.arange(len(names)) * folds // len(names)
     report: list[dict[str, object]] = []
     for fold in range(folds) if only_fold is None else [only_fold - 1]:
@@ -125,7 +125,7 @@ def describe(start: str, dice: NDArray[np.float64], iou: NDArray[np.float64]) ->
 
 
 def train(images: Tensor, masks: Tensor, seed: int, device: torch.device) -> LungNetwork:
-    """Train a network on these pairs: where lungs are first, then their borders."""
+    """Train a network on these pairs, on small images first, then on large ones."""
     torch.manual_seed(seed)
     rng = torch.Generator().manual_seed(seed)
     network = LungNetwork().to(device, memory_format=torch.channels_last).train()
@@ -167,7 +167,7 @@ def shrink(images: Tensor, side: int) -> Tensor:
 
 
 def batches(count: int, steps: int, rng: torch.Generator) -> Iterator[Tensor]:
-    """Yield the indices of one batch a step; each pair comes once before any comes again."""
+    """Yield the indices of one batch per step; each pair comes once before any comes again."""
     order = torch.empty(0, dtype=torch.long)
     for _ in range(steps):
         if len(order) < BATCH:
@@ -177,7 +177,7 @@ def batches(count: int, steps: int, rng: torch.Generator) -> Iterator[Tensor]:
 
 
 def loss(logits: Tensor, masks: Tensor) -> Tensor:
-    """Binary cross-entropy plus 1 - Dice, averaged over the batch, at the masks' resolution."""
+    """Return binary cross-entropy plus 1 - Dice at the masks' resolution, the mean over images."""
     logits = resize(logits, masks.shape[2:])
     lung = logits.sigmoid()
     total = lung.sum((1, 2, 3)) + masks.sum((1, 2, 3))
@@ -188,7 +188,7 @@ def loss(logits: Tensor, masks: Tensor) -> Tensor:
 def agreement(
     network: LungNetwork, images: Tensor, masks: Tensor
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Dice and IoU of each image, cleaned up as the segmenter does, at the image's own size."""
+    """Return Dice and IoU of each image at its native size, cleaned up as by the segmenter."""
     overlaps, unions = [], []
     for image, mask in zip(images, masks.bool().numpy(), strict=True):
         with torch.inference_mode():

@@ -3,19 +3,22 @@
     python training/shipped_pipelines.py --normal ../shared/data/cxr/normal \
         --patients ../shared/data/cxr/metadata.csv --out src/lungpatch/weights
 
-Nothing but images of normal lungs is read: the networks learn from lesions painted into some of
-them, others set the thresholds. `--half` keeps every second patient out, as the split `cxr-half`
-has it, so that `lungpatch evaluate` can judge on what was not learnt from.
+Only images of normal lungs are read: the networks are trained on lesions painted into some of them,
+others set the thresholds. `--half` leaves out every second patient, as the split `cxr-half` does,
+so that `lungpatch evaluate` can evaluate on images that were held out. If there is a model card
+beside a pipeline, its lines between `<!-- fit -->` and `<!-- end -->` are written anew.
 """
 
 from __future__ import annotations
 
 import argparse
+import re
+from collections import Counter
 from pathlib import Path
 
 import lungpatch
-from lungpatch.datasets import read_patients
-from lungpatch.datasets.splits import every_second_patient
+from lungpatch._utils.files import atomic_write
+from lungpatch.datasets import every_second_patient, read_patients
 from lungpatch.io import find_images
 
 NAMES = ("default", "paper")
@@ -32,10 +35,43 @@ def main() -> None:
         with lungpatch.progress_bar() as progress:
             pipeline.fit(images, patients=patients, progress=progress)
         saved = pipeline.save(arguments.out / f"{name}.lungpatch")
-        size = sum(file.stat().st_size for file in saved.iterdir())
-        assert pipeline.report_ is not None
-        print(f"{saved}: {size / 1e6:.1f} MB, {pipeline.report_.seconds:.0f} s")
-        print(pipeline.report_)
+        print(f"{saved}: {fit_facts(saved)}")
+        write_card(saved)
+
+
+def fit_facts(saved: Path) -> str:
+    """Return what a saved pipeline was fitted to, as the model cards say it."""
+    report = lungpatch.load_pipeline(saved).report_
+    assert report is not None
+    used, given = sum(report.images.values()), sum(report.images.values()) + len(report.unused)
+    parts = ", ".join(
+        f"{report.images[role]} images of {report.patients[role]} patients {purpose}"
+        for role, purpose in (
+            ("training", "train the model"),
+            ("validation", "choose the epoch"),
+            ("calibration", "set the thresholds"),
+        )
+    )
+    reasons = Counter(unused.reason.partition(":")[0] for unused in report.unused)
+    left_out = ", ".join(f"{number} ({reason})" for reason, number in reasons.items()) or "none"
+    megabytes = sum(file.stat().st_size for file in saved.iterdir()) / 1e6
+    return (
+        f"{used} of {given} images could be used: {parts}. Left out: {left_out}. "
+        f"Fitting took {report.seconds / 60:.0f} minutes; the folder has {megabytes:.1f} MB."
+    )
+
+
+def write_card(saved: Path) -> None:
+    """Write these facts into the model card beside a saved pipeline, if there is one."""
+    card = saved.with_suffix(".md")
+    if card.exists():
+        text = card.read_text(encoding="utf-8")
+        block = f"<!-- fit -->\n{fit_facts(saved)}\n<!-- end -->"
+        with atomic_write(card) as temporary:
+            temporary.write_text(
+                re.sub(r"<!-- fit -->.*?<!-- end -->", block, text, flags=re.DOTALL),
+                encoding="utf-8",
+            )
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -44,7 +80,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--patients", type=Path, required=True, help="CSV with file and patient")
     parser.add_argument("--out", type=Path, required=True, help="folder for NAME.lungpatch")
     parser.add_argument("--names", nargs="+", default=NAMES, help="presets to fit")
-    parser.add_argument("--half", action="store_true", help="learn from every second patient")
+    parser.add_argument("--half", action="store_true", help="fit to every second patient")
     return parser.parse_args()
 
 

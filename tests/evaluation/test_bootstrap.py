@@ -52,3 +52,52 @@ def test_nothing_to_compute_from_is_a_dash():
     found = estimate(weighted_mean(np.array([np.nan, np.nan])), np.ones((5, 2)))
     assert str(found) == "-"
     assert np.isnan(ratio(np.array([0.0]), np.array([0.0])))[0]
+
+
+def test_resamples_on_which_a_metric_is_undefined_are_left_out_of_its_interval():
+    values = np.array([0.0, 1.0, np.nan, np.nan, np.nan])
+    weights = patient_weights(list("abcde"), 4000, np.random.default_rng(0))
+    drawn = weighted_mean(values)(weights)
+    undefined = np.isnan(drawn)
+    # Neither a nor b is in (3/5)^5 of the resamples.
+    assert undefined.mean() == pytest.approx(0.6**5, abs=0.02)
+    found = estimate(weighted_mean(values), weights)
+    low, high = np.quantile(drawn[~undefined], [0.025, 0.975])
+    assert (found.value, found.low, found.high) == (0.5, low, high) == (0.5, 0.0, 1.0)
+    inner = estimate(lambda w: np.where(w[:, 0] > 1, np.nan, w[:, 1]), weights)
+    kept = weights[weights[:, 0] <= 1, 1]
+    assert (inner.low, inner.high) == tuple(np.quantile(kept, [0.025, 0.975]))
+
+
+def test_a_metric_that_is_undefined_on_every_resample_is_a_dash():
+    found = estimate(lambda w: np.where((w == 1).all(axis=1), 0.5, np.nan), np.zeros((5, 2)))
+    assert str(found) == "-"
+    undefined = estimate(lambda w: np.where((w == 1).all(axis=1), np.nan, 0.5), np.zeros((5, 2)))
+    assert np.isnan([undefined.value, undefined.low, undefined.high]).all()
+
+
+def test_interval_ends_are_the_quantiles_of_the_resamples():
+    weights = np.arange(1000.0)[:, None]
+    found = estimate(lambda w: w[:, 0], weights)
+    assert (found.value, found.low, found.high) == (1.0, 24.975, 974.025)
+    assert str(Estimate(value=1.005, low=0.2549, high=2.0)) == "1.00 [0.25, 2.00]"
+
+
+def test_every_resample_draws_as_many_patients_as_there_are():
+    weights = patient_weights(list("abca"), 300, np.random.default_rng(0))
+    assert weights.shape == (300, 4)
+    assert set(weights[:, 1].tolist()) >= {0.0, 1.0, 2.0}
+    again = patient_weights(list("abca"), 300, np.random.default_rng(0))
+    assert (weights == again).all()
+    assert (weights != patient_weights(list("abca"), 300, np.random.default_rng(1))).any()
+
+
+def test_a_difference_is_the_first_minus_the_second():
+    one, other = weighted_mean(np.array([3.0, 4.0])), weighted_mean(np.array([1.0, 1.0]))
+    assert difference(one, other)(np.array([[1.0, 0.0], [0.0, 1.0]])).tolist() == [2.0, 3.0]
+
+
+def test_ratios():
+    quotients = ratio(np.array([1.0, 2.0, 3.0, 0.0]), np.array([4.0, 0.0, -1.0, 2.0]))
+    assert np.isnan(quotients).tolist() == [False, True, True, False]
+    assert quotients[[0, 3]].tolist() == [0.25, 0.0]

@@ -1,8 +1,10 @@
 import numpy as np
 import pytest
 
+from lungpatch.evaluation.cases import boxes_mask
 from lungpatch.evaluation.froc import (
     MIN_AREA,
+    N_THRESHOLDS,
     BoxCounts,
     boxes_above,
     candidate_thresholds,
@@ -18,6 +20,20 @@ def test_iou_by_hand():
     others = np.array([[0, 0, 10, 10], [0, 5, 10, 15], [10, 0, 20, 10], [20, 20, 30, 30]])
     assert iou(box, others) == pytest.approx(np.array([[1, 1 / 3, 0, 0]]))
     assert iou(box, others[:0]).shape == (1, 0)
+
+
+def test_iou_is_that_of_masks():
+    rng = np.random.default_rng(0)
+    corners = rng.integers(0, 20, (2, 12, 2))
+    boxes = np.concatenate([corners, corners + rng.integers(1, 20, corners.shape)], axis=2)
+    found = iou(*boxes)
+    for one in range(12):
+        for other in range(12):
+            a, b = (
+                boxes_mask(boxes[0, one][None], (40, 40)),
+                boxes_mask(boxes[1, other][None], (40, 40)),
+            )
+            assert found[one, other] == pytest.approx((a & b).sum() / (a | b).sum())
 
 
 def test_tiny_regions_get_no_box(flat_map):
@@ -88,3 +104,110 @@ def test_thresholds_of_maps_without_scores():
     thresholds = candidate_thresholds([np.arange(100, dtype=np.float32).reshape(10, 10)])
     assert (np.diff(thresholds) > 0).all()
     assert thresholds[0] >= 49
+
+
+def test_a_score_at_the_threshold_is_not_above_it(flat_map):
+    heatmap = flat_map()
+    heatmap[20:40, 30:60] = 2.0
+    assert boxes_above(heatmap, 2.0)[0].tolist() == []
+    boxes, peaks = boxes_above(heatmap, 1.999)
+    assert boxes.tolist() == [[20, 30, 40, 60]]
+    assert peaks.tolist() == [[20, 30]]  # the first of equal ones
+    heatmap[20:40, 60:70] = np.nan
+    assert boxes_above(heatmap, 1.0)[0].tolist() == [[20, 30, 40, 60]]
+
+
+def test_each_region_has_its_own_maximum(flat_map):
+    heatmap = flat_map()
+    heatmap[0:20, 0:10] = 1.0
+    heatmap[5:30, 12:20] = 2.0
+    heatmap[7, 3], heatmap[29, 19] = 1.5, 2.5
+    boxes, peaks = boxes_above(heatmap, 0.5)
+    assert boxes.tolist() == [[0, 0, 20, 10], [5, 12, 30, 20]]
+    assert peaks.tolist() == [[7, 3], [29, 19]]
+
+
+@pytest.mark.parametrize(
+    ("point", "hit"),
+    [
+        ((10, 20), True),
+        ((19, 39), True),
+        ((20, 39), False),
+        ((19, 40), False),
+        ((9, 20), False),
+        ((10, 19), False),
+        ((30, 15), False),
+        ((15, 10), False),
+    ],
+)
+def test_a_box_hits_if_its_maximum_is_in_the_half_open_true_box(make_case, flat_map, point, hit):
+    case = make_case(boxes=[(10, 20, 20, 40)])
+    heatmap = flat_map()
+    row, column = point
+    heatmap[max(row - 8, 0) : row + 8, max(column - 8, 0) : column + 8] = 1.0
+    heatmap[point] = 2.0
+    counts = count_boxes([case], [heatmap], np.array([0.5]), images=np.array([True]))
+    assert (counts.hits[0, 0], counts.false[0, 0]) == ((1, 0) if hit else (0, 1))
+
+
+def test_one_box_can_hit_two_lesions_and_two_boxes_hit_one(make_case, flat_map):
+    overlapping = make_case(boxes=[(0, 0, 30, 30), (10, 10, 60, 60)])
+    assert len(overlapping.boxes) == 2
+    heatmap = flat_map()
+    heatmap[15:25, 15:25] = 1.0
+    counts = count_boxes([overlapping], [heatmap], np.array([0.5]), images=np.array([True]))
+    assert (counts.lesions[0], counts.hits[0, 0], counts.false[0, 0]) == (2, 2, 0)
+    assert counts.overlap[0, 0] == pytest.approx(100 / 900 + 100 / 2500)
+    one = make_case(boxes=[(0, 0, 60, 60)])
+    heatmap[40:50, 40:52] = 1.0
+    counts = count_boxes([one], [heatmap], np.array([0.5]), images=np.array([True]))
+    assert (counts.lesions[0], counts.hits[0, 0], counts.false[0, 0]) == (1, 1, 0)
+    assert counts.overlap[0, 0] == pytest.approx(120 / 3600)  # of the better one
+
+
+def test_thresholds_go_from_the_median_to_the_highest_scores():
+    thresholds = candidate_thresholds(
+        [np.arange(5001, dtype=np.float32)[None], np.arange(5001, 10001, dtype=np.float32)[None]]
+    )
+    assert thresholds.size == N_THRESHOLDS
+    assert thresholds[[0, -1]] == pytest.approx([5000.0, 9995.0])
+    assert thresholds[1] == pytest.approx(10000 * (1 - 0.5 * 0.001 ** (1 / 59)))
+
+
+def test_rates_count_images_as_often_as_they_are_drawn():
+    counts = BoxCounts(
+        lesions=np.array([2.0, 0.0, 4.0]),
+        hits=np.array([[2.0, 1.0], [0.0, 0.0], [3.0, 0.0]]),
+        false=np.array([[1.0, 0.0], [2.0, 1.0], [9.0, 9.0]]),
+        overlap=np.array([[1.2, 0.9], [0.0, 0.0], [4.0, 4.0]]),
+    )
+    images = np.array([True, True, False])
+    weights = np.array([[1.0, 1.0, 1.0], [1.0, 3.0, 1.0], [0.0, 1.0, 5.0]])
+    sensitivity, false = froc_curve(counts, weights * images)
+    assert sensitivity[:2].tolist() == [[1.0, 0.5], [1.0, 0.5]]
+    assert np.isnan(sensitivity[2]).all()
+    assert false.tolist() == [[1.5, 0.5], [7 / 4, 3 / 4], [2.0, 1.0]]
+    statistics = froc_statistics(counts, images)
+    found = {name: statistic(weights[:2]).tolist() for name, statistic in statistics.items()}
+    assert found == {
+        "sensitivity at 0.25": [0.0, 0.0],
+        "sensitivity at 0.5": [0.5, 0.0],
+        "sensitivity at 1": [0.5, 0.5],
+        "sensitivity at 2": [1.0, 1.0],
+        "sensitivity at 4": [1.0, 1.0],
+        "mean sensitivity": [pytest.approx(0.6), pytest.approx(0.5)],
+        "best box IoU": [pytest.approx(0.6), pytest.approx(0.6)],
+    }
+    assert np.isnan(statistics["best box IoU"](weights[2:]))[0]
+
+
+def test_without_any_box_sensitivity_is_zero_if_there_are_lesions():
+    counts = BoxCounts(
+        lesions=np.array([1.0]),
+        hits=np.empty((1, 0)),
+        false=np.empty((1, 0)),
+        overlap=np.empty((1, 0)),
+    )
+    statistics = froc_statistics(counts, np.array([True]))
+    assert [float(each(np.ones((1, 1)))[0]) for each in statistics.values()] == [0.0] * 7
+    assert np.isnan(statistics["sensitivity at 1"](np.zeros((1, 1))))[0]

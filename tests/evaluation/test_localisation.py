@@ -9,6 +9,7 @@ from lungpatch.evaluation.localisation import (
     bin_edges,
     cell_scores,
     localisation_statistics,
+    pixel_samples,
     pointing_hit,
     pooled_histograms,
     pro_statistic,
@@ -134,3 +135,110 @@ def test_images_without_a_place_to_localise_are_ignored(make_case, flat_map):
     statistics, _ = localisation_statistics([everywhere, nowhere], [flat_map(), flat_map()])
     assert all(np.isnan(each(np.ones((1, 2)))[0]) for each in statistics.values())
     assert np.isnan(within_images([None])[0]).all()
+
+
+def test_cells_have_rows_and_columns_and_half_open_boxes(make_case, flat_map):
+    heatmap = flat_map()
+    heatmap[0:CELL_SIZE, 2 * CELL_SIZE : 3 * CELL_SIZE] = 4.0
+    half = CELL_SIZE // 2  # the centre of the first cell
+    case = make_case(boxes=[(half, half, 3 * half, 7 * half)])
+    scores, positive = cell_scores(heatmap, case)
+    side = GRID_SIZE // CELL_SIZE
+    assert np.flatnonzero(positive).tolist() == [0, 1, 2]  # centres at 8, 24, 40, and not 56
+    assert np.flatnonzero(scores).tolist() == [2]
+    assert scores[2] == 4.0
+    below = make_case(boxes=[(half + 1, 0, 3 * half + 1, 2 * CELL_SIZE)])
+    assert np.flatnonzero(cell_scores(heatmap, below)[1]).tolist() == [side, side + 1]
+
+
+def test_a_cell_is_scored_by_its_lung_pixels(make_case, flat_map):
+    lungs = np.zeros((GRID_SIZE, GRID_SIZE), dtype=bool)
+    lungs[: CELL_SIZE // 2, :CELL_SIZE] = True
+    heatmap = flat_map()
+    heatmap[0] = 8.0
+    heatmap[CELL_SIZE // 2 :] = 100.0  # not lung
+    scores, _ = cell_scores(heatmap, make_case(boxes=[(0, 0, 9, 9)], lungs=lungs))
+    assert scores.tolist() == [1.0]
+
+
+def test_what_each_metric_is_by_chance(make_case, flat_map):
+    cases = [make_case(0, boxes=[(0, 0, 64, 128)]), make_case(1, boxes=[(0, 0, 128, 128)])]
+    statistics, chance = localisation_statistics(cases, [flat_map(), flat_map()])
+    assert chance.keys() == statistics.keys()
+    weights = np.array([[1.0, 1.0], [3.0, 1.0]])
+    prevalence = [(1 / 8 + 1 / 4) / 2, (3 / 8 + 1 / 4) / 4]
+    for name, statistic in chance.items():
+        expected = prevalence
+        if "AUROC" in name:
+            expected = [0.5, 0.5]
+        elif name == "AUPRO":
+            expected = [PRO_LIMIT / 2] * 2
+        assert statistic(weights) == pytest.approx(expected), name
+        # Equal scores are no better than chance.
+        assert statistics[name](weights) == pytest.approx(expected), name
+
+
+def test_pooled_precision_by_chance_weighs_images_by_their_pixels(make_case, flat_map):
+    lungs = np.zeros((GRID_SIZE, GRID_SIZE), dtype=bool)
+    lungs[:10, :10] = True
+    cases = [
+        make_case(0, boxes=[(0, 0, 5, 10)], lungs=lungs),
+        make_case(1, boxes=[(0, 0, 64, 64)]),
+    ]
+    _, chance = localisation_statistics(cases, [flat_map(), flat_map()])
+    both = np.ones((1, 2))
+    assert chance["pixel AP"](both)[0] == pytest.approx((1 / 2 + 1 / 16) / 2)
+    pooled = (50 + 64 * 64) / (100 + GRID_SIZE**2)
+    assert chance["pooled pixel AP"](both)[0] == pytest.approx(pooled)
+
+
+def test_within_images_ranks_each_image_alone():
+    samples = [
+        (np.array([1.0, 2.0, 3.0, 4.0]), np.array([False, True, False, True])),
+        (np.array([10.0, 20.0]), np.array([True, False])),
+        (np.array([1.0, 2.0]), np.array([True, True])),
+        (np.array([1.0, 2.0]), np.array([False, False])),
+        None,
+    ]
+    auroc, precision, prevalence = within_images(samples)
+    nan = np.nan
+    np.testing.assert_allclose(auroc, [0.75, 0.0, nan, nan, nan])
+    np.testing.assert_allclose(precision, [(1 / 1 + 2 / 3) / 2, 0.5, nan, nan, nan])
+    np.testing.assert_allclose(prevalence, [0.5, 0.5, nan, nan, nan])
+
+
+def test_many_scores_share_bins_of_equal_content():
+    scores = np.arange(4.0 * BINS)
+    edges = bin_edges([(scores, np.zeros(scores.size, bool))])
+    assert edges.size == BINS - 1
+    counts = np.bincount(np.searchsorted(edges, scores, side="right"))
+    assert counts.size == BINS
+    assert set(counts.tolist()) <= {3, 4, 5}
+    few = np.arange(float(BINS))
+    assert bin_edges([(few, np.zeros(few.size, bool))]).tolist() == few[1:].tolist()
+    assert bin_edges([None]).size == 0
+
+
+def test_pro_counts_regions_as_often_as_their_images_are_drawn(make_case, flat_map):
+    cases = [make_case(0, boxes=[(0, 0, 50, 50)]), make_case(1, boxes=[(9, 9, 60, 60)])]
+    found, missed = flat_map(), flat_map()
+    found[0:50, 0:50] = 1.0
+    statistic = pro_statistic(cases, pixel_samples(cases, [found, missed]))
+    weights = np.array([[1.0, 0.0], [0.0, 1.0], [1.0, 3.0]])
+    # One image of four is found whole; the rest of the curve goes straight to (1, 1).
+    straight = PRO_LIMIT / 2
+    expected = [1.0, straight, 1 / 4 + 3 / 4 * straight]
+    assert statistic(weights) == pytest.approx(expected, abs=1e-6)
+    assert np.isnan(statistic(np.zeros((1, 2))))[0]
+
+
+def test_false_positives_reduce_pro(make_case, flat_map):
+    case = make_case(boxes=[(0, 0, 128, GRID_SIZE)])
+    heatmap = flat_map()
+    heatmap[:64] = 1.0  # half of the region
+    heatmap[128:192] = 2.0  # and, higher still, half of the rest
+    found = pro_statistic([case], _samples(case, heatmap))(ONE)[0]
+    assert found == 0.0  # up to 30 % of the rest nothing of the region is found
+    heatmap[128:192] = 0.5
+    found = pro_statistic([case], _samples(case, heatmap))(ONE)[0]
+    assert found == pytest.approx(0.5)

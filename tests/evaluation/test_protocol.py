@@ -13,7 +13,7 @@ from lungpatch import cli
 from lungpatch.datasets.labelled_folder import load_folder
 from lungpatch.datasets.phantom import phantom_cohort, save_cohort
 from lungpatch.datasets.splits import Split
-from lungpatch.errors import InsufficientDataError
+from lungpatch.errors import ConfigurationError, InsufficientDataError
 from lungpatch.evaluation.cases import GRID_SIZE, KINDS, listed_in
 from lungpatch.evaluation.figures import plot_froc, plot_roc, plot_scores_by_kind
 from lungpatch.evaluation.predictions import (
@@ -29,6 +29,7 @@ from lungpatch.evaluation.protocol import (
     evaluate_predictions,
     groups_of,
     warn_of_held_out_images,
+    warn_of_unrelated_split,
 )
 from lungpatch.evaluation.report import markdown, record, write_report
 from lungpatch.evaluation.sheets import N_SHOWN, best_and_worst, draw_case, draw_sheet
@@ -106,6 +107,23 @@ def test_a_pipeline_fitted_to_more_than_the_training_part_is_named(fitted, split
     del known["0.png"]
     warn_of_held_out_images("fast", fitted, attrs.evolve(split, training=known))
     assert f"fast was fitted to {n_images} images" in caplog.text
+
+
+def test_a_split_that_has_nothing_to_do_with_the_images_is_named(dataset, split, caplog):
+    warn_of_unrelated_split(dataset, split)
+    by_patient = {"renamed.png": str(dataset.patients[0])}
+    warn_of_unrelated_split(dataset, attrs.evolve(split, training=by_patient))
+    by_file = {f"{dataset.image_ids[0]}.png": "renamed"}
+    warn_of_unrelated_split(dataset, attrs.evolve(split, training={}, held=by_file))
+    assert not caplog.records
+    warn_of_unrelated_split(dataset, attrs.evolve(split, training={"x.png": "y"}))
+    assert "the split phantoms names no file and no patient of" in caplog.text
+
+
+def test_a_table_that_contradicts_the_split_is_refused_before_anything_is_run(dataset, split):
+    renamed = attrs.evolve(dataset, patients=[f"other {name}" for name in dataset.image_ids])
+    with pytest.raises(ConfigurationError, match="8 images of the split phantoms are listed"):
+        evaluate({}, renamed, split, segmenter=None)
 
 
 def test_every_table_has_the_controls(evaluation):
