@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 import torch
 from PIL import Image
 
@@ -178,6 +179,15 @@ def test_torch_module(fake_timm):
         {"library": "timm", "model": "tiny", "layers": ["first", "second"], "device": "cpu"},
     )
     check_extractor(extractor).raise_on_failure()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_scikit_learn_clones_them(kind):
+    clone = pytest.importorskip("sklearn.base").clone
+    for component in built(kind):
+        copied = clone(component)
+        assert copied is not component
+        assert REGISTRY.settings(copied) == REGISTRY.settings(component)
 
 
 def test_imlab(monkeypatch):
