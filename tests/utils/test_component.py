@@ -382,6 +382,7 @@ def check_refusals(component_class, params):
         assert message.startswith(f"{component_class.__name__}: "), (name, value)
         assert re.search(rf"\b{name}\b", message), (name, value, message)
         assert not [part for part in INTERNALS if part in message], (name, value, message)
+        assert len(message) < 500, (name, value, message)
     assert refused == set(params)
 
 
@@ -466,6 +467,19 @@ def test_converters_that_take_more_than_the_value_still_work():
     assert Scaled(length=3).length == (30, "length")
     with pytest.raises(ConfigurationError, match="^Scaled: 'length' cannot be -3: no such thing$"):
         Scaled(length=-3)
+
+
+def test_a_long_value_is_cut():
+    def refuse(value):
+        raise OverflowError("too much")
+
+    @attrs.define(field_transformer=plain_errors)
+    class Made:
+        count: int = attrs.field(converter=refuse)
+
+    with pytest.raises(ConfigurationError) as refused:
+        Made("a" * 1000)
+    assert str(refused.value) == f"Made: 'count' cannot be '{'a' * 79}...: too much"
 
 
 def test_errors_of_ours_pass_or_get_the_name_in_front():

@@ -199,7 +199,7 @@ def plain_errors(_cls: type, fields: list[attrs.Attribute[Any]]) -> list[attrs.A
 
 
 def error_text(error: BaseException) -> str:
-    """Return what attrs or Python say is wrong with a setting, on one line.
+    """Return what attrs or Python say is wrong with a setting, on one line of limited length.
 
     Examples
     --------
@@ -209,21 +209,22 @@ def error_text(error: BaseException) -> str:
     # attrs puts the message first, then the attribute, what was expected and the value.
     message = _one_line(str(error.args[0]) if error.args else type(error).__name__)
     message = _CLASS.sub(r"\1", message)
-    return _CLASSES.sub(lambda found: found[1].replace(", ", " or "), message).rstrip(".")
+    message = _CLASSES.sub(lambda found: found[1].replace(", ", " or "), message).rstrip(".")
+    return _cut(message, _MAX_MESSAGE)
 
 
 _CLASS = re.compile(r"<class '(?:[\w<>]+\.)*(\w+)'>")
 _CLASSES = re.compile(r"(?<=must be )\((\w+(?:, \w+)+)\)")
-_LONGEST_VALUE = 80
+_MAX_MESSAGE = 400
+_MAX_VALUE = 80
 
 
 def _one_line(text: str) -> str:
     return " ".join(text.split())
 
 
-def _short(value: Any) -> str:
-    text = _one_line(repr(value))
-    return text if len(text) <= _LONGEST_VALUE else f"{text[:_LONGEST_VALUE]}..."
+def _cut(text: str, length: int) -> str:
+    return text if len(text) <= length else f"{text[:length]}..."
 
 
 def _plain_validator(validator: Any) -> Any:
@@ -279,7 +280,7 @@ def _refusal(
 ) -> ConfigurationError:
     name, problem = field.alias or field.name, error_text(error)
     if name not in re.findall(r"\w+", problem):
-        problem = f"{name!r} cannot be {_short(value)}: {problem}"
+        problem = f"{name!r} cannot be {_cut(_one_line(repr(value)), _MAX_VALUE)}: {problem}"
     return ConfigurationError(f"{type(instance).__name__}: {problem}")
 
 
