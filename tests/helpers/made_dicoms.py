@@ -20,6 +20,9 @@ from pydicom.uid import (
     generate_uid,
 )
 
+from lungpatch.errors import InvalidImageError
+from lungpatch.io import read_image
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -126,3 +129,22 @@ def save_image(path: Path, array, **options) -> Path:
     """Write an array by Pillow."""
     Image.fromarray(array).save(path, **options)
     return path
+
+
+def check_refused(path: Path, *words: str, error: type[Exception] = InvalidImageError) -> str:
+    """Check that an image is refused with a message that names the file and holds the words."""
+    with pytest.raises(error) as caught:
+        read_image(path)
+    message = str(caught.value)
+    for word in (str(path), *words):
+        assert word in message
+    assert message.count(str(path)) == 1
+    return message
+
+
+def check_refused_by_name(path: Path, *words: str) -> None:
+    """The same, and that the message is ours: what is wrong and what to do, no Python words."""
+    message = check_refused(path, *words)
+    for word in ("cannot be decoded (", "NoneType", "object", "attribute", "Traceback", "damaged"):
+        assert word not in message
+    assert ";" in message  # what to do comes after what is wrong

@@ -6,12 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tifffile
-from made_dicoms import ramp, save_dicom
+from made_dicoms import check_refused, ramp, save_dicom
 from made_dicoms import save_image as save
 from PIL import Image, ImageFile
 
 from lungpatch.errors import (
-    InvalidImageError,
     LungpatchError,
     MissingInputError,
 )
@@ -22,15 +21,6 @@ from lungpatch.io import (
     image_id_of,
     read_image,
 )
-
-
-def check_refused(path, *words, error=InvalidImageError):
-    with pytest.raises(error) as caught:
-        read_image(path)
-    message = str(caught.value)
-    for word in (str(path), *words):
-        assert word in message
-    assert message.count(str(path)) == 1
 
 
 @pytest.mark.parametrize("suffix", ["png", "tif", "bmp", "gif"])

@@ -32,8 +32,16 @@ def _nothing_is_read(_record: logging.LogRecord) -> bool:
 
 
 # Drops what decoders log in a thread that reads a file for lungpatch, and nothing else.
-for _decoder in ("PIL.TiffImagePlugin", "pydicom", "tifffile"):
-    logging.getLogger(_decoder).addFilter(_nothing_is_read)
+for _logger in (
+    "PIL.ImageFile",
+    "PIL.PngImagePlugin",
+    "PIL.TiffImagePlugin",
+    "pydicom",
+    "pydicom.pixels.decoders.base",
+    "pydicom.pixels.utils",
+    "tifffile",
+):
+    logging.getLogger(_logger).addFilter(_nothing_is_read)
 
 
 class ImageFile(io.BufferedReader):

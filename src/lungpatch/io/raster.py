@@ -46,13 +46,13 @@ def read_raster(file: ImageFile, form: str | None) -> Levels:
             f"is not an image of a known format; give {FORMATS} (a text or an archive of another "
             "name is not converted)"
         )
-    if form == "PNG":
-        # Pillow stops at the last row and so misses damage that the checksums show.
-        _open(file, form).verify()
-        file.seek(0)
     try:
+        if form == "PNG":
+            # Pillow stops at the last row and so misses damage that the checksums show.
+            _open(file, form).verify()
+            file.seek(0)
         image = _open(file, form)
-    except (SyntaxError, IndexError, TypeError, struct.error):
+    except (SyntaxError, IndexError, TypeError, UnicodeError, struct.error):
         if form != "TIFF":
             raise InvalidImageError(
                 f"starts like {form}, but is not a readable {form} file; copy or export it again"
