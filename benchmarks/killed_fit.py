@@ -2,11 +2,11 @@
 
     python benchmarks/killed_fit.py --kills 10
 
-Fits an ensemble of the kinds of members that the preset `default` has, small, on a synthetic cohort,
-by the command line in a process of its own. The process is killed (SIGKILL) after random times,
-started again with the same command, and at last left alone. Prints when it was killed, what the next
-process found, and the largest difference of weights, calibration scores and thresholds from those of
-a fit that was never killed.
+Fits a small ensemble of the kinds of members that the preset `default` has, on a synthetic
+cohort, by the command line in a process of its own. The process is killed (SIGKILL) after random
+times, started again with the same command, and at last left alone. Prints when it was killed,
+what the next process found, and the largest difference of weights, calibration scores and
+thresholds from those of a fit that was never killed.
 """
 
 from __future__ import annotations
@@ -83,14 +83,14 @@ def main() -> None:
         for number in range(arguments.kills):
             seconds = rng.uniform(0.1, 0.6) * whole
             code, output = run(work, "killed", kill_after=seconds)
-            found = "went on from checkpoints" if "going on from" in output else "began anew"
+            found = "went on from checkpoints" if "going on from" in output else "found none"
             ended = "killed" if code == -signal.SIGKILL else f"ended by itself ({code})"
             print(f"run {number + 1}: {found}, {ended} after {seconds:.1f} s")
             if code == 0:
                 break
         if code != 0:
             _, output = run(work, "killed")
-            print("last run:", "went on" if "going on from" in output else "began anew")
+            print("last run:", "went on" if "going on from" in output else "found none")
         print_differences(work / "undisturbed.lungpatch", work / "killed.lungpatch")
 
 
