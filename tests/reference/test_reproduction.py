@@ -11,6 +11,7 @@ from matplotlib import pyplot
 
 from lungpatch import cli
 from lungpatch._utils.progress import silent
+from lungpatch.cli.exit_status import USAGE
 from lungpatch.errors import MissingExtraError
 from lungpatch.reference import (
     Reproduction,
@@ -126,7 +127,7 @@ def test_finished_stages_are_not_done_again(out, monkeypatch, capsys):
     ],
 )
 def test_one_source_of_images_is_needed(arguments, tmp_path, monkeypatch, capsys):
-    assert _call(monkeypatch, *arguments, "--out", tmp_path) == cli.USAGE
+    assert _call(monkeypatch, *arguments, "--out", tmp_path) == USAGE
     assert "--phantom" in capsys.readouterr().err
 
 
@@ -145,13 +146,13 @@ def dataset():
     return phantom_dataset(*counts, seed=0, size=GRID_SIZE)
 
 
-def test_stages_run_from_python_as_from_the_command_line(out, results, dataset, tmp_path):
+def test_stages_run_from_python_as_from_the_command_line(out, dataset, tmp_path):
     kept = {path: path.stat().st_mtime_ns for path in (out / "stages").iterdir()}
     found = run_stages(dataset, out / "stages", settings=ReproductionSettings.quick())
     # The same images and settings: no stage is computed again, and the results are the same.
     assert {path: path.stat().st_mtime_ns for path in (out / "stages").iterdir()} == kept
     assert isinstance(found, Reproduction)
-    assert found.results == results
+    assert found.results == json.loads((out / "results.json").read_text())
     assert repr(found) == f"Reproduction('phantom', {len(found.table)} patches scored)"
     drawn = draw_figures(found, tmp_path, progress=silent)
     assert list(drawn) == list(CAPTIONS)
