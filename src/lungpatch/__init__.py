@@ -18,8 +18,8 @@ This is a research tool, not a medical device.
 
 import lazy_loader as lazy
 
-# Names are imported at first use (PEP 562): `import lungpatch` must cost next to nothing, so not even
-# the stub is parsed, as the packages below do. A test holds the two lists together.
+# Names are imported at first use (PEP 562). `import lungpatch` must cost next to nothing, so the
+# stub is not even parsed, as it is in the packages below; a test compares the two lists.
 __getattr__, __dir__, __all__ = lazy.attach(
     __name__,
     submod_attrs={
