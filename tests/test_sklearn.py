@@ -11,7 +11,6 @@ from lungpatch.datasets.phantom import phantom_cohort
 from lungpatch.errors import ConfigurationError, InvalidImageError, MissingInputError
 from lungpatch.errors import NotFittedError as OurNotFittedError
 from lungpatch.models.pca import PCA
-from lungpatch.plugins.registry import default_registry
 from lungpatch.samplers.grid import GridSampler
 from lungpatch.scorers import L2Scorer, SADScorer, SSIMScorer
 from lungpatch.segmenters.whole_image import WholeImageSegmenter
@@ -185,24 +184,6 @@ def test_a_clone_of_a_fitted_pipeline_is_not_fitted(name):
         assert result_settings(copies[path]) == result_settings(part), path
     with pytest.raises(OurNotFittedError):
         copy.model.state()
-
-
-COMPONENTS = [
-    (entry.kind, entry.name)
-    for entry in default_registry().entries()
-    if entry.plugin_id == "lungpatch" and entry.name not in ("torch-module", "ensemble")
-]
-NEEDED = {"masks": {"folder": "masks"}, "imlab": {"weights": "w.h5"}, "fixed": {"value": 1.0}}
-
-
-@pytest.mark.parametrize(("kind", "name"), COMPONENTS)
-def test_every_component_can_be_cloned(kind, name):
-    component = default_registry().create(kind, name, NEEDED.get(name, {}))
-    copy = clone(component)
-    assert type(copy) is type(component)
-    assert copy is not component
-    assert result_settings(copy) == result_settings(component)
-    assert copy.get_params(deep=False).keys() == component.get_params(deep=False).keys()
 
 
 # ------------------------------------------------------------------------- searches and labels

@@ -120,8 +120,9 @@ def fit(
 
     Ctrl-C while the network of the preset `paper` is trained ends the training and saves the
     pipeline with the best weights so far. At other times, and with presets that train several
-    networks (`default`, `features`), no pipeline is saved. Checkpoints are, beside OUT: after
-    Ctrl-C, or if the process was killed, the same command goes on from them.
+    networks (`default`, `features`), no pipeline is saved. Checkpoints of a training are kept
+    beside OUT until it is done: run the same command again after Ctrl-C, or if the process was
+    killed, and it continues from them.
     """
     from lungpatch._utils.progress import progress_bar
     from lungpatch.archive.inputs import expand
