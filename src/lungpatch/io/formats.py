@@ -27,8 +27,15 @@ _DICOMDIR_GROUP = 0x0004
 
 # Groups that a dataset can begin with: command-like, directory, identifying, patient, ... image.
 _FIRST_GROUPS = frozenset({0x0002, 0x0004, 0x0008, 0x0010, 0x0018, 0x0020, 0x0028})
-_SHORT_VRS = frozenset(b"AE AS AT CS DA DS DT FD FL IS LO LT PN SH SL SS ST TM UI UL US".split())
-_LONG_VRS = frozenset(b"OB OD OF OL OV OW SQ SV UC UN UR UT UV".split())
+SHORT_VRS = frozenset(
+    {
+        *("AE", "AS", "AT", "CS", "DA", "DS", "DT", "FD", "FL", "IS", "LO"),
+        *("LT", "PN", "SH", "SL", "SS", "ST", "TM", "UI", "UL", "US"),
+    }
+)
+LONG_VRS = frozenset(["OB", "OD", "OF", "OL", "OV", "OW", "SQ", "SV", "UC", "UN", "UR", "UT", "UV"])
+"""Value representations whose lengths are of two and of four bytes."""
+
 _UNDEFINED_LENGTH = 0xFFFF_FFFF
 # What a first element may hold, so that numbers of another kind of file are not taken for lengths.
 _MAX_FIRST_LENGTH = 0x1_0000
@@ -103,7 +110,7 @@ def encoding_of(element: bytes) -> tuple[bool, bool]:
         Its first six bytes.
     """
     little_endian = int.from_bytes(element[:2], "little") <= int.from_bytes(element[:2], "big")
-    return element[4:6] not in _SHORT_VRS | _LONG_VRS, little_endian
+    return element[4:6].decode("latin-1") not in SHORT_VRS | LONG_VRS, little_endian
 
 
 def _walk(head: bytes, start: int, *, order: str, explicit: bool) -> list[Element]:
@@ -115,12 +122,12 @@ def _walk(head: bytes, start: int, *, order: str, explicit: bool) -> list[Elemen
         tag = group << 16 | number
         if tag <= last or (last < 0 and group not in _FIRST_GROUPS):
             break
-        vr = head[position + 4 : position + 6]
+        vr = head[position + 4 : position + 6].decode("latin-1")
         if not explicit:
             (length,), begin = struct.unpack_from(f"{order}I", head, position + 4), position + 8
-        elif vr in _LONG_VRS:
+        elif vr in LONG_VRS:
             (length,), begin = struct.unpack_from(f"{order}I", head, position + 8), position + 12
-        elif vr in _SHORT_VRS:
+        elif vr in SHORT_VRS:
             (length,), begin = struct.unpack_from(f"{order}H", head, position + 6), position + 8
         else:
             break

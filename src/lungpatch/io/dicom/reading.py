@@ -13,6 +13,7 @@ from lungpatch.io.dicom.header import Header, name_of
 from lungpatch.io.dicom.orientation import as_displayed
 from lungpatch.io.dicom.stored import (
     GREY,
+    ITEM,
     PixelFormat,
     check_decoder,
     check_size_of_pixels,
@@ -24,7 +25,7 @@ from lungpatch.io.dicom.stored import (
     read_format,
 )
 from lungpatch.io.files import load
-from lungpatch.io.formats import dataset_start, encoding_of, leading_elements
+from lungpatch.io.formats import LONG_VRS, dataset_start, encoding_of, leading_elements
 from lungpatch.io.levels import over_white
 
 if TYPE_CHECKING:
@@ -67,7 +68,6 @@ CODED_TAGS = {
 _PIXEL_DATA = 0x7FE0_0010
 _FLOAT_PIXEL_DATA = (0x7FE0_0008, 0x7FE0_0009)
 _UNDEFINED_LENGTH = 0xFFFF_FFFF
-_ITEM = b"\xfe\xff\x00\xe0"
 
 _IMPLICIT, _EXPLICIT, _BIG_ENDIAN = (
     "1.2.840.10008.1.2",
@@ -83,7 +83,8 @@ _TRANSFER_SYNTAX = 0x0002_0010
 _MAX_HEADER_LENGTH = 4 * 2**20
 """Maximum number of bytes of a deflated dataset before its pixels."""
 
-_LONGEST_ELEMENT_HEADER = 12
+# Bytes of an element before its value.
+_SHORT_HEADER, _LONG_HEADER = 8, 12
 
 
 class DicomImage(NamedTuple):
@@ -96,13 +97,13 @@ class DicomImage(NamedTuple):
 
 
 class _Dataset(NamedTuple):
-    """A dataset up to its pixels, and what is known of these: the tag and the length."""
+    """A dataset up to its pixels, and what is known of these: the tag, VR and length."""
 
     header: Header
     syntax: str
-    implicit: bool
     little_endian: bool
     pixel_tag: int | None
+    vr: str
     length: int
 
 
@@ -151,6 +152,10 @@ def _inflated(source: BinaryIO) -> BinaryIO:
     inflater = zlib.decompressobj(-zlib.MAX_WBITS)
     try:
         inflated = inflater.decompress(source.read(), _MAX_HEADER_LENGTH)
+        if not inflater.eof and not inflater.unconsumed_tail:
+            raise InvalidImageError(
+                "is deflated, and ends before its data do; copy or export it again"
+            )
         if not inflater.eof:
             beginning = io.BytesIO(inflated)
             dataset = _read_header(beginning, _DEFLATED)
@@ -160,7 +165,7 @@ def _inflated(source: BinaryIO) -> BinaryIO:
                     f"{_MAX_HEADER_LENGTH // 2**20} MB that it inflates to; export it again"
                 )
             _checked_format(dataset)
-            needed = beginning.tell() + _LONGEST_ELEMENT_HEADER + dataset.length - len(inflated)
+            needed = beginning.tell() + _LONG_HEADER + dataset.length - len(inflated)
             inflated += inflater.decompress(inflater.unconsumed_tail, max(1, needed))
     except zlib.error as error:
         raise InvalidImageError(
@@ -173,12 +178,12 @@ def _read_header(source: BinaryIO, syntax: str) -> _Dataset:
     """Read a dataset up to its pixels, and stay there."""
     from pydicom.filereader import read_dataset
 
-    found: list[tuple[int, int]] = []
+    found: list[tuple[int, str, int]] = []
 
-    def at_pixels(tag: int, _vr: str | None, length: int) -> bool:
+    def at_pixels(tag: int, vr: str | None, length: int) -> bool:
         if tag != _PIXEL_DATA and tag not in _FLOAT_PIXEL_DATA:
             return False
-        found.append((int(tag), length))
+        found.append((int(tag), vr or "", length))
         return True
 
     start = source.tell()
@@ -194,8 +199,8 @@ def _read_header(source: BinaryIO, syntax: str) -> _Dataset:
         ) from error
     if not syntax:
         syntax = _IMPLICIT if implicit else _EXPLICIT if little_endian else _BIG_ENDIAN
-    tag, length = found[0] if found else (None, 0)
-    return _Dataset(Header(dataset), syntax, implicit, little_endian, tag, length)
+    tag, vr, length = found[0] if found else (None, "", 0)
+    return _Dataset(Header(dataset), syntax, little_endian, tag, vr, length)
 
 
 def _checked_format(dataset: _Dataset) -> PixelFormat:
@@ -231,27 +236,15 @@ def _checked_format(dataset: _Dataset) -> PixelFormat:
 
 
 def _read_pixels(source: BinaryIO, dataset: _Dataset) -> tuple[str, bytes, str]:
-    """Read the pixels at which a source stays."""
-    from pydicom.filereader import read_dataset
-
-    def after_pixels(tag: int, _vr: str | None, _length: int) -> bool:
-        return tag > _PIXEL_DATA
-
-    try:
-        rest = read_dataset(source, dataset.implicit, dataset.little_endian, stop_when=after_pixels)
-    except (EOFError, struct.error, KeyError) as error:
-        raise InvalidImageError(
-            f"ends within its {name_of('PixelData')}; copy or export it again"
-        ) from error
-    element = Header(rest).element("PixelData")
-    if element is None:
-        raise InvalidImageError(f"its {name_of('PixelData')} is empty; export it again")
-    if dataset.syntax not in _NATIVE and not element[1].startswith(_ITEM):
+    """Read the pixels at which a source stays: their VR, bytes and byte order (of `struct`)."""
+    source.seek(_LONG_HEADER if dataset.vr in LONG_VRS else _SHORT_HEADER, io.SEEK_CUR)
+    data = source.read(-1 if dataset.length == _UNDEFINED_LENGTH else dataset.length)
+    if dataset.syntax not in _NATIVE and not data.startswith(ITEM):
         raise InvalidImageError(
             f"its {name_of('PixelData')} is not divided into items, as those of its transfer "
             f"syntax, {name_of_syntax(dataset.syntax)}, are; export it again"
         )
-    return element
+    return dataset.vr, data, "<" if dataset.little_endian else ">"
 
 
 def _spacing(header: Header) -> tuple[tuple[float, float] | None, tuple[str, ...]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -33,6 +32,9 @@ _DECODERS = {
     "1.2.840.10008.1.2.4.20": "pylibjpeg pylibjpeg-openjpeg",  # high-throughput JPEG 2000
 }
 """What to install, by the beginning of the transfer syntax."""
+
+ITEM = b"\xfe\xff\x00\xe0"
+"""Begins each item of compressed pixels."""
 
 # Bytes after which the size of a frame is found in its JPEG or JPEG 2000 stream.
 _JPEG_START, _JPEG_2000_START = b"\xff\xd8", b"\xff\x4f\xff\x51"
@@ -176,24 +178,15 @@ def decoded_samples(data: bytes, form: PixelFormat) -> tuple[NDArray[Any], str]:
     photometric : str
         Of the decoded array: decoders bring some colour spaces to others.
     """
-    from pydicom.encaps import generate_fragments, parse_basic_offsets
     from pydicom.pixels.decoders.base import get_decoder
 
     # What Pillow, one of the decoders, would import later.
     load(*(f"PIL.{name}ImagePlugin" for name in _PILLOW_PLUGINS))
 
     name = name_of_syntax(form.syntax)
-    buffer = io.BytesIO(data)
-    try:
-        n_frames = len(parse_basic_offsets(buffer))
-        fragments = list(generate_fragments(buffer))
-    except (ValueError, OSError, IndexError) as error:
-        raise InvalidImageError(
-            f"its {name_of('PixelData')} is not divided into the items that {name} wants "
-            f"({error}); copy or export it again"
-        ) from error
+    offsets, *fragments = _items(data)
     starts = sum(part.startswith((_JPEG_START, _JPEG_2000_START)) for part in fragments)
-    n_frames = max(n_frames, len(fragments) if form.syntax == _RLE else starts)
+    n_frames = max(len(offsets) // 4, len(fragments) if form.syntax == _RLE else starts)
     if n_frames > 1:
         raise InvalidImageError(f"holds {n_frames} frames; export the one to read on its own")
     _check_stream(b"".join(fragments), form)
@@ -220,6 +213,20 @@ def decoded_samples(data: bytes, form: PixelFormat) -> tuple[NDArray[Any], str]:
             f"{_packages(form.syntax)}"
         ) from error
     return array, str(properties.get("photometric_interpretation", form.photometric))
+
+
+def _items(data: bytes) -> list[bytes]:
+    """Return the items of compressed pixels: a table of offsets, and the parts of the frames."""
+    items, position = [], 0
+    while data[position : position + 4] == ITEM:
+        start = position + 8
+        position = start + int.from_bytes(data[position + 4 : start], "little")
+        items.append(data[start:position])
+    if position > len(data) or not items:
+        raise InvalidImageError(f"ends within its {name_of('PixelData')}; copy or export it again")
+    if len(items) == 1:
+        raise InvalidImageError(f"its {name_of('PixelData')} is empty; export it again")
+    return items
 
 
 def check_decoder(syntax: str) -> None:
