@@ -1,7 +1,9 @@
 """The linear head, against scikit-learn's logistic regression and on images with known lesions."""
 
+import attrs
 import numpy as np
 import pytest
+from scipy.special import expit
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 
@@ -12,7 +14,7 @@ from lungpatch.features.statistics import StatisticsExtractor
 from lungpatch.models.lesion_head import LesionHeadModel, logistic_regression
 from lungpatch.pipeline.patch_store import PatchStore
 from lungpatch.protocols import FeatureExtractor
-from lungpatch.testing.samples import phantom_source
+from lungpatch.testing.samples import phantom_patches, phantom_source
 
 SIDE = 64
 
@@ -75,10 +77,25 @@ def test_it_sees_a_bright_patch_that_it_was_not_shown():
 def test_it_takes_a_trained_extractor():
     encoder = LesionEncoder(patch_size=32, channels=(2, 2, 2, 2, 2), grid=4, epochs=1, device="cpu")
     assert isinstance(encoder, FeatureExtractor)
-    model = LesionHeadModel(patch_size=32, extractor=encoder, passes=1)
-    with phantom_source(32) as source:
+    model = LesionHeadModel(patch_size=32, extractor=encoder, passes=2)
+    with phantom_source(32, count=40) as source:
         history = model.fit(source, rng=np.random.default_rng(0))
-    assert history.epochs[-1]["cells"] > 0
+        # The encoder was trained, and on the same patches.
+        alone = attrs.evolve(encoder)
+        expected = alone.fit(source, rng=np.random.default_rng(0))
+    encoder_epoch, head_epoch = history.epochs
+    assert encoder_epoch == expected.epochs[0]
+    # Each pass looks at the lung among 16 cells of each patch.
+    assert 0.5 * 2 * 40 * 16 < head_epoch["cells"] <= 2 * 40 * 16
+    # Weights of 0 and the mean as bias would have the entropy of the mean, at most ln 2.
+    assert head_epoch["train_loss"] < np.log(2)
+    state, patches = model.state(), phantom_patches(32)
+    for name, array in alone.state().items():
+        np.testing.assert_array_equal(state[f"extractor.{name}"], array)
+    logits = np.einsum("nchw,c->nhw", alone.extract(patches), state["weight"]) + state["bias"]
+    np.testing.assert_allclose(
+        model.reconstruct(patches).target[:, 0], expit(logits), rtol=1e-4, atol=1e-5
+    )
 
 
 def test_without_lung_there_is_nothing_to_learn():
