@@ -20,18 +20,27 @@ GRID = 64
 
 
 def make_detection(
-    *, shape=(600, 512), hot=6.0, status="ok", name="image", threshold=3.0, spots=((16, 40),)
+    *,
+    shape=(600, 512),
+    hot=6.0,
+    status="ok",
+    reason=None,
+    name="image",
+    threshold=3.0,
+    spots=((16, 40),),
 ) -> Detection:
     """Two rectangular lungs with an anomaly score of 2 and 8 x 8 spots of score ``hot``."""
     pixels = np.random.default_rng(0).uniform(0, 1, shape).astype(np.float32)
     lungs = np.zeros((GRID, GRID), bool)
     lungs[8:56, 8:28] = lungs[8:56, 36:56] = status != "no_lungs"
-    scored = lungs & (status == "ok")
+    is_scored = status in ("ok", "out_of_scope")
+    scored = lungs & is_scored
     heatmap = np.where(scored, 2.0, np.nan).astype(np.float32)
     for row, column in spots:
         heatmap[row : row + 8, column : column + 8] += np.float32(hot - 2.0)
     anomaly_map = AnomalyMap(heatmap=heatmap)
-    count = 5 if status == "ok" else 0
+    count = 5 if is_scored else 0
+    decision = Decision(pred_score=hot / 3, threshold=1.1, rule="quantile")
     patches = PatchBatch(
         pixels=np.zeros((count, 8, 8), np.float32),
         corners=np.zeros((count, 2), np.int64),
@@ -50,8 +59,9 @@ def make_detection(
         scores=PatchScores(values=np.ones(count), support=patches.lung),
         anomaly_map=anomaly_map,
         pred_score=hot / 3 if count else None,
-        decision=Decision(pred_score=hot / 3, threshold=1.1, rule="quantile") if count else None,
-        localisation=localise(anomaly_map, threshold),
+        decision=decision if status == "ok" else None,
+        localisation=localise(anomaly_map, threshold if status == "ok" else np.inf),
         status=status,
+        reason=reason,
         seconds=0.1 + 0.2,
     )

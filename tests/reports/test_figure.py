@@ -63,12 +63,16 @@ def test_axes_of_the_caller_are_used(pyplot):
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 50), (60, 80)])
-@pytest.mark.parametrize("status", ["ok", "no_lungs"])
+@pytest.mark.parametrize("status", ["ok", "no_lungs", "out_of_scope"])
 def test_odd_images_are_drawn(pyplot, shape, status):
-    axes = plot_detection(make_detection(shape=shape, status=status, name="$a_{"), SCALE)
+    detection = make_detection(shape=shape, status=status, name="$a_{", reason="a $reason")
+    axes = plot_detection(detection, SCALE)
     axes[0].figure.canvas.draw()
     if status == "no_lungs":
         assert axes[1].get_title() == "not scored (no_lungs)"
+    if status == "out_of_scope":
+        assert axes[1].get_title() == "out of scope: a $reason"
+        assert not axes[0].figure.axes[-1].lines  # no threshold on the colour bar
 
 
 def test_a_history_is_drawn_epoch_by_epoch(pyplot):

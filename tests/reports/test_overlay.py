@@ -102,6 +102,10 @@ def test_a_score_has_the_same_colour_whatever_else_is_in_the_image():
             make_detection(status="no_patches", spots=()),
             "too little lung for a patch: not scored",
         ),
+        (
+            make_detection(status="out_of_scope", reason="ViewPosition is LL"),
+            "out of scope, not classified: ViewPosition is LL",
+        ),
     ],
 )
 def test_the_header_says_it_in_words(drawn, detection, words):
@@ -145,6 +149,16 @@ def test_an_image_without_lungs_is_shown_unmarked():
     np.testing.assert_array_equal(plain, marked)
 
 
+def test_out_of_scope_nothing_is_shown_as_found(drawn):
+    detection = make_detection(status="out_of_scope", reason="not a chest")
+    _, marked = panels(overlay(detection, SCALE), detection)
+    assert not (marked == CYAN).all(axis=2).any()
+    assert len(detection.native_boxes) == 0
+    texts = {text for text, *_ in drawn}
+    assert "lungs" in texts
+    assert not any("threshold" in text or "zone" in text for text in texts)
+
+
 def test_the_colour_bar_is_labelled(drawn):
     overlay(make_detection(), SCALE)
     texts = {text for text, *_ in drawn}
@@ -169,6 +183,7 @@ def test_every_text_lies_on_the_picture(drawn, shape, name):
     spots = [(row, column) for row in range(8, 56, 12) for column in (8, 20, 36, 48)]
     picture = overlay(make_detection(shape=shape, name=name, spots=spots), SCALE)
     assert picture.dtype == np.uint8
+    overlay(make_detection(shape=shape, status="out_of_scope", reason=name), SCALE)
     assert len(drawn) > 8
     for text, right, bottom, (width, height) in drawn:
         assert right <= width, text

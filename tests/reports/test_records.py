@@ -54,6 +54,22 @@ def test_an_unscored_image_has_neither_score_nor_label(status):
     assert record["n_patches"] == 0
 
 
+def test_out_of_scope_a_record_has_a_score_and_nothing_found():
+    record = detection_record(make_detection(status="out_of_scope", reason="a hand"), source="a")
+    assert json.loads(json.dumps(record, allow_nan=False)) == record
+    assert (record["status"], record["reason"], record["pred_score"]) == (
+        "out_of_scope",
+        "a hand",
+        2.0,
+    )
+    for key in ("threshold", "pred_label", "rule", "map_threshold"):
+        assert record[key] is None
+    assert record["boxes"] == record["box_scores"] == record["regions"] == []
+    assert record["fractions_above"] == {"right": 0.0, "left": 0.0}
+    assert len(record["summary"]) == 1
+    assert record["summary"][0].startswith("out of scope; maximum: left upper zone")
+
+
 def test_a_failure_names_the_image_and_the_error():
     failure = Failure(source="in/a.png", error=InvalidImageError("in/a.png: cut short"))
     assert failure_record(failure) == {

@@ -67,7 +67,9 @@ def plot_detection(
     plain, found, mapped = panels
     plain.set_title(detection.image.image_id, parse_math=False)
     decision = detection.decision
-    if decision is None:
+    if detection.status == "out_of_scope":
+        found.set_title(f"out of scope: {detection.reason}", parse_math=False, wrap=True)
+    elif decision is None:
         found.set_title(f"not scored ({detection.status})", parse_math=False)
     else:
         sign = ">" if decision.pred_label else "\N{LESS-THAN OR EQUAL TO}"
@@ -89,7 +91,8 @@ def plot_detection(
     colours = ListedColormap(scale.bar(256) / 255.0)
     mappable = ScalarMappable(Normalize(scale.low, scale.high), colours)
     bar = mapped.figure.colorbar(mappable, ax=mapped, extend="both", label="anomaly score")
-    bar.ax.axhline(threshold, color="cyan", linewidth=2.0)
+    if np.isfinite(threshold):  # out of scope there is none
+        bar.ax.axhline(threshold, color="cyan", linewidth=2.0)
     return panels
 
 

@@ -121,9 +121,10 @@ def overlay(detection: DetectionFields, scale: ColourScale) -> Rendering:
     canvas = Image.new("RGB", (canvas_width, canvas_height), BACKGROUND)
     draw = ImageDraw.Draw(canvas)
 
-    name = fit_text(detection.image.image_id, font, canvas_width - 2 * gap)
-    draw.text((gap, gap), name, TEXT, font)
-    draw.text((gap, gap + line), *_decision_text(detection), font)
+    text, colour = _decision_text(detection)
+    for number, (header, ink) in enumerate(((detection.image.image_id, TEXT), (text, colour))):
+        header = fit_text(header, font, canvas_width - 2 * gap)
+        draw.text((gap, gap + number * line), header, ink, font)
     for number, (panel, title) in enumerate(
         ((Image.fromarray(grey), "radiograph"), (Image.fromarray(marked), "anomaly map"))
     ):
@@ -242,8 +243,10 @@ def _decision_text(detection: DetectionFields) -> tuple[str, Colour]:
 
 def _legend(detection: DetectionFields) -> list[tuple[Colour, str]]:
     """Return colour and meaning of what is drawn."""
-    if detection.decision is None:
+    if not detection.lungs.pixels.any():
         return []
+    if detection.decision is None:
+        return [(_LUNGS, "lungs")]
     count = len(detection.localisation.boxes)
     return [
         (_LUNGS, "lungs"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -71,6 +72,7 @@ def detection_record(detection: DetectionFields, *, source: str) -> dict[str, An
     True
     """
     decision, summary = detection.decision, detection.regions
+    threshold = float(detection.localisation.threshold)
     return {
         "image": source,
         "status": detection.status,
@@ -82,7 +84,7 @@ def detection_record(detection: DetectionFields, *, source: str) -> dict[str, An
         "rule": None if decision is None else decision.rule,
         "boxes": detection.native_boxes.tolist(),
         "box_scores": detection.localisation.box_scores.tolist(),
-        "map_threshold": float(detection.localisation.threshold),
+        "map_threshold": threshold if math.isfinite(threshold) else None,
         "summary": list(summary.lines),
         "regions": [region.to_dict() for region in summary.regions],
         "maximum": None if summary.maximum is None else summary.maximum.to_dict(),
