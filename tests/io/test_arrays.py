@@ -1,17 +1,14 @@
+import io
+
 import numpy as np
 import pytest
 import torch
-from made_dicoms import ramp
+from made_dicoms import ramp, save_image
+from PIL import Image
 from scipy import ndimage
 
-from lungpatch.errors import (
-    ConfigurationError,
-    InvalidImageError,
-)
-from lungpatch.io import (
-    as_chest_image,
-    resize,
-)
+from lungpatch.errors import ConfigurationError, InvalidImageError
+from lungpatch.io import as_chest_image, read_image, resize
 
 
 @pytest.mark.parametrize("convert", [np.asarray, torch.from_numpy], ids=["numpy", "torch"])
@@ -172,3 +169,105 @@ def test_resize_to_its_own_size_is_the_same_object():
 def test_resize_refuses(size):
     with pytest.raises(ConfigurationError, match="size"):
         resize(as_chest_image(ramp()), size)
+
+
+# ------------------------------------------------------------------------------ images of Pillow
+
+
+def in_mode(levels, mode):
+    """The same grey levels as an image of one of Pillow's modes."""
+    grey = Image.fromarray(levels)
+    if mode == "P":
+        image = Image.fromarray(255 - levels)
+        image.putpalette([255 - level for level in range(256) for _ in range(3)])
+        return image
+    if mode == "CMYK":
+        black = Image.fromarray(255 - levels)
+        none = Image.new("L", grey.size)
+        return Image.merge("CMYK", [none, none, none, black])
+    return grey.convert(mode)
+
+
+@pytest.mark.parametrize("mode", ["L", "LA", "P", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr", "HSV"])
+def test_images_of_pillow_are_read_through_their_mode(mode):
+    image = as_chest_image(in_mode(ramp(), mode), image_id="p")
+    np.testing.assert_allclose(image.pixels, ramp() / 255, atol=0.01 if mode == "CMYK" else 1e-6)
+    assert (image.image_id, image.source) == ("p", "array")
+    assert bool(image.reading) == (mode not in ("L", "LA"))
+
+
+def test_one_bit_of_pillow():
+    bits = ramp() > 100
+    np.testing.assert_array_equal(as_chest_image(Image.fromarray(bits)).pixels, bits)
+
+
+def test_transparency_of_pillow_is_laid_over_black():
+    alpha = np.where(ramp() > 50, 255, 51).astype(np.uint8)
+    image = Image.merge("LA", [Image.fromarray(ramp()), Image.fromarray(alpha)])
+    expected = ramp() / 255 * (alpha / 255)
+    np.testing.assert_allclose(as_chest_image(image).pixels, expected, atol=1e-6)
+    palette = in_mode(ramp(), "P")
+    palette.info["transparency"] = 255 - 40
+    expected = np.where(ramp() == 40, 0, ramp()) / 255
+    np.testing.assert_allclose(as_chest_image(palette).pixels, expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("dtype", [np.uint16, np.int32, np.float32])
+def test_wider_words_of_pillow_need_a_range(dtype):
+    image = Image.fromarray(ramp(4000, dtype=dtype))
+    with pytest.raises(InvalidImageError, match="value_range"):
+        as_chest_image(image)
+    levels = np.asarray(image)
+    read = as_chest_image(image, value_range=(0, 4095))
+    np.testing.assert_allclose(read.pixels, levels / 4095, atol=1e-6)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("from_file", [True, False])
+def test_the_orientation_of_pillow_is_applied(tmp_path, orientation, from_file):
+    image = Image.fromarray(ramp())
+    exif = image.getexif()
+    exif[274] = orientation
+    image.save(tmp_path / "o.png", exif=exif)
+    if from_file:
+        image = Image.open(tmp_path / "o.png")
+    with image:
+        given = as_chest_image(image)
+        np.testing.assert_array_equal(given.pixels, read_image(tmp_path / "o.png").pixels)
+        assert given.shape == ((50, 40) if orientation > 4 else (40, 50))
+        assert any("EXIF" in note for note in given.reading) == (orientation > 1)
+        if not from_file:  # the caller's image is as it was
+            assert (image.size, exif[274]) == ((50, 40), orientation)
+
+
+def test_images_of_pillow_that_cannot_be_used(tmp_path):
+    with pytest.raises(InvalidImageError, match="image 7: .*CIELAB"):
+        as_chest_image(Image.new("LAB", (50, 40)), image_id="image 7")
+    save_image(tmp_path / "h.png", np.random.default_rng(0).integers(0, 256, (90, 99), np.uint8))
+    half = (tmp_path / "h.png").read_bytes()[:4000]
+    with Image.open(io.BytesIO(half)) as image, pytest.raises(InvalidImageError, match="decoded"):
+        as_chest_image(image)
+    with pytest.raises(InvalidImageError, match="31x31"):
+        as_chest_image(in_mode(ramp(shape=(31, 31)), "P"))
+
+
+def test_a_range_applies_to_the_grey_levels_of_a_palette():
+    image = as_chest_image(in_mode(ramp(), "P"), value_range=(0, 510))
+    np.testing.assert_allclose(image.pixels, ramp() / 510, atol=1e-6)
+
+
+# --------------------------------------------------------------------------------- masked arrays
+
+
+def test_masked_arrays():
+    whole = np.ma.masked_array(ramp(), mask=False)
+    np.testing.assert_array_equal(as_chest_image(whole).pixels, as_chest_image(ramp()).pixels)
+    some = np.ma.masked_less(ramp(), 3)
+    with pytest.raises(InvalidImageError, match="masked values.*filled") as caught:
+        as_chest_image(some)
+    assert f"{int((ramp() < 3).sum())} masked" in str(caught.value)
+    np.testing.assert_allclose(
+        as_chest_image(some.filled(0)).pixels, np.where(ramp() < 3, 0, ramp()) / 255, atol=1e-6
+    )
+    with pytest.raises(InvalidImageError, match="masked"):
+        as_chest_image(np.ma.masked_all((40, 50), np.float32), value_range=(0, 1))

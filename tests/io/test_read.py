@@ -1,6 +1,8 @@
 import os
+import struct
 import subprocess
 import sys
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -208,6 +210,102 @@ def test_nan_tiff_is_refused(tmp_path):
     check_refused(tmp_path / "f.tif", "NaN")
 
 
+def packed_tiff(path, levels, bits, *, order="<", rows_per_strip=None, white_is_zero=False):
+    """Write an uncompressed grey TIFF whose samples of ``bits`` bits are packed."""
+    height, width = levels.shape
+    rows_per_strip = rows_per_strip or height
+    places = (levels[..., None].astype(np.uint32) >> np.arange(bits - 1, -1, -1)) & 1
+    rows = np.packbits(places.reshape(height, width * bits).astype(np.uint8), axis=1)
+    strips = [
+        rows[row : row + rows_per_strip].tobytes() for row in range(0, height, rows_per_strip)
+    ]
+    n = len(strips)
+    start = 8 + 2 + 9 * 12 + 4
+    first = start + 8 * n
+    offsets = [first + sum(map(len, strips[:k])) for k in range(n)]
+    counts = [len(strip) for strip in strips]
+    fields = [
+        (256, 4, 1, width),
+        (257, 4, 1, height),
+        (258, 3, 1, bits),
+        (259, 3, 1, 1),
+        (262, 3, 1, 0 if white_is_zero else 1),
+        (273, 4, n, offsets[0] if n == 1 else start),
+        (277, 3, 1, 1),
+        (278, 4, 1, rows_per_strip),
+        (279, 4, n, counts[0] if n == 1 else start + 4 * n),
+    ]
+    content = (b"II*\0" if order == "<" else b"MM\0*") + struct.pack(f"{order}IH", 8, len(fields))
+    for tag, kind, count, value in fields:
+        form = "HHIHH" if kind == 3 else "HHII"
+        value = (value, 0) if kind == 3 else (value,)
+        content += struct.pack(order + form, tag, kind, count, *value)
+    content += struct.pack(f"{order}I{n}I{n}I", 0, *offsets, *counts)
+    path.write_bytes(content + b"".join(strips))
+    return path
+
+
+@pytest.mark.parametrize("bits", [9, 10, 11, 12, 13, 14, 15])
+@pytest.mark.parametrize("part", [1, 0.2])
+@pytest.mark.parametrize(("order", "rows_per_strip"), [("<", None), (">", 7)])
+def test_the_depth_that_a_tiff_states_is_white(tmp_path, bits, part, order, rows_per_strip):
+    levels = ramp(int(part * (2**bits - 1)), (40, 51), np.uint16)
+    path = packed_tiff(tmp_path / "p.tif", levels, bits, order=order, rows_per_strip=rows_per_strip)
+    image = read_image(path)
+    np.testing.assert_allclose(image.pixels, levels / (2**bits - 1), atol=1e-6)
+    assert image.reading == (f"white is {2**bits - 1}: the file states {bits} bits",)
+
+
+@pytest.mark.parametrize("bits", [10, 12, 16])
+def test_white_is_zero_of_every_depth(tmp_path, bits):
+    levels = ramp(2**bits - 1, (40, 51), np.uint16)
+    stored = 2**bits - 1 - levels
+    path = packed_tiff(tmp_path / "p.tif", stored, bits, order=">", white_is_zero=True)
+    image = read_image(path)
+    np.testing.assert_allclose(image.pixels, levels / (2**bits - 1), atol=1e-6)
+    assert any("white is zero" in note for note in image.reading)
+
+
+def test_a_packed_tiff_that_is_cut_short(tmp_path):
+    path = packed_tiff(tmp_path / "p.tif", ramp(1023, dtype=np.uint16), 10)
+    path.write_bytes(path.read_bytes()[:-100])
+    check_refused(path)
+
+
+@pytest.mark.parametrize(
+    ("bits", "highest", "white"),
+    [(12, 900, 4095), (12, 4095, 4095), (10, 900, 1023), (12, 60000, 65535), (14, 20000, 65535)],
+)
+def test_the_depth_that_a_png_states(tmp_path, bits, highest, white):
+    """PNG spreads levels of fewer bits over its words, but not every program does."""
+    levels = ramp(highest, dtype=np.uint16)
+    path = save(tmp_path / "s.png", levels)
+    content = path.read_bytes()
+    body = b"sBIT" + bytes([bits])
+    chunk = struct.pack(">I", 1) + body + struct.pack(">I", zlib.crc32(body))
+    path.write_bytes(content[:33] + chunk + content[33:])
+    image = read_image(path)
+    np.testing.assert_allclose(image.pixels, levels / white, atol=1e-6)
+    assert "the file states" in image.reading[0]
+
+
+def test_notes_say_what_was_assumed(tmp_path):
+    levels = ramp(900, dtype=np.uint16)
+    assert read_image(save(tmp_path / "a.png", levels)).reading == (
+        "white is 1023: 10 of 16 bits are used",
+    )
+    assert read_image(save(tmp_path / "b.png", ramp())).reading == ()
+    colour = np.stack([ramp()] * 3, axis=-1)
+    assert read_image(save(tmp_path / "c.png", colour)).reading == (
+        "colours taken as their luminance",
+    )
+    exif = Image.Exif()
+    exif[274] = 6
+    path = save(tmp_path / "d.jpg", ramp(), exif=exif)
+    assert read_image(path).reading == ("EXIF orientation 6: rotated by 90 degrees clockwise",)
+    assert read_image(path).tags == {}
+
+
 def test_several_images_are_refused(tmp_path):
     frames = [Image.fromarray(ramp()), Image.fromarray(255 - ramp())]
     for suffix in ("tif", "gif", "png"):
@@ -315,9 +413,6 @@ def test_constant(tmp_path, level):
 
 def test_sixteen_bit_colour_png_of_few_bits(tmp_path):
     # Pillow reads only the high byte of each sample.
-    import struct
-    import zlib
-
     levels = np.repeat(ramp(4095, dtype=np.uint16)[..., None], 3, axis=-1)
     rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in levels)
 
