@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,6 +15,9 @@ if TYPE_CHECKING:
 
     from lungpatch.containers import ColourScale, TrainingHistory
     from lungpatch.reports.fields import DetectionFields
+
+_TITLE_WIDTH = 45
+"""Letters per line of a panel's title."""
 
 
 def plot_detection(
@@ -68,7 +72,8 @@ def plot_detection(
     plain.set_title(detection.image.image_id, parse_math=False)
     decision = detection.decision
     if detection.status == "out_of_scope":
-        found.set_title(f"out of scope: {detection.reason}", parse_math=False, wrap=True)
+        reason = textwrap.fill(f"out of scope: {detection.reason}", _TITLE_WIDTH)
+        found.set_title(reason, parse_math=False)
     elif decision is None:
         found.set_title(f"not scored ({detection.status})", parse_math=False)
     else:
