@@ -4,6 +4,7 @@ Public is what the API pages document. A module is in an API page or among the I
 never neither, so nothing escapes by being forgotten. A class's example stands for its methods.
 """
 
+import ast
 import importlib
 import inspect
 import pkgutil
@@ -14,15 +15,45 @@ from pathlib import Path
 import pytest
 
 import lungpatch
+from lungpatch.plugins.registry import Registry
 
 TESTS = Path(__file__).parent
 DOCS = TESTS.parent / "docs"
 
 SHARED = "shared by the components of one kind; no promise to others"
 ONE_CHECK_A_FUNCTION = "its checks are listed by lungpatch.testing.CHECKS, each with its promise"
+BEHIND_THE_FACE = "a step behind what its package exports"
 A_STAGE = "a step of lungpatch.reference.reproduction"
 INTERNAL = {
     "lungpatch.cli": "docs/command-line.md documents the commands",
+    "lungpatch.cli.commands": "docs/command-line.md documents the commands",
+    "lungpatch.cli.demo": "docs/command-line.md documents the commands",
+    "lungpatch.cli.demo_page": "docs/command-line.md documents the commands",
+    "lungpatch.cli.entry": "docs/command-line.md documents the commands",
+    "lungpatch.cli.printing": "docs/command-line.md documents the commands",
+    "lungpatch.archive.inputs": BEHIND_THE_FACE,
+    "lungpatch.archive.records": BEHIND_THE_FACE,
+    "lungpatch.containers.arrays": "what all containers check of their arrays",
+    "lungpatch.io.dicom.grey": BEHIND_THE_FACE,
+    "lungpatch.io.dicom.header": BEHIND_THE_FACE,
+    "lungpatch.io.dicom.luts": BEHIND_THE_FACE,
+    "lungpatch.io.dicom.orientation": BEHIND_THE_FACE,
+    "lungpatch.io.dicom.reading": BEHIND_THE_FACE,
+    "lungpatch.io.dicom.stored": BEHIND_THE_FACE,
+    "lungpatch.io.files": BEHIND_THE_FACE,
+    "lungpatch.io.formats": BEHIND_THE_FACE,
+    "lungpatch.io.levels": BEHIND_THE_FACE,
+    "lungpatch.io.raster": BEHIND_THE_FACE,
+    "lungpatch.io.tiff": BEHIND_THE_FACE,
+    "lungpatch.pipeline.calibration": BEHIND_THE_FACE,
+    "lungpatch.pipeline.fitting": BEHIND_THE_FACE,
+    "lungpatch.pipeline.scope": BEHIND_THE_FACE,
+    "lungpatch.pipeline.snapshot": BEHIND_THE_FACE,
+    "lungpatch.pipeline.splitting": BEHIND_THE_FACE,
+    "lungpatch.pipeline.steps": BEHIND_THE_FACE,
+    "lungpatch.pipeline.storage": BEHIND_THE_FACE,
+    "lungpatch.reports.fields": "what reports read of a result; users have the results themselves",
+    "lungpatch.testing.fitted_checks": ONE_CHECK_A_FUNCTION,
     "lungpatch.datasets.tables": "shared by the loaders",
     "lungpatch.features.network_extractor": SHARED,
     "lungpatch.features.fixed": SHARED,
@@ -34,7 +65,6 @@ INTERNAL = {
     "lungpatch.networks.lesion_painting": SHARED,
     "lungpatch.networks.lesion_trained": SHARED,
     "lungpatch.networks.network_model": SHARED,
-    "lungpatch._utils.states": SHARED,
     "lungpatch.networks.torch_adapter": SHARED,
     "lungpatch.plugins.builtins": "our own plugin; lungpatch plugins lists what it registers",
     "lungpatch.plugins.settings": "used by the registry alone",
@@ -154,11 +184,11 @@ def _words_in_tests():
 @pytest.mark.parametrize(
     "name",
     [
-        "lungpatch.pipeline.Pipeline",
-        "lungpatch.pipeline.Pipeline.detect",
-        "lungpatch.containers.LungMask.right",
-        "lungpatch.containers.LungMask.fraction",
-        "lungpatch.containers.PatchBatch.concatenate",
+        "lungpatch.pipeline.pipeline.Pipeline",
+        "lungpatch.pipeline.pipeline.Pipeline.detect",
+        "lungpatch.containers.lung_mask.LungMask.right",
+        "lungpatch.containers.lung_mask.LungMask.fraction",
+        "lungpatch.containers.patches.PatchBatch.concatenate",
         "lungpatch.testing.fixtures.phantom_image",
         "lungpatch.testing.scorer_checks.check_scorer",
     ],
@@ -213,3 +243,53 @@ def test_every_command_is_in_the_page_of_commands():
     page = (DOCS / "command-line.md").read_text(encoding="utf-8")
     commands = set(get_command(app).commands)
     assert {name for name in commands if f"$ lungpatch {name}" not in page} == set()
+
+
+# ----------------------------------------------------------------------------- the public face
+
+PACKAGES = sorted(
+    info.name
+    for info in pkgutil.iter_modules(lungpatch.__path__, "lungpatch.")
+    if info.ispkg and "._" not in info.name and info.name != "lungpatch.cli"
+)
+
+
+def _stub(package):
+    """The names that the stub of a package imports."""
+    path = Path(importlib.import_module(package).__file__).with_suffix(".pyi")
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    return {
+        alias.name: f"{package}.{node.module}"
+        for node in tree.body
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+    }
+
+
+@pytest.mark.parametrize("name", sorted(lungpatch.__all__))
+def test_every_public_name_comes_from_the_top_and_from_its_package(name):
+    value = getattr(lungpatch, name)
+    home = _stub("lungpatch")[name]
+    assert getattr(importlib.import_module(home), name) is value
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_every_package_exports_what_it_lists(package):
+    module = importlib.import_module(package)
+    assert len(set(module.__all__)) == len(module.__all__) > 0
+    for name in module.__all__:
+        assert getattr(module, name) is not None
+    assert set(module.__all__) <= set(dir(module))
+
+
+def test_the_stub_and_the_package_agree():
+    assert set(_stub("lungpatch")) == set(lungpatch.__all__)
+
+
+@pytest.mark.parametrize("entry", Registry(plugins=[]).entries(), ids=lambda entry: entry.full_name)
+def test_every_built_in_component_is_public(entry):
+    component = Registry(plugins=[]).load(entry.kind, entry.name)
+    name = component.__name__
+    room = ".".join(component.__module__.split(".")[:2])
+    assert getattr(lungpatch, name) is component
+    assert getattr(importlib.import_module(room), name) is component

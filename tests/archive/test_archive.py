@@ -47,6 +47,7 @@ def test_what_was_written_is_read_back(found, saved):
     pipeline = lungpatch.load_pipeline(saved)
     loaded = {detection.source: detection for detection in lungpatch.load_detections(out)}
     assert len(loaded) == 5
+    assert {type(detection) for detection in loaded.values()} == {lungpatch.SavedDetection}
     for result in pipeline.detect_many(images):
         if isinstance(result, lungpatch.Failure):
             saved_failure = loaded[result.source]
@@ -146,6 +147,7 @@ def test_segment_folder_takes_a_name_or_a_component(cohort, tmp_path):
         images, tmp_path / "b", segmenter=lungpatch.ThresholdSegmenter()
     )
     assert by_name == by_object
+    assert isinstance(by_name, lungpatch.SegmentationCounts)
     assert by_name.ok + by_name.no_lungs + by_name.implausible_lungs == 12
     for path in sorted(images.iterdir()):
         image = lungpatch.read_image(path)

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from lungpatch.containers import PatchBatch
 from lungpatch.errors import ConfigurationError, LungpatchError
-from lungpatch.pipeline.patch_store import PatchStore
+from lungpatch.pipeline.patch_store import PatchSelection, PatchStore
 
 
 def _batch(count, *, side=4, shape=(16, 16), seed=0, name="image"):
@@ -177,3 +177,24 @@ def test_memory_does_not_grow_with_the_store():
             assert len(part)
         # The store now holds 160 MB.
         assert peak_mb() - before < 40
+
+
+def test_a_selection_holds_the_patches_of_its_images_in_its_order():
+    added = [_batch(count, seed=seed) for seed, count in enumerate((3, 0, 5, 2))]
+    with PatchStore(4) as store:
+        for batch in added:
+            store.add(batch)
+        selection = store.select([3, 1, 0])
+        assert isinstance(selection, PatchSelection)
+        assert (len(selection), selection.patch_size, store.n_images) == (5, 4, 4)
+        _assert_equal(
+            PatchBatch.concatenate(list(selection.batches(2))),
+            PatchBatch.concatenate([added[3], added[0]]),
+        )
+        shuffled = list(selection.batches(5, rng=np.random.default_rng(0)))[0]
+        assert sorted(shuffled.pixels.sum((1, 2)).tolist()) == sorted(
+            np.concatenate([added[3].pixels, added[0].pixels]).sum((1, 2)).tolist()
+        )
+        assert len(store.select([])) == 0
+    with pytest.raises(LungpatchError, match="closed"):
+        list(selection.batches(2))
