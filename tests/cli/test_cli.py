@@ -4,8 +4,10 @@ import shutil
 import numpy as np
 import pytest
 import tifffile
+from made_dicoms import save_dicom
 from PIL import Image
 
+import lungpatch
 from lungpatch.cli import commands
 from lungpatch.plugins.hookspecs import KINDS
 
@@ -57,6 +59,32 @@ def test_the_regions_of_a_single_image_are_printed(run, saved, cohort, tmp_path)
     ]
     _, out, _ = run("detect", *images[:2], "--pipeline", saved, "--out", tmp_path / "two")
     assert len(out.splitlines()) == 1
+
+
+def test_of_a_second_run_only_its_own_image_is_printed(run, saved, cohort, tmp_path):
+    found = tmp_path / "found"
+    printed = []
+    for image in sorted((cohort / "opacity").iterdir())[:2]:
+        status, out, _ = run("detect", image, "--pipeline", saved, "--out", found)
+        assert status == 0
+        printed.append(out.splitlines()[:-1])
+    first, second = (record["summary"] for record in _records(found))
+    assert printed == [first, second]
+    assert first != second
+
+
+def test_an_image_out_of_scope_is_named_so_and_counted_apart(run, saved, cohort, tmp_path):
+    chest = lungpatch.read_image(sorted((cohort / "opacity").iterdir())[0])
+    grey = (chest.pixels * 255).round().astype(np.uint8)
+    lateral = save_dicom(tmp_path / "lateral.dcm", grey, bits=8, Modality="DX", ViewPosition="LL")
+    status, out, _ = run("detect", lateral, "--pipeline", saved, "--out", tmp_path / "found")
+    assert status == 0
+    reason, counts = out.splitlines()
+    assert reason == "out of scope: ViewPosition is LL"
+    assert "0 above the threshold, 0 not, 1 out of scope" in " ".join(counts.split())
+    (record,) = _records(tmp_path / "found")
+    assert record["status"] == "out_of_scope"
+    assert record["pred_label"] is None
 
 
 def test_some_images_fail(run, saved, cohort, tmp_path):

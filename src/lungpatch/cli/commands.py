@@ -187,9 +187,9 @@ def detect(
         source = str(paths[0])
         print_summary(saved for saved in load_detections(out) if saved.source == source)
     typer.echo(
-        f"{counts.above} above the threshold, {counts.below} not, "
-        f"{counts.unscored} without lungs to score, {len(counts.failures)} failed; "
-        f"{counts.out_of_scope} out of scope: {out}"
+        f"{counts.above} above the threshold, {counts.below} not, {counts.out_of_scope} out of "
+        f"scope, {counts.unscored} without lungs to score, {len(counts.failures)} failed. "
+        f"Results: {out}"
     )
     if counts.failures:
         raise typer.Exit(SOME_FAILED)
@@ -226,7 +226,7 @@ def segment(
     print_failures(counts.failures)
     typer.echo(
         f"{counts.ok} segmented, {counts.implausible_lungs} implausible, "
-        f"{counts.no_lungs} without lungs, {len(counts.failures)} failed: {out}"
+        f"{counts.no_lungs} without lungs, {len(counts.failures)} failed. Results: {out}"
     )
     if counts.failures:
         raise typer.Exit(SOME_FAILED)

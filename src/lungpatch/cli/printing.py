@@ -21,9 +21,11 @@ def print_failures(failures: Iterable[Failure]) -> None:
 
 
 def print_summary(detections: Iterable[SavedDetection]) -> None:
-    """Print where the anomaly score is high, for each image that was scored."""
+    """Print where the anomaly score is high, or why an image is out of scope."""
     for detection in detections:
-        if detection.decision is not None:
+        if detection.status == "out_of_scope":
+            typer.echo(f"out of scope: {detection.record['reason']}")
+        elif detection.decision is not None:
             typer.echo("\n".join(detection.record["summary"]))
 
 
