@@ -101,3 +101,34 @@ def test_regions_connect_by_a_corner_too():
     assert labels.tolist() == [[1, 0, 0, 2], [0, 1, 0, 0]]
     assert windows == [(slice(0, 2), slice(0, 2)), (slice(0, 1), slice(3, 4))]
     assert label_regions(np.zeros((2, 3), bool))[1] == []
+
+
+@given(
+    corners=st.lists(st.tuples(st.integers(-4, 8), st.integers(-4, 9)), min_size=1, max_size=4),
+    data=st.data(),
+)
+def test_patches_that_overhang_the_border_paint_what_is_inside(corners, data):
+    side, shape = 3, (7, 8)
+    values = data.draw(st.lists(st.integers(1, 50), min_size=len(corners), max_size=len(corners)))
+    total, count = np.zeros(shape), np.zeros(shape)
+    for (top, left), value in zip(corners, values, strict=True):
+        for row in range(top, top + side):
+            for column in range(left, left + side):
+                if 0 <= row < shape[0] and 0 <= column < shape[1]:
+                    total[row, column] += value
+                    count[row, column] += 1
+    with np.errstate(invalid="ignore"):
+        expected = (total / count).astype(np.float32)
+    patches, scores = _scored(corners, side, shape, values)
+    np.testing.assert_allclose(build_anomaly_map(patches, scores).heatmap, expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize("corner", [(-1, -1), (-1, 3), (3, -1), (5, 6), (-1, 6), (5, -1), (2, 6)])
+def test_a_patch_over_a_corner_leaves_the_opposite_border_alone(corner):
+    patches, scores = _scored([corner], 3, (7, 8), [5.0])
+    scored = build_anomaly_map(patches, scores).scored
+    rows, columns = np.nonzero(scored)
+    assert rows.min() >= corner[0]
+    assert rows.max() < corner[0] + 3
+    assert columns.min() >= corner[1]
+    assert columns.max() < corner[1] + 3

@@ -191,7 +191,7 @@ def test_a_selection_holds_the_patches_of_its_images_in_its_order():
             PatchBatch.concatenate(list(selection.batches(2))),
             PatchBatch.concatenate([added[3], added[0]]),
         )
-        shuffled = list(selection.batches(5, rng=np.random.default_rng(0)))[0]
+        shuffled = next(selection.batches(5, rng=np.random.default_rng(0)))
         assert sorted(shuffled.pixels.sum((1, 2)).tolist()) == sorted(
             np.concatenate([added[3].pixels, added[0].pixels]).sum((1, 2)).tolist()
         )

@@ -41,10 +41,18 @@ def _sign(folder):
 
 
 def _loads_or_complains(folder):
+    """Return the pipeline, or None where it was refused with an error that names the folder."""
     try:
-        lungpatch.load_pipeline(folder)
+        pipeline = lungpatch.load_pipeline(folder)
     except lungpatch.LungpatchError as error:
         assert folder.name in str(error)
+        return None
+    # What loads is whole: it can be used, and its thresholds follow from its scores.
+    assert pipeline.is_fitted
+    calibration = pipeline.calibration
+    assert pipeline.thresholder.threshold_ == pytest.approx(calibration.threshold, rel=1e-6)
+    assert pipeline.report_.images.keys() == {"training", "validation", "calibration"}
+    return pipeline
 
 
 @pytest.fixture(scope="module")
@@ -77,9 +85,15 @@ def test_changed_settings(folder, saved, data):
 def test_changed_bytes(folder, saved, name, data, signed):
     shutil.copytree(saved, folder, dirs_exist_ok=True)
     old = (folder / name).read_bytes()
-    place = data.draw(st.integers(0, len(old) - 1))
+    start = data.draw(st.integers(0, len(old) - 1))
     new = data.draw(st.binary(max_size=6))
-    (folder / name).write_bytes(old[:place] + new + old[place + len(new) :])
-    if signed and name != "SHA256SUMS":
+    altered = old[:start] + new + old[start + len(new) :]
+    (folder / name).write_bytes(altered)
+    signed = signed and name != "SHA256SUMS"
+    if signed:
         _sign(folder)
-    _loads_or_complains(folder)
+    pipeline = _loads_or_complains(folder)
+    if altered == old:
+        assert pipeline is not None
+    elif not signed and name != "SHA256SUMS":
+        assert pipeline is None
