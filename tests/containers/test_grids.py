@@ -116,8 +116,8 @@ def test_several_boxes_and_none():
 
 
 def test_large_sizes_are_exact():
-    # Where floating point would round the wrong way.
-    native, model = 9_999, 256
-    index = to_native_grid(np.arange(model)[:, None], (native, 1))[:, 0]
-    expected = [(2 * row + 1) * model // (2 * native) for row in range(native)]
-    np.testing.assert_array_equal(index, expected)
+    # Where floating point would round the wrong way, and where 32 bits would not do.
+    for native, model in ((9_999, 256), (60_000, 40_000)):
+        index = to_native_grid(np.arange(model)[:, None], (native, 1))[:, 0]
+        expected = [(2 * row + 1) * model // (2 * native) for row in range(native)]
+        np.testing.assert_array_equal(index, expected)

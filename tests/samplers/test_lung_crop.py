@@ -153,6 +153,14 @@ def test_a_pixel_is_lung_if_more_than_half_of_it_is():
     np.testing.assert_array_equal(batch.lung[0], expected)
 
 
+def test_a_pixel_that_is_half_lung_is_none():
+    mask = np.zeros((16, 16), bool)
+    mask[:, 9:] = True  # begins in the middle of a pixel of the patch
+    mask[0, 0] = True
+    batch = crop(noise((16, 16)), mask, patch_size=8)
+    np.testing.assert_array_equal(batch.lung[0, 4:], [[False] * 5 + [True] * 3] * 4)
+
+
 def test_a_pixel_of_the_image_is_found_again_by_the_documented_rule():
     mask = lung_box((30, 40), (6, 10, 18, 34))
     for row, column in [(6, 10), (6, 33), (17, 10), (11, 20), (17, 33)]:

@@ -44,6 +44,12 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path, error):
     assert names(tmp_path) == ["a.txt"]
 
 
+def test_a_body_that_fails_before_it_writes_is_heard(tmp_path):
+    with pytest.raises(ValueError, match="nothing yet"), atomic_write(tmp_path / "a.txt"):
+        raise ValueError("nothing yet")
+    assert names(tmp_path) == []
+
+
 def test_a_written_file_has_the_usual_permissions(tmp_path):
     (tmp_path / "plain").write_text("")
     with atomic_write(tmp_path / "atomic") as temporary:
@@ -74,6 +80,29 @@ def test_a_folder_replaces_the_old_one_as_a_whole(tmp_path):
         with atomic_folder(target, replace=True) as folder:
             (folder / content).write_text(content)
     assert names(target) == ["new"]
+    assert names(tmp_path) == ["p.lungpatch"]
+
+
+def test_an_old_folder_comes_back_if_the_new_one_cannot_take_its_place(tmp_path, monkeypatch):
+    target = tmp_path / "p.lungpatch"
+    with atomic_folder(target, replace=True) as folder:
+        (folder / "old").write_text("old")
+    rename = Path.rename
+
+    def refuse(path, goal):
+        if goal == target and not (path / "old").exists():
+            raise PermissionError("not here")
+        return rename(path, goal)
+
+    monkeypatch.setattr(Path, "rename", refuse)
+
+    def replace() -> None:
+        with atomic_folder(target, replace=True) as folder:
+            (folder / "new").write_text("new")
+
+    with pytest.raises(PermissionError):
+        replace()
+    assert (target / "old").read_text() == "old"
     assert names(tmp_path) == ["p.lungpatch"]
 
 
@@ -140,6 +169,15 @@ def test_json_takes_what_numpy_gives_and_has_no_nan(tmp_path):
     }
 
 
+def test_json_takes_names_that_are_no_text_and_keys_that_are_no_names(tmp_path):
+    data = {os.fsdecode(b"not text \xff"): 1, np.int64(3): {Path("a"): 2}}
+    write_json(tmp_path / "a.json", data)
+    assert json.loads((tmp_path / "a.json").read_text(encoding="utf-8")) == {
+        "not text \udcff": 1,
+        "3": {"a": 2},
+    }
+
+
 def test_what_is_no_json_is_refused_and_nothing_written(tmp_path):
     with pytest.raises(TypeError, match="not JSON serializable"):
         write_json(tmp_path / "a.json", {"what": object()})
@@ -165,6 +203,13 @@ def test_json_lines_are_one_record_a_line(tmp_path):
         {"image": "not text \udcff", "score": 1.5},
     ]
     assert names(tmp_path) == ["records.jsonl"]
+
+
+def test_records_are_on_the_disk_as_they_come(tmp_path):
+    with JsonLines(tmp_path / "new" / "folder" / "records.jsonl") as records:
+        records.append({"image": "a"})
+        (temporary,) = (tmp_path / "new" / "folder").iterdir()
+        assert temporary.read_text() == '{"image": "a"}\n'
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, RuntimeError])

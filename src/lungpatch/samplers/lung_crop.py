@@ -157,6 +157,4 @@ def _resample(
     row, column = (corner + before).tolist()
     height, width = extent.tolist()
     box = padded[row : row + height, column : column + width]
-    resized = Image.fromarray(box).resize((side, side), Image.Resampling.BILINEAR)
-    clipped: FloatImage = np.clip(np.asarray(resized), 0.0, 1.0)
-    return clipped
+    return np.asarray(Image.fromarray(box).resize((side, side), Image.Resampling.BILINEAR))
