@@ -102,7 +102,8 @@ def _add_up(patches: PatchBatch, values: NDArray[np.floating]) -> NDArray[np.flo
         corner, extent = patches.corners[other], patches.extents[other]
         whole = to_native_grid(values[other], (int(extent[0]), int(extent[1])))
         start = np.maximum(corner, 0)
-        stop = np.minimum(corner + extent, patches.image_shape)
+        # Not before the start, for a patch that lies wholly outside.
+        stop = np.maximum(np.minimum(corner + extent, patches.image_shape), start)
         seen = tuple(slice(*ends) for ends in zip(start - corner, stop - corner, strict=True))
         there = tuple(slice(*ends) for ends in zip(start, stop, strict=True))
         total[there] += whole[seen]
