@@ -74,6 +74,11 @@ def main() -> None:
     parser.add_argument("--pipelines", nargs="+", required=True, help="names or folders")
     parser.add_argument("--count", type=int, default=40, help="number of images")
     parser.add_argument("--out", type=Path, required=True, help="folder for tables and sheets")
+    parser.add_argument(
+        "--publish",
+        action="store_true",
+        help="write the tables of pipelines named default and paper into the documentation, too",
+    )
     arguments = parser.parse_args()
     images = one_image_per_patient(arguments.normal, arguments.patients)[: arguments.count]
     for name in arguments.pipelines:
@@ -98,8 +103,12 @@ def main() -> None:
             file = arguments.out / f"{Path(name).stem}-{kind}.png"
             write_sheet(file, triples[:SHOWN], pipeline)
         print(f"{Path(name).stem}, {len(before)} images")
-        table = markdown_table(COLUMNS, rows)
-        write_table(f"confounders-{Path(name).stem}", table, arguments.out, publish=False)
+        write_table(
+            f"confounders-{Path(name).stem}",
+            markdown_table(COLUMNS, rows),
+            arguments.out,
+            publish=arguments.publish,
+        )
 
 
 def one_image_per_patient(folder: Path, table: Path) -> list[Path]:

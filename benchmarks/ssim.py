@@ -36,6 +36,7 @@ except ImportError:
     pytorch_ssim = None
 
 PATCH = 32
+REFERENCE = "scikit-image in a loop, float64"
 
 
 def patch_pairs(count: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
@@ -50,6 +51,52 @@ def patch_pairs(count: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     )
 
 
+def contenders(
+    target: NDArray[np.float32], expected: NDArray[np.float32]
+) -> dict[str, Callable[[], NDArray[np.floating]]]:
+    """Return what computes 1 - SSIM of each pair of patches, by name."""
+    scorer = SSIMScorer(region="patch")
+    patches = PatchBatch(
+        pixels=target,
+        corners=np.zeros((len(target), 2), dtype=np.int64),
+        lung=np.ones(target.shape, dtype=np.bool_),
+        image_shape=(256, 256),
+        image_id="noise",
+    )
+    reconstruction = Reconstruction(target=target[:, None], expected=expected[:, None])
+
+    def pytorch_msssim() -> NDArray[np.float32]:
+        x, y = torch.tensor(target)[:, None], torch.tensor(expected)[:, None]
+        return 1 - pytorch_ssim(x, y, data_range=1.0, size_average=False).numpy()
+
+    found: dict[str, Callable[[], NDArray[np.floating]]] = {
+        "`SSIMScorer`": lambda: scorer.score(patches, reconstruction).values,
+        "scikit-image in a loop, float32": lambda: scikit_image(target, expected, np.float32),
+        REFERENCE: lambda: scikit_image(target, expected, np.float64),
+    }
+    if pytorch_ssim is not None:
+        found["pytorch-msssim, float32"] = pytorch_msssim
+    return found
+
+
+def scikit_image(
+    target: NDArray[np.float32], expected: NDArray[np.float32], dtype: type[np.floating]
+) -> NDArray[np.float64]:
+    return np.array(
+        [
+            1
+            - structural_similarity(
+                a.astype(dtype),
+                b.astype(dtype),
+                data_range=1.0,
+                gaussian_weights=True,
+                use_sample_covariance=False,
+            )
+            for a, b in zip(target, expected, strict=True)
+        ]
+    )
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description="SSIM benchmark.")
     parser.add_argument("--repeats", type=int, default=15)
@@ -59,56 +106,14 @@ def main() -> None:
     arguments = parser.parse_args()
     columns: dict[str, dict[str, str]] = {}
     differences: dict[str, list[float]] = {}
-    scorer = SSIMScorer(region="patch")
     for count in (169, 1352):
-        target, expected = patch_pairs(count)
-        patches = PatchBatch(
-            pixels=target,
-            corners=np.zeros((count, 2), dtype=np.int64),
-            lung=np.ones(target.shape, dtype=np.bool_),
-            image_shape=(256, 256),
-            image_id="noise",
-        )
-        reconstruction = Reconstruction(target=target[:, None], expected=expected[:, None])
-
-        def scikit_image(
-            dtype: type[np.floating],
-            target: NDArray[np.float32] = target,
-            expected: NDArray[np.float32] = expected,
-        ) -> NDArray[np.float64]:
-            return np.array(
-                [
-                    1
-                    - structural_similarity(
-                        a.astype(dtype),
-                        b.astype(dtype),
-                        data_range=1.0,
-                        gaussian_weights=True,
-                        use_sample_covariance=False,
-                    )
-                    for a, b in zip(target, expected, strict=True)
-                ]
-            )
-
-        def pytorch_msssim(
-            target: NDArray[np.float32] = target, expected: NDArray[np.float32] = expected
-        ) -> NDArray[np.float32]:
-            x, y = torch.tensor(target)[:, None], torch.tensor(expected)[:, None]
-            return 1 - pytorch_ssim(x, y, data_range=1.0, size_average=False).numpy()
-
-        contenders: dict[str, Callable[[], NDArray[np.floating]]] = {
-            "`SSIMScorer`": lambda p=patches, r=reconstruction: scorer.score(p, r).values,
-            "scikit-image in a loop, float32": lambda run=scikit_image: run(np.float32),
-            "scikit-image in a loop, float64": lambda run=scikit_image: run(np.float64),
-        }
-        if pytorch_ssim is not None:
-            contenders["pytorch-msssim, float32"] = pytorch_msssim
-        columns[f"{count} patches"] = relative(time_interleaved(contenders, arguments.repeats))
-        reference = scikit_image(np.float64)
-        for name, run in contenders.items():
+        runs = contenders(*patch_pairs(count))
+        columns[f"{count} patches"] = relative(time_interleaved(runs, arguments.repeats))
+        reference = runs[REFERENCE]()
+        for name, run in runs.items():
             differences.setdefault(name, []).append(float(np.abs(run() - reference).max()))
     rows = [
-        (name, *(column[name] for column in columns.values()), f"{max(found):.0e}")
+        (name, *(column[name] for column in columns.values()), f"{max(found):.1g}")
         for name, found in differences.items()
     ]
     table = markdown_table(("", *columns, "largest difference"), rows)

@@ -41,6 +41,8 @@ INPUTS = {
     "peers": (_LUNGS, _SPLIT, _PRESETS, _CONFIGURATIONS),
     "whole_image": (_LUNGS,),
     "lung_network": (_LUNGS,),
+    "confounders-default": (_LUNGS, _SPLIT, "src/lungpatch/presets/default.toml"),
+    "confounders-paper": (_LUNGS, _SPLIT, "src/lungpatch/presets/paper.toml"),
     "detection": (_LUNGS, "src/lungpatch/presets/paper.toml"),
     "patch_extraction": (),
     "ssim": (),
@@ -142,25 +144,16 @@ def _content(path: Path) -> bytes:
     if path.suffix == ".toml":
         return json.dumps(tomllib.loads(content.decode()), sort_keys=True).encode()
     if path.suffix == ".py":
-        return _without_docstrings(ast.parse(content)).encode()
+        return ast.dump(_WithoutText().visit(ast.parse(content))).encode()
     return content
 
 
-def _without_docstrings(tree: ast.Module) -> str:
-    for node in ast.walk(tree):
-        body = getattr(node, "body", None)
-        if isinstance(body, list):
-            # Docstrings, and the strings below constants that document them.
-            node.body = [part for part in body if not _is_text(part)] or [ast.Pass()]
-    return ast.dump(tree)
+class _WithoutText(ast.NodeTransformer):
+    """Removes docstrings, and the strings below constants that document them."""
 
-
-def _is_text(node: ast.AST) -> bool:
-    return (
-        isinstance(node, ast.Expr)
-        and isinstance(node.value, ast.Constant)
-        and isinstance(node.value.value, str)
-    )
+    def visit_Expr(self, node: ast.Expr) -> ast.Expr | None:
+        constant = isinstance(node.value, ast.Constant)
+        return None if constant and isinstance(node.value.value, str) else node
 
 
 def _digest(*contents: bytes) -> str:

@@ -211,3 +211,14 @@ def test_without_any_box_sensitivity_is_zero_if_there_are_lesions():
     statistics = froc_statistics(counts, np.array([True]))
     assert [float(each(np.ones((1, 1)))[0]) for each in statistics.values()] == [0.0] * 7
     assert np.isnan(statistics["sensitivity at 1"](np.zeros((1, 1))))[0]
+
+
+def test_the_maximum_of_a_region_lies_in_it_and_not_only_in_its_box(flat_map):
+    heatmap = flat_map()
+    heatmap[10:40, 10:14] = 1.0  # an L, with another region in its box
+    heatmap[36:40, 10:40] = 1.0
+    heatmap[39, 30] = 1.5
+    heatmap[10:20, 20:32] = 5.0
+    boxes, peaks = boxes_above(heatmap, 0.5)
+    assert boxes.tolist() == [[10, 10, 40, 40], [10, 20, 20, 32]]
+    assert peaks.tolist() == [[39, 30], [10, 20]]

@@ -242,3 +242,12 @@ def test_false_positives_reduce_pro(make_case, flat_map):
     heatmap[128:192] = 0.5
     found = pro_statistic([case], _samples(case, heatmap))(ONE)[0]
     assert found == pytest.approx(0.5)
+
+
+def test_there_is_one_map_per_image(make_case, flat_map):
+    cases = [make_case(0, boxes=[(0, 0, 9, 9)]), make_case(1, boxes=[(0, 0, 9, 9)])]
+    for maps in ([flat_map()], [flat_map()] * 3):
+        with pytest.raises(ValueError, match="argument 2 is"):
+            pixel_samples(cases, maps)
+        with pytest.raises(ValueError, match="argument 2 is"):
+            localisation_statistics(cases, maps)

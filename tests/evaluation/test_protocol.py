@@ -14,6 +14,7 @@ from lungpatch.datasets.labelled_folder import load_folder
 from lungpatch.datasets.phantom import phantom_cohort, save_cohort
 from lungpatch.datasets.splits import Split
 from lungpatch.errors import ConfigurationError, InsufficientDataError
+from lungpatch.evaluation import cases, froc, localisation, protocol
 from lungpatch.evaluation.cases import GRID_SIZE, KINDS, listed_in
 from lungpatch.evaluation.figures import plot_froc, plot_roc, plot_scores_by_kind
 from lungpatch.evaluation.predictions import (
@@ -271,3 +272,24 @@ def test_command(images, dataset, saved, tmp_path, monkeypatch, capsys):
     assert results["images"]["images"] == 11
     assert results["seed"] == 3
     assert results["split"]["name"] == "phantoms"
+
+
+def test_sizes_of_boxes_have_their_limits_in_the_middle_group(make_case):
+    areas = (0.049, 0.05, 0.1, 0.101)
+    cases = [attrs.evolve(make_case(i), relative_area=area) for i, area in enumerate(areas)]
+    # Read as normal and with a box: such an image is no image of normal lungs.
+    cases.append(make_case(4, kind="read-normal", boxes=[(0, 0, 30, 30)]))
+    cases.append(make_case(5, kind="normal"))
+    groups = groups_of(cases)
+    assert groups["small boxes"].tolist() == [True, False, False, False, True, False]
+    assert groups["medium boxes"].tolist() == [False, True, True, False, False, False]
+    assert groups["large boxes"].tolist() == [False, False, False, True, False, False]
+    assert groups["all"].all()
+
+
+def test_the_protocol_has_the_constants_that_its_page_states():
+    assert (cases.GRID_SIZE, cases.CELL_SIZE, cases.SAME_LESION) == (256, 16, 0.5)
+    assert (localisation.BINS, localisation.PRO_LIMIT) == (2048, 0.3)
+    assert froc.FALSE_BOXES == (0.25, 0.5, 1, 2, 4)
+    assert (froc.N_THRESHOLDS, froc.MIN_AREA) == (60, 64)
+    assert (protocol.N_RESAMPLES, protocol.SMALL, protocol.LARGE) == (1000, 0.05, 0.1)
