@@ -68,6 +68,56 @@ def test_poisson_blending_equals_a_sparse_solver():
     np.testing.assert_allclose(blended, expected, atol=1e-9)
 
 
+@pytest.mark.parametrize("blend", ["mix", "poisson"])
+def test_a_piece_of_the_same_grey_changes_nothing(blend):
+    flat = np.full((48, 40), 0.4, np.float32)
+    lung = np.ones(flat.shape, bool)
+    for seed in range(5):
+        changed, alpha = paste_foreign(flat, lung, flat, np.random.default_rng(seed), blend=blend)
+        np.testing.assert_allclose(changed, flat, atol=1e-6)
+        assert not alpha.any()
+
+
+def test_a_mixed_piece_lies_between_the_two_images():
+    dark, bright = np.full((2, 48, 40), [[[0.2]], [[0.8]]], np.float32)
+    lung = np.ones(dark.shape, bool)
+    peaks = []
+    for seed in range(60):
+        changed, alpha = paste_foreign(dark, lung, bright, np.random.default_rng(seed))
+        peaks.append((changed.max() - 0.2) / 0.6)
+        assert changed.min() >= 0.2
+        # Nothing but the piece itself changes, which is no wider than two fifths and 4 pixels.
+        rows, columns = np.nonzero(changed > dark)
+        assert np.ptp(rows) < 0.4 * 48 + 4
+        assert np.ptp(columns) < 0.4 * 40 + 4
+        # Fully anomalous from a tenth of the scale on, unseen below a fiftieth.
+        assert alpha.max() == 1.0
+        assert alpha[alpha > 0].min() >= 0.2
+    assert min(peaks) > 0.2
+    assert max(peaks) > 0.9
+
+
+def test_pieces_come_from_nearby_in_the_image_or_its_mirror_image():
+    dark = np.zeros((48, 40), np.float32)
+    lung = np.ones(dark.shape, bool)
+    for first, last in ((0, 10), (30, 40)):
+        other = np.zeros(dark.shape, np.float32)
+        other[12:24, first:last] = 1.0
+        here = np.zeros(dark.shape, bool)
+        for seed in range(200):
+            changed, _ = paste_foreign(dark, lung, other, np.random.default_rng(seed))
+            here |= changed > 0
+        # From at most a quarter of the side away.
+        assert not here[36:].any()
+        assert here[:, :20].any()
+        assert here[:, 20:].any()
+
+
+def test_a_piece_too_thin_for_an_inside_is_all_border():
+    around, piece = np.random.default_rng(0).random((2, 2, 5), dtype=np.float32)
+    np.testing.assert_array_equal(_poisson_blend(around, piece), around)
+
+
 def test_empty_mask():
     rng, image, other = images(0)
     with pytest.raises(InvalidMaskError, match="empty"):

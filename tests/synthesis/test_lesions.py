@@ -1,7 +1,9 @@
 import numpy as np
 import pytest
+from drawn_lungs import IMAGE, LUNGS, OTHER, summary
 
 from lungpatch.datasets.phantom import phantom_chest
+from lungpatch.errors import ConfigurationError, InvalidMaskError
 from lungpatch.synthesis import OPACITY_KINDS, RECIPES, LesionSynthesiser
 from lungpatch.synthesis.lesions import as_recipes
 
@@ -63,6 +65,64 @@ def test_fraction_of_normal_images_and_number_of_lesions(chests):
     assert repr(normal) == "SyntheticLesion(128x128, normal)"
 
 
+PAINTED = {
+    "ground-glass": ((0.01018, 47.14, 28.29, 0.08986), (0.0557, 48.61, 27.18, 0.4678)),
+    "lobar": ((0.0262, 49.82, 34.48, 0.1331), (0.1182, 51.45, 33.61, 0.4969)),
+    "patchy": ((0.01294, 45.75, 41.95, 0.1122), (0.05814, 46.69, 40.34, 0.4901)),
+    "effusion": ((0.04026, 60.6, 37.65, 0.258), (0.1414, 60.2, 36.43, 0.8333)),
+    "nodular": ((0.00439, 50.94, 31.19, 0.08726), (0.02512, 49.89, 31.7, 0.3607)),
+    "veil": ((0.04192, 45.06, 37.63, 0.1535), (0.1903, 45.98, 38.25, 0.6925)),
+    "interstitial": ((0.02174, 46.16, 36.53, 0.09578), (0.113, 47.23, 35.27, 0.5796)),
+    "foreign": ((0.00432, 42.75, 48.4, 0.1394), (0.03821, 45.16, 47.27, 0.5)),
+    "poisson": ((0.007254, 46, 44.62, 0.1857), (0.06942, 47.49, 44.72, 0.5)),
+}
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_what_models_were_trained_on_does_not_change(recipe):
+    synthesiser = LesionSynthesiser(recipes=(recipe,), normal_fraction=0.0, max_lesions=2)
+    lesions = [
+        synthesiser.paint(IMAGE, LUNGS, np.random.default_rng(seed), other=OTHER)
+        for seed in range(6)
+    ]
+    change = sum(lesion.pixels - IMAGE for lesion in lesions) / 6
+    alpha = sum(lesion.alpha for lesion in lesions) / 6
+    assert summary(change) == pytest.approx(PAINTED[recipe][0], rel=5e-3)
+    assert summary(alpha) == pytest.approx(PAINTED[recipe][1], rel=5e-3)
+
+
+def test_recipes_are_drawn_with_equal_chances_each_time_they_are_named():
+    synthesiser = LesionSynthesiser(
+        recipes=("nodular", "veil", "nodular", "nodular"), normal_fraction=0.0, max_lesions=1
+    )
+    drawn = [
+        synthesiser.paint(IMAGE, LUNGS, np.random.default_rng(seed), other=OTHER).recipes
+        for seed in range(200)
+    ]
+    assert 0.65 < drawn.count(("nodular",)) / 200 < 0.85
+
+
+def test_a_lung_without_surroundings_gets_lesions_too():
+    everywhere = np.ones(LUNGS.shape, bool)
+    synthesiser = LesionSynthesiser(recipes=("veil",), normal_fraction=0.0, max_lesions=1)
+    for seed in range(10):
+        lesion = synthesiser.paint(
+            np.full(LUNGS.shape, 0.3, np.float32),
+            everywhere,
+            np.random.default_rng(seed),
+            other=OTHER,
+        )
+        assert np.isfinite(lesion.pixels).all()
+        assert lesion.alpha.max() > 0.1
+
+
+def test_an_empty_mask_is_refused():
+    for recipe in RECIPES:
+        synthesiser = LesionSynthesiser(recipes=(recipe,), normal_fraction=0.0)
+        with pytest.raises(InvalidMaskError, match="empty"):
+            synthesiser.paint(IMAGE, LUNGS & False, np.random.default_rng(0), other=OTHER)
+
+
 def test_same_seed_same_lesion(chests):
     one, other = (paint(chests, LesionSynthesiser(normal_fraction=0.0), 5) for _ in range(2))
     np.testing.assert_array_equal(one.pixels, other.pixels)
@@ -70,12 +130,16 @@ def test_same_seed_same_lesion(chests):
 
 
 def test_wrong_settings_are_refused():
-    with pytest.raises(ValueError, match="recipes"):
+    with pytest.raises(ConfigurationError, match="recipes"):
         LesionSynthesiser(recipes=("mass",))
-    with pytest.raises(ValueError, match="recipes"):
+    with pytest.raises(ConfigurationError, match="recipes"):
         LesionSynthesiser(recipes=())
-    with pytest.raises(ValueError, match="normal_fraction"):
-        LesionSynthesiser(normal_fraction=1.5)
+    for wrong in (-0.1, 1.1):
+        with pytest.raises(ConfigurationError, match="normal_fraction"):
+            LesionSynthesiser(normal_fraction=wrong)
+    with pytest.raises(ConfigurationError, match="max_lesions"):
+        LesionSynthesiser(max_lesions=0)
+    assert LesionSynthesiser(normal_fraction=0, max_lesions=1).max_lesions == 1
 
 
 def test_recipes_may_come_as_a_list_as_toml_gives_them():

@@ -3,6 +3,7 @@ import sys
 
 import numpy as np
 import pytest
+from drawn_lungs import IMAGE, LUNGS, summary
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
@@ -78,6 +79,59 @@ def test_kinds_look_as_they_are_called():
     }
     assert fraction["nodular"] < fraction["patchy"] < fraction["veil"]
     assert fraction["nodular"] < fraction["lobar"] < fraction["veil"]
+
+
+DRAWN = {
+    "lobar": (0.07281, 47.68, 44.5, 0.3191),
+    "patchy": (0.02545, 42.4, 44.09, 0.3284),
+    "effusion": (0.1107, 60.33, 41.56, 0.7638),
+    "nodular": (0.01565, 42.42, 52.03, 0.2516),
+    "veil": (0.09653, 46.17, 44.42, 0.3516),
+    "ground-glass": (0.04307, 40.35, 48.83, 0.3363),
+    "interstitial": (0.1008, 44.58, 44.28, 0.4911),
+}
+
+
+@pytest.mark.parametrize("kind", OPACITY_KINDS)
+def test_what_models_were_trained_on_does_not_change(kind):
+    drawn = [opacity_alpha(LUNGS, np.random.default_rng(s), kind=kind) for s in range(6)]
+    assert summary(sum(drawn) / 6) == pytest.approx(DRAWN[kind], rel=5e-3)
+
+
+def test_blended_images_do_not_change():
+    alpha = np.where(LUNGS, 0.8, 0).astype(np.float32)
+    rises = [
+        blend_opacity(IMAGE, alpha, np.random.default_rng(seed), strength=0.7) - IMAGE
+        for seed in range(6)
+    ]
+    assert summary(sum(rises) / 6) == pytest.approx((0.1616, 45.43, 39.66, 0.4651), rel=5e-3)
+
+
+def test_nothing_happens_at_strength_0_and_all_is_white_at_1():
+    ones = np.ones((64, 64), np.float32)
+    rng = np.random.default_rng(0)
+    np.testing.assert_array_equal(blend_opacity(0.5 * ones, ones, rng, strength=0), 0.5 * ones)
+    assert np.median(blend_opacity(0.5 * ones, ones, rng, strength=1)) > 0.95
+
+
+def test_debris_is_no_lung():
+    mask = LUNGS.copy()
+    mask[90:94, 2:6] = True
+    for seed in range(20):
+        alpha = opacity_alpha(mask, np.random.default_rng(seed), kind="veil")
+        assert not alpha[90:94, 2:6].any()
+
+
+def test_lungs_are_chosen_by_their_area():
+    large, small = np.zeros((2, 60, 60), bool)
+    large[5:55, 5:35] = small[5:25, 45:55] = True
+    hits = np.zeros(2, int)
+    for seed in range(200):
+        alpha = opacity_alpha(large | small, np.random.default_rng(seed), kind="lobar")
+        hits += bool(alpha[large].any()), bool(alpha[small].any())
+    # One lung in nine of ten; of the area 15 of 17 are in the large one, then both.
+    assert 0.84 < hits[0] / 200 < 0.96
+    assert 0.13 < hits[1] / 200 < 0.3
 
 
 def test_lobar_opacity_stays_in_one_lung_as_a_rule_and_reaches_its_edge():
@@ -169,6 +223,17 @@ def test_smooth_noise_has_unit_variance_and_the_scale_asked_for(scale):
     step = int(scale)
     correlation = (fields[:, 30, 20] * fields[:, 30, 20 + step]).mean()
     assert correlation == pytest.approx(np.exp(-((step / scale) ** 2) / 4), abs=0.15)
+
+
+@pytest.mark.parametrize("shape", [(5, 90), (90, 5)])
+def test_smooth_noise_is_as_smooth_along_both_axes(shape):
+    rng = np.random.default_rng(0)
+    fields = np.stack([smooth_noise(shape, rng, scale=4.0) for _ in range(60)])
+    assert fields.shape == (60, *shape)
+    steps = [np.diff(fields, axis=axis).std() for axis in (1, 2)]
+    # Of Gaussian correlation with s = 4: the difference of neighbours has variance 2 (1 - r).
+    expected = np.sqrt(2 * (1 - np.exp(-1 / 64)))
+    np.testing.assert_allclose(steps, expected, rtol=0.15)
 
 
 def test_smoothstep_is_flat_at_both_ends():
