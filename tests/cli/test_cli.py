@@ -9,6 +9,7 @@ from PIL import Image
 
 import lungpatch
 from lungpatch.cli import commands
+from lungpatch.errors import ConfigurationError
 from lungpatch.plugins.hookspecs import KINDS
 
 
@@ -258,3 +259,21 @@ def test_shells_complete_commands(shell, monkeypatch, capsys):
     assert "detect" in completed
     assert "demo" in completed
     assert "segment" not in completed
+
+
+def test_two_pipelines_of_one_name_are_kept_apart(run, saved, cohort, tmp_path, monkeypatch):
+    def names_only(pipelines, *args, **options):
+        raise ConfigurationError(f"names: {', '.join(pipelines)}")
+
+    monkeypatch.setattr("lungpatch.evaluation.protocol.evaluate", names_only)
+    again = tmp_path / "elsewhere" / saved.name
+    shutil.copytree(saved, again)
+    row = "opacity-000.png,pneumonia,opacity-000,PA,"
+    (tmp_path / "m.csv").write_text(f"file,label,patient,view,rsna_class\n{row}\n")
+    (tmp_path / "b.csv").write_text("file,x,y,w,h\nopacity-000.png,0.2,0.3,0.2,0.2\n")
+    tables = ["--metadata", tmp_path / "m.csv", "--boxes", tmp_path / "b.csv"]
+    pipelines = ["--pipeline", saved, "--compare", again]
+    images = ["--images", cohort / "opacity"]
+    status, _, err = run("evaluate", *pipelines, *images, *tables, "--out", tmp_path / "found")
+    assert status == 2
+    assert "names: fast, fast-2" in err

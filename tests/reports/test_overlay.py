@@ -14,17 +14,17 @@ LUNGS = (110, 205, 140)
 WHITE = (255, 255, 255)
 
 
-def panels(picture, detection):
+def panels(rendering, detection):
     """Cut the plain and the marked radiograph out of an overlay that shows their native size."""
     grey = np.rint(detection.image.pixels * np.float32(255)).astype(np.uint8)
     height, width = grey.shape
-    for row, column in np.argwhere((picture == grey[0, 0]).all(axis=2)):
-        plain = picture[row : row + height, column : column + width]
+    for row, column in np.argwhere((rendering == grey[0, 0]).all(axis=2)):
+        plain = rendering[row : row + height, column : column + width]
         if plain.shape == (height, width, 3) and (plain == grey[..., None]).all():
-            rest = picture[row : row + height, column + width :]
+            rest = rendering[row : row + height, column + width :]
             gap = next(c for c in range(rest.shape[1]) if (rest[0, c] == grey[0, 0]).all())
             return plain, rest[:, gap : gap + width]
-    pytest.fail("the plain radiograph is not in the picture")
+    pytest.fail("the plain radiograph is not in the rendering")
 
 
 @pytest.fixture
@@ -181,8 +181,8 @@ NAMES = ["two\nlines\tand \udcff", "Köln_日本_\N{LUNGS}", ""]
 )
 def test_every_text_lies_on_the_picture(drawn, shape, name):
     spots = [(row, column) for row in range(8, 56, 12) for column in (8, 20, 36, 48)]
-    picture = overlay(make_detection(shape=shape, name=name, spots=spots), SCALE)
-    assert picture.dtype == np.uint8
+    rendering = overlay(make_detection(shape=shape, name=name, spots=spots), SCALE)
+    assert rendering.dtype == np.uint8
     overlay(make_detection(shape=shape, status="out_of_scope", reason=name), SCALE)
     assert len(drawn) > 8
     for text, right, bottom, (width, height) in drawn:
@@ -192,10 +192,10 @@ def test_every_text_lies_on_the_picture(drawn, shape, name):
 
 @pytest.mark.parametrize("shape", [(256, 256), (28, 28), (3000, 2500)])
 def test_letters_are_large_beside_the_picture(drawn, shape):
-    picture = overlay(make_detection(shape=shape, name="H"), SCALE)
+    rendering = overlay(make_detection(shape=shape, name="H"), SCALE)
     top = next(bottom for text, _, bottom, size in drawn if text == "H")
-    assert top > picture.shape[1] / 90
-    assert max(picture.shape) < 2400
+    assert top > rendering.shape[1] / 90
+    assert max(rendering.shape) < 2400
 
 
 def test_accents_are_written_without_them_and_the_rest_as_question_marks(drawn):
@@ -206,7 +206,7 @@ def test_accents_are_written_without_them_and_the_rest_as_question_marks(drawn):
 def test_the_overlay_is_written_as_drawn(tmp_path):
     detection = make_detection()
     write_overlay(tmp_path / "image.overlay.png", detection, SCALE)
-    with Image.open(tmp_path / "image.overlay.png") as picture:
-        assert picture.format == "PNG"
-        np.testing.assert_array_equal(picture, overlay(detection, SCALE))
+    with Image.open(tmp_path / "image.overlay.png") as rendering:
+        assert rendering.format == "PNG"
+        np.testing.assert_array_equal(rendering, overlay(detection, SCALE))
     assert [path.name for path in tmp_path.iterdir()] == ["image.overlay.png"]

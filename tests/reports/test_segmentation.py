@@ -38,9 +38,9 @@ def test_no_lungs_is_a_status_and_so_is_doubt(image, lungs):
 
 
 def test_outlines_are_drawn_in_a_colour_a_side(image, lungs):
-    picture = draw_lungs(image, lungs)
-    assert picture.shape == (128, 256, 3)
-    red, blue = (picture[..., c].astype(int) for c in (0, 2))
+    rendering = draw_lungs(image, lungs)
+    assert rendering.shape == (128, 256, 3)
+    red, blue = (rendering[..., c].astype(int) for c in (0, 2))
     warm, cold = red > blue, blue > red
     assert warm[:, :100].any()
     assert not warm[:, 100:].any()
@@ -49,10 +49,10 @@ def test_outlines_are_drawn_in_a_colour_a_side(image, lungs):
 
 
 def test_sheets_are_written_as_they_fill_up(image, lungs, tmp_path):
-    picture = draw_lungs(image, lungs)
+    rendering = draw_lungs(image, lungs)
     with SegmentationSheets(tmp_path) as sheets:
         for number in range(49):
-            sheets.add(picture, str(number))
+            sheets.add(rendering, str(number))
             assert len(sheets.paths) == (number >= 47)
     names = [path.name for path in sheets.paths]
     assert names == ["segmentations-001.png", "segmentations-002.png"]

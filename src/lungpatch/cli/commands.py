@@ -13,7 +13,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from lungpatch.cli.exit_status import INTERRUPTED, SOME_FAILED
-from lungpatch.cli.printing import print_failures, print_fit, print_plugins, print_summary
+from lungpatch.cli.printing import (
+    print_evaluation,
+    print_failures,
+    print_fit,
+    print_plugins,
+    print_summary,
+)
 from lungpatch.errors import ConfigurationError, DestinationError, LungpatchError
 
 if TYPE_CHECKING:
@@ -268,6 +274,7 @@ def evaluate(
     """
     from lungpatch._utils.destinations import check_folder
     from lungpatch._utils.extras import require_extra
+    from lungpatch._utils.files import unique_stems
     from lungpatch._utils.progress import progress_bar
     from lungpatch.datasets import load_folder
     from lungpatch.datasets.splits import load_split
@@ -279,12 +286,12 @@ def evaluate(
     check_folder(out)
     require_extra("plot", ["matplotlib"], needed_by="lungpatch evaluate")
     given = [pipeline] if compare is None else [pipeline, compare]
-    names = [Path(path).stem for path in given]
-    if len(set(names)) < len(names):
-        names = given
+    loaded = {
+        name: load_pipeline(path) for name, path in zip(unique_stems(given), given, strict=True)
+    }
     with progress_bar() as progress:
         evaluation = protocol.evaluate(
-            {name: load_pipeline(path) for name, path in zip(names, given, strict=True)},
+            loaded,
             load_folder(images, metadata=metadata, boxes=boxes),
             load_split(split),
             segmenter=default_registry().create("segmenter", "unet", {}),
@@ -292,18 +299,7 @@ def evaluate(
             progress=progress,
         )
     write_report(evaluation, out)
-    for name, row in evaluation.table("all").items():
-        metrics = (
-            "image AUROC",
-            "patch AUROC",
-            "pixel AUROC",
-            "pointing game",
-            "folder test",
-        )
-        shown = ", ".join(f"{metric} {row[metric]}" for metric in metrics if metric in row)
-        typer.echo(f"{name}: {shown}")
-    left_out = sum(evaluation.left_out.values())
-    typer.echo(f"{left_out} images of training patients left out. Results: {out}")
+    print_evaluation(evaluation, out)
 
 
 @plugins_app.callback()

@@ -11,7 +11,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from lungpatch.archive import SavedDetection
+    from lungpatch.evaluation import Evaluation
     from lungpatch.pipeline import Failure, Pipeline
+
+_METRICS = ("image AUROC", "patch AUROC", "pixel AUROC", "pointing game", "folder test")
 
 
 def print_failures(failures: Iterable[Failure]) -> None:
@@ -48,6 +51,15 @@ def print_fit(pipeline: Pipeline, out: Path) -> None:
         f"{pipeline.calibration.map_threshold:.4g} ({pipeline.calibration.rule})"
     )
     typer.echo(f"Saved to {out} after {report.seconds:.0f} s.")
+
+
+def print_evaluation(evaluation: Evaluation, out: Path) -> None:
+    """Print the main metrics of each detector and baseline."""
+    for name, row in evaluation.table("all").items():
+        shown = ", ".join(f"{metric} {row[metric]}" for metric in _METRICS if metric in row)
+        typer.echo(f"{name}: {shown}")
+    left_out = sum(evaluation.left_out.values())
+    typer.echo(f"{left_out} images of training patients left out. Results: {out}")
 
 
 def print_plugins(rows: list[dict[str, Any]]) -> None:
