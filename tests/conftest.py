@@ -7,6 +7,7 @@ import sys
 import types
 from typing import TYPE_CHECKING
 
+import hypothesis
 import pytest
 import torch
 
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
 
 # On a busy machine threads that wait for each other make small networks a hundred times slower.
 torch.set_num_threads(1)
+# Nor does a busy machine make a test fail.
+hypothesis.settings.register_profile("lungpatch", deadline=None)
+hypothesis.settings.load_profile("lungpatch")
 
 FAST_TABLES = {
     "pipeline": {"grid_size": 128, "seed": 1},

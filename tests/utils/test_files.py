@@ -264,6 +264,12 @@ def test_no_record_at_all_is_an_empty_file(tmp_path):
         (["Image.png", "IMAGE.png", "image-2.png"], ["Image", "IMAGE-3", "image-2"]),
         (["1.2.840.dcm", "1.2.841.dcm"], ["1.2.840", "1.2.841"]),
         (["e\u0301.png", "\u00e9.png"], ["e\u0301", "\u00e9-2"]),
+        # Equal only once composed, before and after upper and lower case are levelled.
+        (["\u0390.png", "\u0399\u0308\u0301.png"], ["\u0390", "\u0399\u0308\u0301-2"]),
+        (
+            ["\u03b1\u0345\u0301.p", "\u03b1\u0301\u0345.p"],
+            ["\u03b1\u0345\u0301", "\u03b1\u0301\u0345-2"],
+        ),
     ],
 )
 def test_stems_are_unique_and_keep_genuine_names(paths, stems):
@@ -289,6 +295,7 @@ def test_thousands_of_equal_names_are_no_burden():
 
 
 def test_long_names_leave_room_for_what_is_added(tmp_path):
+    assert unique_stems(["a" * 200, "b" + "é" * 120]) == ["a" * 200, "b" + "é" * 99]
     stem = "é" * 124  # 248 bytes
     found = unique_stems([f"{stem}1.png", f"{stem}2.png"])
     assert len(set(found)) == 2
