@@ -41,6 +41,8 @@ $(VENV)/.package: pyproject.toml
 	touch $@
 
 $(VENV)/.dev: $(VENV)/.package
+	# Dependency groups need a newer pip than some Pythons bring.
+	$(PIP) --upgrade 'pip>=25.1'
 	$(PIP) --group dev
 	touch $@
 
