@@ -102,7 +102,9 @@ def test_files_of_the_split_under_other_patients_are_refused(training, held):
 
 def test_all_files_under_other_patients_are_counted():
     split = Split(name="half", training={"0.png": "9", "1.png": "8"}, held={}, pixels_sha256="")
-    with pytest.raises(ConfigurationError, match="2 images of the split half are listed"):
+    with pytest.raises(
+        ConfigurationError, match="2 images of the split half are listed.* there, 0 first"
+    ):
         check_patients(_four(["1", "2", "3", "4"]), split)
 
 
@@ -121,6 +123,12 @@ def test_boxes_of_two_readers_are_one_lesion():
     boxes = distinct_boxes(np.array([first, second, elsewhere]))
     assert boxes.tolist() == [list(first), list(elsewhere)]
     assert distinct_boxes(np.empty((0, 4), np.int64)).shape == (0, 4)
+
+
+def test_a_box_is_another_lesion_if_half_of_it_lies_outside():
+    large, half, more = (0, 0, 20, 20), (10, 0, 30, 10), (9, 10, 29, 20)
+    assert distinct_boxes(np.array([half, large])).tolist() == [list(large), list(half)]
+    assert distinct_boxes(np.array([more, large])).tolist() == [list(large)]
 
 
 def test_overlap_and_mask_agree():

@@ -51,7 +51,7 @@ def three_images(make_case, flat_map):
     """Two lesions, one hit with score 5; a false box with score 3; one with 4 in a normal image."""
     abnormal = make_case(0, boxes=[(0, 0, 20, 20), (100, 100, 120, 120)])
     normal = make_case(1, kind="read-normal")
-    other = make_case(2, kind="normal")
+    other = make_case(2, kind="normal", boxes=[(50, 50, 60, 60)])
     first, second, third = flat_map(), flat_map(), flat_map()
     first[0:20, 0:10] = 5.0
     first[200:220, 200:220] = 3.0
@@ -67,7 +67,7 @@ def test_counts_by_hand(three_images):
     assert counts.lesions.tolist() == [2, 0, 0]
     assert counts.hits.tolist() == [[1, 1, 1, 0], [0] * 4, [0] * 4]
     assert counts.false.tolist() == [[1, 0, 0, 0], [1, 1, 0, 0], [0] * 4]
-    assert counts.overlap[0].tolist() == [0.5, 0.5, 0.5, 0.0]
+    assert counts.overlap.tolist() == [[0.5, 0.5, 0.5, 0.0], [0] * 4, [0] * 4]
 
     sensitivity, false = froc_curve(counts, images[None].astype(float))
     assert sensitivity.tolist() == [[0.5, 0.5, 0.5, 0.0]]
