@@ -282,6 +282,18 @@ def test_every_package_exports_what_it_lists(package):
     assert set(module.__all__) <= set(dir(module))
 
 
+def test_every_public_name_is_on_an_api_page():
+    pages = "\n".join(path.read_text(encoding="utf-8") for path in (DOCS / "api").glob("*.md"))
+    by_name = set(re.findall(r"^\.\. auto(?:class|function):: lungpatch\.(\w+)$", pages, re.M))
+    documented = [*_names().values(), lungpatch.hookimpl, lungpatch.__version__]
+    missing = [
+        name
+        for name in lungpatch.__all__
+        if name not in by_name and getattr(lungpatch, name) not in documented
+    ]
+    assert missing == []
+
+
 def test_the_stub_and_the_package_agree():
     assert set(_stub("lungpatch")) == set(lungpatch.__all__)
 

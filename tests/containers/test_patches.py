@@ -1,9 +1,12 @@
 """Batches of patches: what fits together, slicing, splitting, joining."""
 
+import io
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 
 from lungpatch import PatchBatch
 
@@ -131,6 +134,20 @@ def test_a_single_batch_is_joined_to_itself():
 def test_images_of_different_shapes_are_not_joined():
     with pytest.raises(ValueError, match=r"different shapes.*\(32, 40\)"):
         PatchBatch.concatenate([batch(), batch(image_shape=(40, 32))])
+
+
+def test_a_notebook_shows_lung_brighter_than_the_rest():
+    lung = np.zeros((1, 64, 64), bool)
+    lung[0, :32] = True
+    png = batch(
+        count=1,
+        pixels=np.full((1, 64, 64), 0.8, np.float32),
+        lung=lung,
+        corners=np.zeros((1, 2), int),
+        extents=np.full((1, 2), 64),
+    )._repr_png_()
+    shown = np.asarray(Image.open(io.BytesIO(png)).convert("L"))
+    assert shown[8:28, 20:50].min() > shown[40:60, 20:50].max() > 0
 
 
 def test_arrays_cannot_be_written_to():

@@ -24,8 +24,8 @@ class LungMask(NotebookDisplay):
         is then ``no_lungs``.
     implausible : str or None
         Why these are hardly the lungs of a frontal chest image, from
-        `lungpatch.segmenters.plausibility`; the status of the image is then
-        ``implausible_lungs``. None if the segmenter has no doubts.
+        `lungpatch.segmenters.plausibility`; the status of the image is then ``out_of_scope``. None
+        if the segmenter has no doubts.
 
     See Also
     --------
