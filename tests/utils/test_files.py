@@ -178,6 +178,11 @@ def test_json_takes_names_that_are_no_text_and_keys_that_are_no_names(tmp_path):
     }
 
 
+def test_json_is_indented_and_ends_its_last_line(tmp_path):
+    write_json(tmp_path / "a.json", {"a": [1]})
+    assert (tmp_path / "a.json").read_text() == '{\n  "a": [\n    1\n  ]\n}\n'
+
+
 def test_what_is_no_json_is_refused_and_nothing_written(tmp_path):
     with pytest.raises(TypeError, match="not JSON serializable"):
         write_json(tmp_path / "a.json", {"what": object()})
