@@ -56,8 +56,12 @@ if TYPE_CHECKING:
 
 MAX_SECONDS = 2.0
 MAX_BYTES = 500 * 10**6
-PYTHON_WORDS = ("NoneType", "Traceback", "object is not", "has no attribute", "subscriptable")
-LAST_RESORT = "cannot be decoded ("
+PYTHON_WORDS = (
+    "NoneType", "Traceback", "object is not", "has no attribute", "subscriptable", "iterable",
+    "not supported between", "unsupported operand", "invalid literal", "truth value", "unpack",
+    "bytes-like", "codec can't", "index out of range", "KeyError", "local variable",
+)  # fmt: skip
+LAST_RESORT = ": cannot be decoded"
 _PNG = b"\x89PNG\r\n\x1a\n"
 INTERESTING = (
     0,

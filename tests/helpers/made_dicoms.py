@@ -145,6 +145,6 @@ def check_refused(path: Path, *words: str, error: type[Exception] = InvalidImage
 def check_refused_by_name(path: Path, *words: str) -> None:
     """The same, and that the message is ours: what is wrong and what to do, no Python words."""
     message = check_refused(path, *words)
-    for word in ("cannot be decoded (", "NoneType", "object", "attribute", "Traceback", "damaged"):
+    for word in (": cannot be decoded", "NoneType", "object", "attribute", "Traceback", "damaged"):
         assert word not in message
     assert ";" in message  # what to do comes after what is wrong

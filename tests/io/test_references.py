@@ -412,5 +412,5 @@ def test_no_case_reaches_the_last_resort():
             read_image(path)
         except ValueError:
             message = check_refused(path)
-            assert "cannot be decoded (" not in message
+            assert ": cannot be decoded" not in message
             assert "damaged" not in message

@@ -120,13 +120,21 @@ def decoder_errors(path: Path) -> Iterator[None]:
             f"{path}: needs more memory than there is; scale it down, or read fewer at a time"
         ) from error
     except Exception as error:
-        reason = " ".join(str(error).split())[:300] or type(error).__name__
         raise InvalidImageError(
-            f"{path}: cannot be decoded ({reason}); the file is damaged or of an unusual "
+            f"{path}: cannot be decoded{_reason(error)}; the file is damaged or of an unusual "
             "kind: open it in a viewer, and copy or export it again"
         ) from error
     finally:
         _thread.reads = False
+
+
+def _reason(error: Exception) -> str:
+    """Return what a decoder says of a file; nothing where it only fell over it."""
+    of_tifffile = type(error).__module__.startswith("tifffile")
+    if not of_tifffile and not isinstance(error, OSError | SyntaxError | NotImplementedError):
+        return ""
+    reason = " ".join(str(error).split())[:300]
+    return f" ({reason})" if reason else ""
 
 
 def head_of(path: str | os.PathLike[str]) -> bytes:

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lungpatch._utils.forks import IMPORTING
 from lungpatch.errors import InvalidImageError
-from lungpatch.io.levels import Levels, check_size, white_of_16_bit
+from lungpatch.io.files import load
+from lungpatch.io.levels import MAX_SIDE, Levels, check_size, white_of_16_bit
 from lungpatch.io.tiff import read_tiff
 
 if TYPE_CHECKING:
@@ -34,6 +34,7 @@ _ORIENTATIONS = {
     7: "transposed about the other diagonal",
     8: "rotated by 90 degrees counterclockwise",
 }
+_PLUGINS = ("Bmp", "Gif", "Jpeg", "Png", "Tiff")
 _PNG_SIGNIFICANT_BITS = b"sBIT"
 # Depths of words, which say nothing of the depth of the image in them.
 _WORD_BITS = (8, 16, 32, 64)
@@ -46,38 +47,48 @@ def read_raster(file: ImageFile, form: str | None) -> Levels:
             f"is not an image of a known format; give {FORMATS} (a text or an archive of another "
             "name is not converted)"
         )
+    load("PIL.ImageOps", *(f"PIL.{name}ImagePlugin" for name in _PLUGINS))
+    from PIL.Image import DecompressionBombError
+
     try:
         if form == "PNG":
             # Pillow stops at the last row and so misses damage that the checksums show.
             _open(file, form).verify()
             file.seek(0)
         image = _open(file, form)
+        with image:
+            check_size(image.height, image.width)
+            frames = getattr(image, "n_frames", 1)
+            if frames > 1 and form != "JPEG":  # the second image of a JPEG is a preview
+                raise InvalidImageError(f"holds {frames} images; save the one to read on its own")
+            if not _loses_bits(image):
+                return _levels_of(image, file)
+    except DecompressionBombError:  # a frame of a GIF may be larger than the image
+        raise InvalidImageError(
+            f"holds a frame of more than {MAX_SIDE} pixels per side; scale it down"
+        ) from None
     except (SyntaxError, IndexError, TypeError, UnicodeError, struct.error):
         if form != "TIFF":
             raise InvalidImageError(
                 f"starts like {form}, but is not a readable {form} file; copy or export it again"
             ) from None
-        file.seek(0)
-        return read_tiff(file)
-    with image:
-        check_size(image.height, image.width)
-        frames = getattr(image, "n_frames", 1)
-        if frames > 1 and form != "JPEG":  # the second image of a JPEG is a preview
-            raise InvalidImageError(f"holds {frames} images; save the one to read on its own")
-        stated_bits = None
-        if form == "TIFF":
-            bits = image.tag_v2.get(_TIFF_BITS, (1,))  # type: ignore[attr-defined]
-            if len(bits) > 1 and max(bits) > 8:
-                # Pillow would keep the high byte only.
-                file.seek(0)
-                return read_tiff(file)
-            stated_bits = None if bits[0] in _WORD_BITS else int(bits[0])
-        elif form == "PNG" and image.mode.startswith("I"):
-            stated_bits = _significant_bits(file)
-        raw_mode = str(image.tile[0][3]) if image.tile else ""
-        mode = image.mode
-        _decode(image, file)
-        levels = _white_is_zero(_scaled(pillow_levels(image), stated_bits), image, mode)
+    file.seek(0)
+    return read_tiff(file)
+
+
+def _loses_bits(image: PillowFile.ImageFile) -> bool:
+    """Whether an image is a TIFF of which Pillow would keep the high bytes only."""
+    bits = getattr(image, "tag_v2", {}).get(_TIFF_BITS, (1,))
+    return len(bits) > 1 and max(bits) > 8
+
+
+def _levels_of(image: PillowFile.ImageFile, file: ImageFile) -> Levels:
+    """Decode an opened image."""
+    stated_bits = _stated_bits(image, file)
+    raw_mode = str(image.tile[0][3]) if image.tile else ""
+    mode = image.mode
+    _decode(image, file)
+    levels = _white_is_zero(_scaled(pillow_levels(image), stated_bits), image, mode)
     if ";16" in raw_mode and not mode.startswith("I") and levels.array.max() < 128:
         raise InvalidImageError(
             "is a 16-bit colour or transparent PNG that uses few of its 16 bits, which cannot be "
@@ -86,17 +97,27 @@ def read_raster(file: ImageFile, form: str | None) -> Levels:
     return levels
 
 
+def _stated_bits(image: PillowFile.ImageFile, file: ImageFile) -> int | None:
+    """Return the depth that a grey file states, where it is not that of its words."""
+    if image.format == "TIFF":
+        bits = int(getattr(image, "tag_v2", {}).get(_TIFF_BITS, (1,))[0])
+        return None if bits in _WORD_BITS else bits
+    if image.format == "PNG" and image.mode.startswith("I"):
+        return _significant_bits(file)
+    return None
+
+
 def _open(file: ImageFile, form: str) -> PillowFile.ImageFile:
     """Open an image file by Pillow's class of its format.
 
     Unlike ``Image.open`` this warns nobody of large images, whose size is checked here anyway.
     """
-    with IMPORTING:
-        from PIL.BmpImagePlugin import BmpImageFile
-        from PIL.GifImagePlugin import GifImageFile
-        from PIL.JpegImagePlugin import JpegImageFile
-        from PIL.PngImagePlugin import PngImageFile
-        from PIL.TiffImagePlugin import TiffImageFile
+    from PIL.BmpImagePlugin import BmpImageFile
+    from PIL.GifImagePlugin import GifImageFile
+    from PIL.JpegImagePlugin import JpegImageFile
+    from PIL.PngImagePlugin import PngImageFile
+    from PIL.TiffImagePlugin import TiffImageFile
+
     classes: dict[str, type[PillowFile.ImageFile]] = {
         "BMP": BmpImageFile,
         "GIF": GifImageFile,
@@ -193,8 +214,8 @@ def _white_is_zero(levels: Levels, image: PillowFile.ImageFile, mode: str) -> Le
 
 
 def _transposed(image: Image.Image) -> Image.Image:
-    with IMPORTING:
-        from PIL import ImageOps
+    load("PIL.ImageOps")
+    from PIL import ImageOps
 
     return ImageOps.exif_transpose(image) or image
 

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
-from lungpatch._utils.forks import IMPORTING
 from lungpatch.errors import InvalidImageError
+from lungpatch.io.files import load
 from lungpatch.io.levels import Levels, check_size, luminance, white_of_16_bit
 
 if TYPE_CHECKING:
@@ -22,8 +22,8 @@ _WORD_BITS = (1, 8, 16, 32, 64)
 
 def read_tiff(file: BinaryIO) -> Levels:
     """Decode the TIFF files that Pillow cannot, such as 16-bit colour or 64-bit float."""
-    with IMPORTING:
-        import tifffile
+    load("tifffile")
+    import tifffile
 
     with tifffile.TiffFile(file) as tiff:
         if len(tiff.pages) != 1:

@@ -208,11 +208,15 @@ def decoded_samples(data: bytes, form: PixelFormat) -> tuple[NDArray[Any], str]:
         array, properties = get_decoder(form.syntax).as_array(data, raw=True, index=0, **options)
     except (RuntimeError, ValueError, NotImplementedError) as error:
         raise InvalidImageError(
-            f"its pixels, compressed as {name}, cannot be decoded ({' '.join(str(error).split())})"
-            "; copy or export it again, or try another decoder: pip install "
-            f"{_packages(form.syntax)}"
+            f"its pixels, compressed as {name}, could not be decompressed ({_plain(error)}); copy "
+            f"or export it again, or try another decoder: pip install {_packages(form.syntax)}"
         ) from error
     return array, str(properties.get("photometric_interpretation", form.photometric))
+
+
+def _plain(error: Exception) -> str:
+    """Return what decoders say, without pydicom's sentence that introduces it."""
+    return " ".join(str(error).partition("plugins:")[2].split() or str(error).split())[:300]
 
 
 def _items(data: bytes) -> list[bytes]:
