@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from scipy import ndimage
 
 from lungpatch.containers import PatchBatch
 from lungpatch.containers.cells import known_cells, mean_over_cells, nearest_known
@@ -49,6 +50,49 @@ def test_gradient_of_a_ramp():
     np.testing.assert_allclose(found, 0.1, rtol=1e-5)
 
 
+def test_gradient_is_the_length_in_both_directions():
+    steps = np.arange(11) / 11
+    ramp = 0.3 * steps[None, :, None] + 0.4 * steps[None, None, :]
+    found = StatisticsExtractor(statistics=("gradient",)).extract(patches_of(ramp))
+    np.testing.assert_allclose(found, 0.5 / 11, rtol=1e-5)
+    # Two pixels are enough for a gradient.
+    pair = np.array([[[0.0, 0.0], [0.5, 0.5]]])
+    found = StatisticsExtractor(statistics=("gradient",), **FINE).extract(patches_of(pair))
+    np.testing.assert_allclose(found, 0.5, rtol=1e-6)
+
+
+@pytest.mark.parametrize("scale", [0.05, 0.2])
+def test_the_window_is_a_gaussian_of_a_fraction_of_the_side(scale):
+    pixels = np.random.default_rng(0).random((3, 32, 32))
+    found = StatisticsExtractor(scales=(scale,), grid=8).extract(patches_of(pixels))
+    for patch, channels in zip(pixels, found, strict=True):
+
+        def smoothed(values):
+            cells = values.reshape(8, 4, 8, 4).mean(axis=(1, 3))
+            return ndimage.gaussian_filter(cells, 8 * scale, mode="nearest")
+
+        rows, columns = np.gradient(patch)
+        mean = smoothed(patch)
+        expected = [
+            mean,
+            np.sqrt(smoothed(patch**2) - mean**2),
+            np.sqrt(smoothed(rows**2 + columns**2)),
+        ]
+        np.testing.assert_allclose(channels, expected, rtol=1e-4)
+
+
+def test_the_defaults():
+    extractor = StatisticsExtractor()
+    assert (extractor.statistics, extractor.scales, extractor.grid) == (
+        ("grey", "deviation", "gradient"),
+        (0.02, 0.04, 0.08),
+        32,
+    )
+    assert StatisticsExtractor(scales=(1.0,), grid=1).extract(
+        patches_of(np.full((1, 4, 4), 0.3))
+    ).shape == (1, 3, 1, 1)
+
+
 def test_scales_of_each_statistic_come_together():
     pixels = np.random.default_rng(0).random((2, 16, 16))
     both = StatisticsExtractor(statistics=("gradient", "grey"), scales=(0.05, 0.2), grid=8)
@@ -81,6 +125,8 @@ def test_a_patch_of_one_pixel():
         {"scales": []},
         {"scales": [0.0]},
         {"scales": [2.0]},
+        {"scales": [0.1, 2.0]},
+        {"scales": [0.1, "a"]},
         {"grid": 0},
     ],
 )

@@ -66,6 +66,28 @@ def test_only_images_whose_place_is_lung_count():
     assert state["mean"][0, 3, 3] in (state["mean"][0, 3, 2], state["mean"][0, 2, 3])
 
 
+def test_cells_that_are_half_lung_count():
+    pixels = np.random.default_rng(0).random((4, 2 * SIDE, 2 * SIDE))
+    lung = np.ones(pixels.shape, bool)
+    lung[:, 0, :2] = False  # half of the first cell
+    lung[:, :2, 2:4] = False
+    lung[:, 0, 2] = True  # a quarter of the second
+    model = AtlasModel(patch_size=2 * SIDE, extractor=PIXELS)
+    with PatchStore(2 * SIDE) as store:
+        store.add(batch_of(pixels, lung))
+        history = model.fit(store, rng=np.random.default_rng(0))
+    assert history.epochs[-1]["known_cells"] == SIDE * SIDE - 1
+
+
+def test_a_patch_without_lung_among_others_is_left_out():
+    pixels = np.random.default_rng(0).random((5, SIDE, SIDE))
+    lung = np.ones(pixels.shape, bool)
+    lung[2] = False
+    state = fitted(batch_of(pixels, lung)).state()
+    others = fitted(batch_of(np.delete(pixels, 2, axis=0))).state()
+    np.testing.assert_allclose(state["mean"], others["mean"], rtol=1e-6)
+
+
 def test_a_place_that_never_varies_is_not_divided_by_nothing():
     normal = np.random.default_rng(0).random((9, SIDE, SIDE))
     normal[:, 1, 1] = 0.5

@@ -146,6 +146,27 @@ def test_nothing_to_paint_on_is_an_error():
         _run(copy, white)
 
 
+@pytest.mark.parametrize(
+    ("opacity_error", "finding"),
+    [
+        (0.0, "better than normal lung"),
+        (1.0, "are copied"),
+        (20.0, "are copied"),
+        (21.0, "are replaced"),
+        (41.0, "are replaced"),
+    ],
+)
+def test_what_it_says_of_itself(opacity_error, finding):
+    result = IdentityShortcut(
+        normal_error=1.0,
+        normal_error_there=1.0,
+        opacity_error=opacity_error,
+        copy_error=40.0,
+        n_patches=3,
+    )
+    assert finding in repr(result)
+
+
 def test_figures_are_ready_for_json():
     result = IdentityShortcut(
         normal_error=1.0,

@@ -1,16 +1,28 @@
+import attrs
 import numpy as np
 import pytest
 
-from lungpatch.containers import PatchBatch
+from lungpatch.containers import PatchBatch, PatchScores
 from lungpatch.errors import ConfigurationError, NotFittedError
 from lungpatch.models.autoencoder import Autoencoder
-from lungpatch.models.ensemble import EnsembleModel, Member
+from lungpatch.models.ensemble import MIN_SPREAD, EnsembleModel, Member
 from lungpatch.models.pca import PCA
 from lungpatch.pipeline.patch_store import PatchStore
 from lungpatch.scorers.sad import SADScorer
 from lungpatch.scorers.ssim import SSIMScorer
 
 SIDE = 32
+
+
+@attrs.define(kw_only=True, eq=False)
+class Constant:
+    """Gives every pixel the same error."""
+
+    value: float
+
+    def score(self, patches, reconstruction):
+        maps = np.full(patches.pixels.shape, self.value, np.float32)
+        return PatchScores(values=maps.mean(axis=(1, 2)), support=patches.lung, error_maps=maps)
 
 
 def patches(count, seed, *, noise=0.05):
@@ -63,14 +75,14 @@ def test_an_anomaly_scores_higher_where_it_is(stores):
     batch = patches(4, 3)
     pixels = np.array(batch.pixels)
     pixels[:, 10:16, 10:16] = 1.0
-    ill = PatchBatch(
+    abnormal = PatchBatch(
         pixels=pixels,
         corners=batch.corners,
         lung=batch.lung,
         image_shape=batch.image_shape,
-        image_id="ill",
+        image_id="abnormal",
     )
-    z = fit(ensemble(1.0, 0.5), stores).reconstruct(ill).target[:, 0]
+    z = fit(ensemble(1.0, 0.5), stores).reconstruct(abnormal).target[:, 0]
     assert z[:, 10:16, 10:16].min() > 3 * z[:, 20:].mean()
 
 
@@ -80,12 +92,60 @@ def test_members_are_weighted_and_equal_their_own_ensembles(stores):
     alone = []
     for member in both.members:
         one = EnsembleModel(members=[Member(model=member.model, scorer=member.scorer)])
-        # Only calibrated again: the member has learnt already.
+        # Only calibrated again: the member is fitted already.
         one.calibration_ = (one._calibrate(one.members[0], stores[1]),)
         alone.append(one.reconstruct(batch).target)
     np.testing.assert_allclose(
         both.reconstruct(batch).target, (3 * alone[0] + alone[1]) / 4, rtol=1e-4, atol=1e-4
     )
+
+
+def test_calibration_is_mean_and_deviation_of_the_errors_in_the_lungs(stores):
+    model = fit(ensemble(1.0), stores)
+    batch = patches(200, 1)
+    member = model.members[0]
+    errors = member.scorer.score(batch, member.model.reconstruct(batch)).error_maps[batch.lung]
+    expected = errors.mean(dtype=np.float64), errors.std(dtype=np.float64)
+    np.testing.assert_allclose(model.calibration_[0], expected, rtol=1e-6)
+
+
+def test_errors_that_never_vary_have_the_least_deviation(stores):
+    member = Member(model=PCA(patch_size=SIDE, n_components=1), scorer=Constant(value=3.0))
+    model = EnsembleModel(members=[member])
+    fit(model, stores)
+    np.testing.assert_allclose(model.calibration_[0], [3.0, MIN_SPREAD], rtol=1e-6)
+    assert MIN_SPREAD == 1e-6
+
+
+def test_without_validation_the_training_patches_calibrate(stores):
+    alone, itself = ensemble(1.0), ensemble(1.0)
+    alone.fit(stores[0], rng=np.random.default_rng(0))
+    itself.fit(stores[0], validation=stores[0], rng=np.random.default_rng(0))
+    np.testing.assert_array_equal(alone.calibration_, itself.calibration_)
+    with PatchStore(SIDE) as empty:
+        unvalidated = ensemble(1.0)
+        unvalidated.fit(stores[0], validation=empty, rng=np.random.default_rng(0))
+    np.testing.assert_array_equal(alone.calibration_, unvalidated.calibration_)
+
+
+def test_what_is_fitted_is_no_setting(stores):
+    with pytest.raises(TypeError, match="calibration_"):
+        EnsembleModel(members=ensemble(1.0).members, calibration_=())
+    assert "calibration" not in repr(fit(ensemble(1.0), stores))
+    assert ensemble(1.0).members[0].weight == 1.0 == Member(model=PCA(), scorer=SADScorer()).weight
+
+
+@pytest.mark.parametrize(
+    "normal", [np.zeros(3, np.float32), np.zeros(2), np.zeros((1, 2), np.float32)]
+)
+def test_a_calibration_of_another_shape_or_type_is_refused(stores, normal):
+    state = fit(ensemble(1.0), stores).state()
+    other = ensemble(1.0)
+    with pytest.raises(ConfigurationError, match=r"0\.calibration must be float32 \(2,\)"):
+        other.load_state(state | {"0.calibration": normal})
+    assert other.calibration_ is None
+    with pytest.raises(ConfigurationError, match="1 members"):
+        other.load_state({name: a for name, a in state.items() if name != "0.calibration"})
 
 
 def test_state_comes_back_bit_by_bit(stores):

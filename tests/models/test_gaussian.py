@@ -11,6 +11,7 @@ from sklearn.covariance import oas
 from lungpatch.containers import PatchBatch
 from lungpatch.errors import ConfigurationError
 from lungpatch.features.fixed import FixedExtractor
+from lungpatch.features.statistics import StatisticsExtractor
 from lungpatch.models.gaussian import GaussianModel, shrunk_covariance
 from lungpatch.pipeline.patch_store import PatchStore
 from lungpatch.plugins.registry import Registry
@@ -54,9 +55,9 @@ def distances(model, batch):
     return np.linalg.norm(found.target, axis=1)
 
 
-def expected_distances(healthy, tested, lung=None):
+def expected_distances(normal, tested, lung=None):
     """By scikit-learn and scipy, in units of each channel."""
-    known, asked = (Blocks().extract(b).astype(np.float64) for b in (healthy, tested))
+    known, asked = (Blocks().extract(b).astype(np.float64) for b in (normal, tested))
     unit = known.std(axis=(0, 2, 3))[:, None, None]
     known, asked = known / unit, asked / unit
     wanted = np.empty((len(tested), GRID, GRID))
@@ -71,10 +72,10 @@ def expected_distances(healthy, tested, lung=None):
 
 @pytest.mark.parametrize("count", [3, 40])
 def test_norm_of_the_target_is_the_mahalanobis_distance(count):
-    healthy, tested = batch_of(count, 1), batch_of(5, 2)
-    model, _ = fitted(healthy)
+    normal, tested = batch_of(count, 1), batch_of(5, 2)
+    model, _ = fitted(normal)
     np.testing.assert_allclose(
-        distances(model, tested), expected_distances(healthy, tested), rtol=2e-3
+        distances(model, tested), expected_distances(normal, tested), rtol=2e-3
     )
 
 
@@ -95,9 +96,9 @@ def test_samples_that_are_all_alike_have_no_covariance():
 
 
 def test_whitened_normal_features_are_uncorrelated():
-    healthy = batch_of(2000, 1)
-    model, _ = fitted(healthy, max_patches=2000)
-    white = model.reconstruct(healthy).target[:, :, 1, 2]
+    normal = batch_of(2000, 1)
+    model, _ = fitted(normal, max_patches=2000)
+    white = model.reconstruct(normal).target[:, :, 1, 2]
     # Shrunk to the identity as they are independent, so chance correlation stays: 1/sqrt(2000).
     np.testing.assert_allclose(np.cov(white.T), np.eye(4), atol=0.05)
 
@@ -113,8 +114,8 @@ def test_places_that_are_seldom_lung_take_the_nearest_gaussian():
     lung = np.zeros((8, SIDE, SIDE), bool)
     lung[:, :, :4] = True
     lung[0] = True
-    healthy = batch_of(8, 1, lung)
-    model, history = fitted(healthy)
+    normal = batch_of(8, 1, lung)
+    model, history = fitted(normal)
     assert history.epochs[-1]["known_cells"] == 2 * GRID
     flat = batch_of(1, 2)
     pixels = flat.pixels.copy()
@@ -124,8 +125,8 @@ def test_places_that_are_seldom_lung_take_the_nearest_gaussian():
 
 
 def test_a_channel_that_never_varies_does_no_harm():
-    healthy = attrs.evolve(batch_of(6, 1), pixels=np.full((6, SIDE, SIDE), 0.5, np.float32))
-    model, _ = fitted(healthy)
+    normal = attrs.evolve(batch_of(6, 1), pixels=np.full((6, SIDE, SIDE), 0.5, np.float32))
+    model, _ = fitted(normal)
     assert np.isfinite(distances(model, batch_of(2, 2))).all()
 
 
@@ -137,14 +138,58 @@ def test_a_channel_that_never_varies_does_no_harm():
         lambda state: state["known"].fill(False),
         lambda state: state.update(known=np.zeros(3, bool)),
         lambda state: state.update(mean=state["mean"][:-1]),
+        lambda state: state["channels"].put(0, 4),
+        lambda state: state["channels"].put(0, -1),
         lambda state: state.pop("known"),
+        lambda state: state.pop("channels"),
+        lambda state: state.update(channels=state["channels"][None]),
+        lambda state: state.update(channels=np.int64(0)),
+        lambda state: state.update(known=np.True_),
+        lambda state: state.update(whitening=state["whitening"][:, :-1]),
+        lambda state: state.update(whitening=np.repeat(state["whitening"], 2, axis=1)),
     ],
 )
 def test_states_that_cannot_be(change):
+    model = GaussianModel(patch_size=SIDE, extractor=Blocks())
     state = fitted(batch_of(4, 1))[0].state()
     change(state)
-    with pytest.raises(ConfigurationError):
-        GaussianModel(patch_size=SIDE, extractor=Blocks()).load_state(state)
+    with pytest.raises(ConfigurationError, match="state"):
+        model.load_state(state)
+    assert model.fitted_ is None
+
+
+@pytest.mark.parametrize("n_channels", [1, 3, 4])
+def test_a_state_comes_back(n_channels):
+    model, _ = fitted(batch_of(4, 1), n_channels=n_channels)
+    other = GaussianModel(patch_size=SIDE, extractor=Blocks())
+    other.load_state(model.state())
+    tested = batch_of(2, 2)
+    np.testing.assert_array_equal(
+        other.reconstruct(tested).target, model.reconstruct(tested).target
+    )
+
+
+def test_features_of_another_number_than_cells():
+    extractor = StatisticsExtractor(statistics=("grey", "deviation"), scales=(0.1,), grid=GRID)
+    model = GaussianModel(patch_size=SIDE, extractor=extractor)
+    with PatchStore(SIDE) as store:
+        store.add(batch_of(6, 1))
+        model.fit(store, rng=np.random.default_rng(0))
+    assert model.state()["n_features"] == 2
+    assert model.reconstruct(batch_of(3, 2)).target.shape == (3, 2, GRID, GRID)
+
+
+def test_the_history_holds_the_mean_shrinkage():
+    normal = batch_of(12, 1)
+    _, history = fitted(normal)
+    features = Blocks().extract(normal).astype(np.float64)
+    features /= features.std(axis=(0, 2, 3))[:, None, None]
+    cells = itertools.product(range(GRID), repeat=2)
+    expected = np.mean([oas(features[:, :, row, column])[1] for row, column in cells])
+    assert history.epochs[-1] == {
+        "known_cells": GRID * GRID,
+        "shrinkage": pytest.approx(expected, rel=1e-3),
+    }
 
 
 def test_refused_settings():

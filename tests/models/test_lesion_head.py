@@ -6,11 +6,13 @@ import pytest
 from scipy.special import expit
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
+from sklearn.preprocessing import StandardScaler
 
 from lungpatch.containers import PatchBatch
-from lungpatch.errors import InsufficientDataError
+from lungpatch.errors import ConfigurationError, InsufficientDataError
 from lungpatch.features.lesion_encoder import LesionEncoder
 from lungpatch.features.statistics import StatisticsExtractor
+from lungpatch.models import lesion_head
 from lungpatch.models.lesion_head import LesionHeadModel, logistic_regression
 from lungpatch.pipeline.patch_store import PatchStore
 from lungpatch.protocols import FeatureExtractor
@@ -57,20 +59,20 @@ def test_it_sees_a_bright_patch_that_it_was_not_shown():
     with PatchStore(SIDE) as store:
         store.add(dark_lungs(12, 0))
         model.fit(store, rng=np.random.default_rng(0))
-    ill = dark_lungs(1, 1)
-    pixels = ill.pixels.copy()
+    abnormal = dark_lungs(1, 1)
+    pixels = abnormal.pixels.copy()
     pixels[0, 30:50, 10:26] += 0.25
-    ill = PatchBatch(
+    abnormal = PatchBatch(
         pixels=pixels,
-        corners=ill.corners,
-        lung=ill.lung,
-        image_shape=ill.image_shape,
+        corners=abnormal.corners,
+        lung=abnormal.lung,
+        image_shape=abnormal.image_shape,
         image_id="b",
     )
-    evidence = model.reconstruct(ill).target[0, 0].repeat(4, 0).repeat(4, 1)
+    evidence = model.reconstruct(abnormal).target[0, 0].repeat(4, 0).repeat(4, 1)
     lesion = np.zeros((SIDE, SIDE), bool)
     lesion[30:50, 10:26] = True
-    lung = ill.lung[0]
+    lung = abnormal.lung[0]
     assert roc_auc_score(lesion[lung], evidence[lung]) > 0.8
 
 
@@ -98,7 +100,70 @@ def test_it_takes_a_trained_extractor():
     )
 
 
-def test_without_lung_there_is_nothing_to_learn():
+@attrs.define(kw_only=True, eq=False)
+class HeadOnCells(LesionHeadModel):
+    """Is fitted to given cells."""
+
+    cells: tuple
+
+    def _painted_cells(self, source, rng):
+        features, target = self.cells
+        return features.copy(), target, (1, 1)
+
+
+def test_weights_are_for_features_as_they_come():
+    # Channels of any mean and unit, one of which never varies.
+    rng = np.random.default_rng(0)
+    features = rng.normal((5.0, -300.0, 7.0), (0.1, 40.0, 0.0), (400, 3)).astype(np.float32)
+    standard = (features[:, :2] - (5.0, -300.0)) / (0.1, 40.0)
+    target = (standard @ [1.0, -2.0] + rng.normal(size=400) > 0.5).astype(np.float32)
+    model = HeadOnCells(patch_size=SIDE, ridge=0.01, cells=(features, target))
+    with PatchStore(SIDE) as store:
+        store.add(dark_lungs(1, 0))
+        history = model.fit(store, rng=np.random.default_rng(0))
+    scaler = StandardScaler().fit(features)
+    reference = LogisticRegression(C=1 / (0.01 * 400), tol=1e-8)
+    reference.fit(scaler.transform(features), target)
+    expected = reference.predict_proba(scaler.transform(features))[:, 1]
+    state = model.state()
+    found = expit(features.astype(np.float64) @ state["weight"] + state["bias"])
+    np.testing.assert_allclose(found, expected, atol=5e-3)
+    assert history.epochs[-1]["cells"] == 400
+
+
+@pytest.mark.parametrize(("count", "max_patches"), [(12, 500), (12, 5)])
+def test_no_more_cells_than_fit_into_memory(monkeypatch, count, max_patches):
+    monkeypatch.setattr(lesion_head, "MAX_CELLS", 400)
+    model = LesionHeadModel(
+        patch_size=SIDE,
+        extractor=StatisticsExtractor(grid=16),
+        passes=3,
+        max_patches=max_patches,
+    )
+    with PatchStore(SIDE) as store:
+        store.add(dark_lungs(count, 0))
+        history = model.fit(store, rng=np.random.default_rng(0))
+    # The lungs are 40 % of the patches, and so many of 400 cells are drawn.
+    lung = dark_lungs(1, 0).lung.mean()
+    assert history.epochs[-1]["cells"] == pytest.approx(400 * lung, rel=0.3)
+
+
+def test_the_defaults():
+    model = LesionHeadModel()
+    assert (model.passes, model.ridge, model.normal_fraction, model.max_lesions) == (
+        20,
+        0.1,
+        0.25,
+        2,
+    )
+    assert LesionHeadModel(passes=1).passes == 1
+    with pytest.raises(ConfigurationError, match="'passes' must be >= 1"):
+        LesionHeadModel(passes=0)
+    with pytest.raises(ConfigurationError, match="LesionHeadModel: 'max_lesions' must be >= 1"):
+        LesionHeadModel(max_lesions=0)
+
+
+def test_without_lung_there_is_nothing_to_fit():
     batch = dark_lungs(2, 0)
     bare = PatchBatch(
         pixels=batch.pixels,

@@ -12,7 +12,7 @@ from sklearn.neighbors import NearestNeighbors
 from lungpatch.containers import PatchBatch
 from lungpatch.errors import ConfigurationError, InsufficientDataError
 from lungpatch.features.fixed import FixedExtractor
-from lungpatch.models.memory_bank import MemoryBankModel, coreset
+from lungpatch.models.memory_bank import MemoryBankModel, _nearest, _nearest_nearby, coreset
 from lungpatch.pipeline.patch_store import PatchStore
 from lungpatch.plugins.registry import Registry
 from lungpatch.scorers.feature import FeatureScorer
@@ -59,8 +59,8 @@ def features_of(batch, mean, unit):
     return standard / np.linalg.norm(standard, axis=-1, keepdims=True)
 
 
-def moments_of(healthy):
-    values = Blocks().extract(healthy)
+def moments_of(normal):
+    values = Blocks().extract(normal)
     return values.mean(axis=(0, 2, 3)), values.std(axis=(0, 2, 3))
 
 
@@ -70,9 +70,9 @@ def distances_of(model, batch):
 
 
 def test_global_search_is_that_of_scikit_learn():
-    healthy, tested = batch_of(7, 1), batch_of(4, 2)
-    model = fitted(healthy, search="global")
-    known, asked = (features_of(part, *moments_of(healthy)) for part in (healthy, tested))
+    normal, tested = batch_of(7, 1), batch_of(4, 2)
+    model = fitted(normal, search="global")
+    known, asked = (features_of(part, *moments_of(normal)) for part in (normal, tested))
     neighbours = NearestNeighbors(n_neighbors=1).fit(known.reshape(-1, 4))
     distance, _ = neighbours.kneighbors(asked.reshape(-1, 4))
     np.testing.assert_allclose(
@@ -82,9 +82,9 @@ def test_global_search_is_that_of_scikit_learn():
 
 @pytest.mark.parametrize(("radius", "reach"), [(0.0, 0), (1 / 6, 1), (0.5, 3), (1.0, 6)])
 def test_local_search_is_that_of_scikit_learn_among_nearby_places(radius, reach):
-    healthy, tested = batch_of(3, 1), batch_of(5, 2)
-    model = fitted(healthy, search="local", radius=radius)
-    known, asked = (features_of(part, *moments_of(healthy)) for part in (healthy, tested))
+    normal, tested = batch_of(3, 1), batch_of(5, 2)
+    model = fitted(normal, search="local", radius=radius)
+    known, asked = (features_of(part, *moments_of(normal)) for part in (normal, tested))
     found = distances_of(model, tested)
     for row, column in itertools.product(range(GRID), repeat=2):
         nearby = known[
@@ -96,8 +96,8 @@ def test_local_search_is_that_of_scikit_learn_among_nearby_places(radius, reach)
 
 
 def test_the_scorers_distance_is_that_to_the_nearest():
-    healthy, tested = batch_of(3, 1), batch_of(2, 2)
-    model = fitted(healthy)
+    normal, tested = batch_of(3, 1), batch_of(2, 2)
+    model = fitted(normal)
     scores = FeatureScorer(top_fraction=1e-6).score(tested, model.reconstruct(tested))
     highest = distances_of(model, tested).max(axis=(1, 2))
     # The scorer interpolates between places, which takes a little off the peaks.
@@ -106,24 +106,24 @@ def test_the_scorers_distance_is_that_to_the_nearest():
 
 
 def test_normal_features_are_expected_as_they_are():
-    healthy = batch_of(3, 1)
-    np.testing.assert_allclose(distances_of(fitted(healthy), healthy), 0.0, atol=1e-5)
+    normal = batch_of(3, 1)
+    np.testing.assert_allclose(distances_of(fitted(normal), normal), 0.0, atol=1e-5)
 
 
 def test_neighbourhood_averages_places():
-    healthy = batch_of(3, 1)
-    model = fitted(healthy, neighbourhood=3)
+    normal = batch_of(3, 1)
+    model = fitted(normal, neighbourhood=3)
     state = model.state()
-    averaged = Blocks().extract(healthy)[:, :, 1:4, 2:5].mean(axis=(2, 3))
+    averaged = Blocks().extract(normal)[:, :, 1:4, 2:5].mean(axis=(2, 3))
     standard = (averaged - state["mean"]) / state["unit"]
     direction = standard / np.linalg.norm(standard, axis=1, keepdims=True)
-    found = model.reconstruct(healthy).target[:, :, 2, 3]
+    found = model.reconstruct(normal).target[:, :, 2, 3]
     np.testing.assert_allclose(found, direction, rtol=1e-3, atol=1e-4)
 
 
 def test_how_strongly_channels_respond_does_not_matter():
-    healthy, tested = batch_of(3, 1), batch_of(2, 2)
-    model = fitted(healthy)
+    normal, tested = batch_of(3, 1), batch_of(2, 2)
+    model = fitted(normal)
     mean = np.float32(0.5)
     weaker = attrs.evolve(tested, pixels=mean + np.float32(0.1) * (tested.pixels - mean))
     model.load_state(model.state() | {"mean": np.array([0.5, 5, 50, 5e-4], np.float32)})
@@ -135,14 +135,70 @@ def test_how_strongly_channels_respond_does_not_matter():
 def test_only_lung_is_remembered_and_other_places_look_at_the_nearest():
     lung = np.zeros((4, SIDE, SIDE), bool)
     lung[:, :, :4] = True
-    healthy = batch_of(4, 1, lung)
-    model = fitted(healthy, radius=0.0)
+    normal = batch_of(4, 1, lung)
+    model = fitted(normal, radius=0.0)
     assert set(model.state()["cells"] % GRID) == {0, 1}
     mean, unit = model.state()["mean"], model.state()["unit"]
-    np.testing.assert_allclose(unit, Blocks().extract(healthy)[..., :2].std(axis=(0, 2, 3)), 1e-5)
-    known = features_of(healthy, mean, unit)
+    np.testing.assert_allclose(unit, Blocks().extract(normal)[..., :2].std(axis=(0, 2, 3)), 1e-5)
+    known = features_of(normal, mean, unit)
     expected = model.reconstruct(batch_of(1, 2)).expected[0, :, 3, 5]
     assert np.isclose(known[:, 3, 1], expected, rtol=1e-5).all(axis=1).any()
+
+
+def test_a_channel_that_never_varies_does_no_harm():
+    normal, tested = batch_of(4, 1), batch_of(2, 2)
+    flat = attrs.evolve(normal, pixels=np.full(normal.pixels.shape, 0.5, np.float32))
+    found = fitted(flat).reconstruct(tested)
+    # All normal features are their mean, so they have no direction.
+    np.testing.assert_allclose(np.linalg.norm(found.target, axis=1), 1.0, rtol=1e-5)
+    assert not found.expected.any()
+
+
+@pytest.mark.parametrize("search", ["local", "global"])
+def test_at_least_one_feature_is_kept(search):
+    model = fitted(batch_of(3, 1), search=search, coreset_fraction=1e-6)
+    assert len(model.state()["bank"]) == (GRID * GRID if search == "local" else 1)
+
+
+def random_vectors(shape, seed):
+    """Vectors of all lengths, 0 included."""
+    rng = np.random.default_rng(seed)
+    vectors = rng.normal(size=(*shape, 3)) * rng.integers(0, 3, (*shape, 1))
+    return vectors.astype(np.float32)
+
+
+def test_the_nearest_of_vectors_of_any_length():
+    queries, bank = random_vectors((40,), 0), random_vectors((9,), 1)
+    distance = np.linalg.norm(queries[:, None] - bank, axis=2)
+    found = np.linalg.norm(queries - _nearest(queries, bank), axis=1)
+    np.testing.assert_allclose(found, distance.min(axis=1), rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("reach", [(0, 0), (1, 0), (0, 2), (2, 1), (9, 9)])
+def test_the_nearest_nearby_on_a_grid_that_is_not_square(reach):
+    height, width = 3, 5
+    queries = random_vectors((4, height, width), 0)
+    # Some cells hold several vectors, the last row none.
+    cells = np.random.default_rng(1).integers(0, 2 * width, 40)
+    bank = random_vectors((len(cells),), 2)
+    filled = np.unique(cells)
+    found = _nearest_nearby(queries, bank, cells, reach)
+    for row, column in itertools.product(range(height), range(width)):
+        rows = range(max(0, row - reach[0]), min(height, row + reach[0] + 1))
+        columns = range(max(0, column - reach[1]), min(width, column + reach[1] + 1))
+        taken = set()
+        for there in itertools.product(rows, columns):
+            # A cell without vectors stands for the nearest that has some.
+            rows_of, columns_of = np.divmod(filled, width)
+            squares = (rows_of - there[0]) ** 2 + (columns_of - there[1]) ** 2
+            taken |= {int(cell) for cell in filled[squares == squares.min()]}
+        nearby = bank[np.isin(cells, list(taken))]
+        distance = np.linalg.norm(queries[:, row, column, None] - nearby, axis=2).min(axis=1)
+        reached = np.linalg.norm(queries[:, row, column] - found[:, row, column], axis=1)
+        # Of several nearest cells only one stands for it, which may not hold the nearest vector.
+        assert (reached >= distance - 1e-4).all()
+        if all(row * width + column in filled for row, column in itertools.product(rows, columns)):
+            np.testing.assert_allclose(reached, distance, rtol=1e-4, atol=1e-4)
 
 
 def test_no_lung_at_all():
@@ -175,6 +231,9 @@ def test_other_features_than_learnt_are_refused():
     "change",
     [
         lambda state: state["cells"].fill(99),
+        lambda state: state["cells"].put(0, GRID * GRID),
+        lambda state: state["cells"].put(0, -1),
+        lambda state: state.update(cells=state["cells"][:0], bank=state["bank"][:0]),
         lambda state: state["cells"].fill(-1),
         lambda state: state.update(unit=np.float32(1)),
         lambda state: state.update(surprise=np.zeros(1)),
@@ -193,6 +252,9 @@ def test_states_that_cannot_be(change):
     [
         {"neighbourhood": 2},
         {"coreset_fraction": 0.0},
+        {"coreset_fraction": 1.5},
+        {"neighbourhood": 0},
+        {"neighbourhood": -1},
         {"radius": 1.5},
         {"search": "near"},
         {"patch_size": 0},

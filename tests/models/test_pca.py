@@ -5,6 +5,7 @@ from sklearn import decomposition
 
 from lungpatch.containers import PatchBatch
 from lungpatch.errors import ConfigurationError, InsufficientDataError, NotFittedError
+from lungpatch.models import pca
 from lungpatch.models.pca import PCA
 from lungpatch.pipeline.patch_store import PatchStore
 from lungpatch.protocols import ReconstructionModel
@@ -136,6 +137,56 @@ def test_no_patches_is_no_problem():
     assert model.reconstruct(_patches(1)[:0]).expected.shape == (0, 1, 6, 6)
 
 
+@pytest.mark.parametrize(("count", "side"), [(40, 5), (12, 8)], ids=["covariance", "gram"])
+@pytest.mark.parametrize("values", [1, 7, 100, 2**20])
+def test_the_size_of_the_pieces_changes_nothing(monkeypatch, count, side, values):
+    patches, new = _patches(count, side=side), _patches(9, side=side, seed=1)
+    reference = decomposition.PCA(5, svd_solver="full").fit(
+        patches.pixels.reshape(count, -1).astype(np.float64)
+    )
+    monkeypatch.setattr(pca, "_CHUNK_VALUES", values)
+    model = PCA(patch_size=side, n_components=5)
+    with PatchStore(side) as validation:
+        validation.add(new)
+        history = _fit(model, patches, validation=validation)
+    flat = new.pixels.reshape(9, -1)
+    expected = reference.inverse_transform(reference.transform(flat))
+    found = model.reconstruct(new).expected.reshape(9, -1)
+    np.testing.assert_allclose(found, expected, atol=2e-5)
+    assert history.epochs[0]["validation_loss"] == pytest.approx(
+        np.square(expected - flat).mean(), rel=1e-3
+    )
+
+
+def test_a_choice_over_several_pieces(monkeypatch):
+    monkeypatch.setattr(pca, "_CHUNK_VALUES", 36 * 7)
+    patches = _patches(60)
+    model = PCA(patch_size=6, n_components=2, max_patches=23)
+    _fit(model, patches)
+    with PatchStore(6) as store:
+        for part in patches.split(50):
+            store.add(part)
+        drawn = list(store.batches(7, rng=np.random.default_rng(0)))
+    chosen = PatchBatch.concatenate(drawn).pixels[:23]
+    np.testing.assert_allclose(model.mean_, chosen.mean(axis=0).ravel(), rtol=1e-5)
+
+
+def test_patches_of_one_pixel():
+    patches = _patches(10, side=1)
+    model = PCA(patch_size=1, n_components=1)
+    _fit(model, patches)
+    np.testing.assert_allclose(model.reconstruct(patches).expected, patches.pixels[:, None], 1e-5)
+
+
+def test_what_is_fitted_is_no_setting():
+    with pytest.raises(TypeError, match="mean_"):
+        PCA(mean_=np.zeros(4))
+    model = PCA(patch_size=6, n_components=2)
+    _fit(model, _patches(10))
+    assert repr(model) == "PCA(patch_size=6, n_components=2, max_patches=20000)"
+    assert repr(PCA()) == "PCA(patch_size=32, n_components=16, max_patches=20000)"
+
+
 def test_misuse_is_explained():
     model = PCA(patch_size=6)
     assert isinstance(model, ReconstructionModel)
@@ -149,7 +200,12 @@ def test_misuse_is_explained():
 
 @pytest.mark.parametrize(
     ("settings", "message"),
-    [({"n_components": 0}, ">= 1"), ({"n_components": 0.9}, "int"), ({"max_patches": 1}, ">= 2")],
+    [
+        ({"n_components": 0}, ">= 1"),
+        ({"n_components": 0.9}, "int"),
+        ({"max_patches": 1}, ">= 2"),
+        ({"patch_size": 0}, ">= 1"),
+    ],
 )
 def test_settings_out_of_range_are_refused(settings, message):
     with pytest.raises((TypeError, ValueError), match=message):

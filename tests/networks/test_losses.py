@@ -36,6 +36,15 @@ def test_values_by_hand():
     assert ssim(big_expected, big_target).item() == pytest.approx(1 - luminance)
 
 
+@given(target=patches, expected=patches)
+def test_plain_losses_equal_numpy_and_are_symmetric(target, expected):
+    both = torch.from_numpy(expected), torch.from_numpy(target)
+    assert l1(*both).item() == pytest.approx(np.abs(expected - target).mean())
+    assert l2(*both).item() == pytest.approx(((expected - target) ** 2).mean())
+    for loss in (l1, l2, dice, squared_dice):
+        assert loss(*both).item() == pytest.approx(loss(*both[::-1]).item(), abs=1e-12)
+
+
 @pytest.mark.parametrize("name", LOSSES)
 def test_losses_are_means_over_patches(name):
     target, expected = _random(seed=1), _random(seed=2)

@@ -81,8 +81,44 @@ def test_smoothing_is_a_gaussian():
     np.testing.assert_allclose(scores.error_maps[0][middle], expected, rtol=1e-4)
 
 
+def test_the_score_is_the_mean_of_the_highest():
+    target = np.arange(16.0).reshape(1, 4, 4)
+    for fraction, expected in ((1.0, 7.5), (0.25, 13.5), (0.2, 14.0), (0.03, 15.0), (1e-6, 15.0)):
+        scorer = FeatureScorer(difference="excess", top_fraction=fraction)
+        scores = scorer.score(batch(4), reconstruction(target))
+        assert scores.values.tolist() == [expected]
+    assert FeatureScorer().top_fraction == 0.1
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 4), (4, 1), (2, 8)])
+def test_maps_of_any_shape_are_enlarged(shape):
+    target = np.random.default_rng(0).random((1, *shape))
+    scores = FeatureScorer(difference="excess").score(batch(8), reconstruction(target))
+    expected = resize(target[0], (8, 8), order=1, mode="edge", anti_aliasing=False)
+    np.testing.assert_allclose(scores.error_maps[0], expected, atol=1e-6)
+
+
+def test_patches_are_smoothed_one_by_one():
+    rng = np.random.default_rng(0)
+    targets = rng.random((3, 1, 16, 16), dtype=np.float32)
+    patches = PatchBatch(
+        pixels=np.zeros((3, 16, 16), np.float32),
+        corners=np.zeros((3, 2), np.int64),
+        lung=rng.random((3, 16, 16)) < 0.7,
+        image_shape=(16, 16),
+        image_id="a",
+    )
+    scorer = FeatureScorer(difference="excess", smoothing=0.1)
+    together = scorer.score(patches, Reconstruction(target=targets, expected=0 * targets))
+    for i in range(3):
+        alone = scorer.score(patches[i : i + 1], reconstruction(targets[i]))
+        np.testing.assert_allclose(together.error_maps[i], alone.error_maps[0], rtol=1e-6)
+        assert together.values[i] == pytest.approx(alone.values[0], rel=1e-9)
+
+
 @pytest.mark.parametrize(
-    "setting", [{"top_fraction": 0.0}, {"smoothing": -1.0}, {"difference": "x"}]
+    "setting",
+    [{"top_fraction": 0.0}, {"top_fraction": 1.1}, {"smoothing": -1.0}, {"difference": "x"}],
 )
 def test_wrong_settings_are_refused(setting):
     with pytest.raises(ValueError, match=next(iter(setting))):

@@ -152,6 +152,17 @@ def test_a_patch_without_lung_is_an_error():
         SSIMScorer().score(batch(target, np.zeros(target.shape, bool)), pair(target, expected))
 
 
+def test_the_smallest_window():
+    target, expected = cases(16)
+    scores = SSIMScorer(gaussian_weights=False, win_size=3, region="patch").score(
+        batch(target), pair(target, expected)
+    )
+    reference = structural_similarity(
+        target[0], expected[0], data_range=1.0, win_size=3, use_sample_covariance=False
+    )
+    assert scores.values[0] == pytest.approx(1 - reference, abs=1e-5)
+
+
 @pytest.mark.parametrize("settings", [{"win_size": 8}, {"win_size": 1}, {"sigma": 0.0}])
 def test_settings_out_of_range_are_refused_by_name(settings):
     with pytest.raises(ValueError, match=next(iter(settings))):

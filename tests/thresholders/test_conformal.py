@@ -74,3 +74,24 @@ def test_too_few_scores_say_how_many_are_needed(alpha, least):
 
 def test_an_alpha_from_numpy_is_taken():
     assert ConformalThresholder(alpha=np.float64(0.05)).min_scores == 19
+
+
+@pytest.mark.parametrize(("count", "alpha"), [(1, "0.5"), (2, "0.334"), (5, "0.167"), (9, "0.1")])
+def test_the_alpha_that_is_proposed_works_and_no_lower_one_does(count, alpha):
+    scores = np.arange(float(count))
+    with pytest.raises(InsufficientDataError) as error:
+        ConformalThresholder(alpha=0.05).fit(scores)
+    assert str(error.value).endswith(f"got {count}: give more, or raise alpha to {alpha} or above")
+    assert ConformalThresholder(alpha=float(alpha)).fit(scores).threshold_ == count - 1
+    with pytest.raises(InsufficientDataError):
+        ConformalThresholder(alpha=float(alpha) - 0.001).fit(scores)
+
+
+def test_without_any_score_no_alpha_is_proposed():
+    with pytest.raises(InsufficientDataError) as error:
+        ConformalThresholder(alpha=0.05).fit([])
+    assert str(error.value).endswith("at least 19 normal patients, got 0: give more")
+
+
+def test_the_default_rate():
+    assert ConformalThresholder().alpha == 0.05

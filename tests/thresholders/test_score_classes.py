@@ -13,7 +13,11 @@ from sklearn.mixture import GaussianMixture
 from lungpatch.errors import InsufficientDataError
 from lungpatch.thresholders.base import FittedThresholds
 from lungpatch.thresholders.mixture import MixtureThresholder, fit_gaussian_mixture
-from lungpatch.thresholders.multi_otsu import MultiOtsuThresholder, min_variance_thresholds
+from lungpatch.thresholders.multi_otsu import (
+    MultiOtsuThresholder,
+    between,
+    min_variance_thresholds,
+)
 from lungpatch.thresholders.quantile import QuantileThresholder
 
 
@@ -67,11 +71,22 @@ def test_multi_otsu_is_not_misled_by_one_huge_score():
     ]
 
 
-def test_multi_otsu_splits_neighbouring_floats():
-    low = 1.0
-    high = np.nextafter(low, 2)
+@pytest.mark.parametrize("steps", range(4))
+@pytest.mark.parametrize("start", [1.0, -1.0, 5e-324, 0.0, 1e308])
+def test_multi_otsu_splits_neighbouring_floats(start, steps):
+    low = start
+    for _ in range(steps):
+        low = np.nextafter(low, np.inf)
+    high = np.nextafter(low, np.inf)
     found = MultiOtsuThresholder(classes=2).fit([low, high])
     assert found.classify([low, high]).tolist() == [0, 1]
+    assert found.threshold_ == between(low, high) == low
+
+
+def test_multi_otsu_keeps_its_digits_far_from_0():
+    # Differences a million million times smaller than the scores.
+    groups = np.array([0.0, 1.0, 2.0, 10.0, 11.0, 12.0, 30.0, 31.0, 32.0])
+    assert MultiOtsuThresholder().fit(1e12 + groups).thresholds_ == (1e12 + 6.0, 1e12 + 21.0)
 
 
 @pytest.mark.parametrize("thresholder", [MultiOtsuThresholder(), MixtureThresholder()])

@@ -126,6 +126,25 @@ def test_min_scores_is_the_least_number_that_can_be_fitted(thresholder):
         thresholder.fit(scores[1:], labels_for(thresholder, least - 1))
 
 
+def test_min_scores_of_the_defaults():
+    least = {kind: kind().min_scores for kind in LEARNING}
+    assert least == {
+        QuantileThresholder: 1,
+        ConformalThresholder: 19,
+        MultiOtsuThresholder: 3,
+        MixtureThresholder: 3,
+        YoudenThresholder: 2,
+    }
+    assert FixedThresholder(value=1).min_scores == 1
+
+
+@pytest.mark.parametrize("thresholds", [[0.5], [0.5, 0.5], [-1.0, 0.0, 0.25]])
+def test_states_in_ascending_order_are_taken(thresholds):
+    thresholder = MultiOtsuThresholder()
+    thresholder.load_state({"thresholds": thresholds})
+    assert thresholder.thresholds_ == tuple(thresholds)
+
+
 @pytest.mark.parametrize("kind", [*LEARNING, FixedThresholder])
 def test_settings_are_plain_numbers_and_shown(kind):
     thresholder = kind(value=2.5) if kind is FixedThresholder else kind()

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
 
-def check_scores(pred_scores: ArrayLike, *, at_least: int = 1) -> NDArray[np.float64]:
+def check_scores(pred_scores: ArrayLike, *, at_least: int) -> NDArray[np.float64]:
     """Return scores as float64, shape (N,).
 
     Parameters
@@ -34,7 +34,7 @@ def check_scores(pred_scores: ArrayLike, *, at_least: int = 1) -> NDArray[np.flo
 
     Examples
     --------
-    >>> check_scores([1, 2])
+    >>> check_scores([1, 2], at_least=1)
     array([1., 2.])
     """
     try:
