@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from drawn_lungs import IMAGE, LUNGS, OTHER, summary
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import sparse
@@ -116,6 +117,44 @@ def test_pieces_come_from_nearby_in_the_image_or_its_mirror_image():
 def test_a_piece_too_thin_for_an_inside_is_all_border():
     around, piece = np.random.default_rng(0).random((2, 2, 5), dtype=np.float32)
     np.testing.assert_array_equal(_poisson_blend(around, piece), around)
+
+
+def test_a_piece_of_three_rows_has_an_inside():
+    around, piece = np.random.default_rng(0).random((2, 3, 5), dtype=np.float32)
+    blended = _poisson_blend(around, piece)
+    np.testing.assert_allclose(blended[[0, -1]], around[[0, -1]], atol=1e-6)
+    assert (np.abs(blended[1, 1:-1] - around[1, 1:-1]) > 1e-3).any()
+
+
+def test_pieces_reach_the_first_row_and_column():
+    dark, bright = np.zeros((2, 24, 20), np.float32)
+    bright[:] = 1.0
+    lung = np.zeros(dark.shape, bool)
+    lung[:3, :3] = True
+    changed = [
+        paste_foreign(dark, lung, bright, np.random.default_rng(seed))[0] for seed in range(100)
+    ]
+    # Soft edges are 0 at a piece's first row; the second shows that it began in the image's first.
+    assert max(image[1].max() for image in changed) > 0.15
+    assert max(image[:, 1].max() for image in changed) > 0.15
+
+
+PASTED = {
+    "mix": ((0.0065052, 46.314, 36.629, 0.087824), (0.035506, 45.007, 38.067, 1 / 3)),
+    "poisson": ((0.015596, 44.488, 39.847, 0.14045), (0.05727, 44.117, 40.339, 1 / 3)),
+}
+
+
+@pytest.mark.parametrize("blend", ["mix", "poisson"])
+def test_what_models_were_trained_on_does_not_change(blend):
+    pasted = [
+        paste_foreign(IMAGE, LUNGS, OTHER, np.random.default_rng(seed), blend=blend)
+        for seed in range(12)
+    ]
+    change = sum(np.abs(changed - IMAGE) for changed, _ in pasted) / 12
+    alpha = sum(alpha for _, alpha in pasted) / 12
+    assert summary(change) == pytest.approx(PASTED[blend][0], rel=1e-3)
+    assert summary(alpha) == pytest.approx(PASTED[blend][1], rel=1e-3)
 
 
 def test_empty_mask():
