@@ -131,6 +131,13 @@ def test_a_box_is_another_lesion_if_half_of_it_lies_outside():
     assert distinct_boxes(np.array([more, large])).tolist() == [list(large)]
 
 
+def test_the_larger_box_is_the_one_of_more_pixels():
+    wide, square = (0, 0, 10, 100), (50, 0, 90, 40)
+    assert distinct_boxes(np.array([wide, square])).tolist() == [list(square), list(wide)]
+    tall, square = (0, 0, 100, 10), (0, 50, 40, 90)
+    assert distinct_boxes(np.array([tall, square])).tolist() == [list(square), list(tall)]
+
+
 def test_overlap_and_mask_agree():
     one, other = np.array([2, 3, 9, 8]), np.array([5, 1, 20, 6])
     both = boxes_mask(one[None], (24, 24)) & boxes_mask(other[None], (24, 24))
