@@ -151,3 +151,27 @@ def test_a_mask_of_another_shape_is_refused():
 def test_settings_out_of_range_are_refused_by_name(settings):
     with pytest.raises((ValueError, TypeError), match=next(iter(settings))):
         GridSampler(**settings)
+
+
+def test_a_patch_knows_its_image():
+    image = random_image(20, 50)
+    batch = GridSampler(patch_size=10).sample(image, all_lung(image))
+    assert batch.image_shape == (20, 50)
+    assert batch.image_id == "image"
+
+
+def test_a_transposed_mask_is_refused():
+    with pytest.raises(InvalidMaskError, match=r"\(50, 20\)"):
+        GridSampler(patch_size=10).sample(
+            random_image(20, 50), LungMask(pixels=np.ones((50, 20), bool))
+        )
+
+
+def test_large_patches_full_of_lung_are_counted_right():
+    image = random_image(300, 300)
+    assert len(GridSampler(patch_size=256, stride=44).sample(image, all_lung(image))) == 4
+
+
+def test_the_defaults_are_those_of_the_paper():
+    sampler = GridSampler()
+    assert (sampler.patch_size, sampler.stride, sampler.min_lung_fraction) == (32, 20, 1.0)

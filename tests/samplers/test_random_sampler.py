@@ -75,3 +75,22 @@ def test_a_missing_generator_is_an_error(image, lungs):
 def test_too_large_a_patch_is_refused(image, lungs):
     with pytest.raises(InvalidImageError, match=r"41x41.*40x50"):
         sample(RandomSampler(patch_size=41), image, lungs)
+
+
+def test_every_position_can_be_drawn_up_to_the_last_row_and_column():
+    image = ChestImage(pixels=np.zeros((12, 17), np.float32), image_id="a")
+    lungs = LungMask(pixels=np.ones(image.shape, bool))
+    sampler = RandomSampler(patch_size=8, n_patches=5 * 10)
+    corners = sampler.sample(image, lungs, rng=np.random.default_rng(0)).corners
+    expected = np.argwhere(np.ones((5, 10)))
+    np.testing.assert_array_equal(np.unique(corners, axis=0), expected)
+
+
+def test_patches_that_are_partly_lung_are_drawn_if_allowed():
+    image = ChestImage(pixels=np.zeros((12, 17), np.float32), image_id="a")
+    lungs = LungMask(pixels=np.zeros(image.shape, bool))
+    rng = np.random.default_rng(0)
+    some = RandomSampler(patch_size=8, n_patches=5, min_lung_fraction=0.0)
+    assert len(some.sample(image, lungs, rng=rng)) == 5
+    assert len(RandomSampler(patch_size=8).sample(image, lungs, rng=rng)) == 0
+    assert RandomSampler().n_patches == 64
