@@ -88,6 +88,14 @@ def test_a_patch_without_lung_among_others_is_left_out():
     np.testing.assert_allclose(state["mean"], others["mean"], rtol=1e-6)
 
 
+def test_a_whole_batch_without_lung_is_left_out():
+    pixels = np.random.default_rng(0).random((20, SIDE, SIDE))
+    lung = np.ones(pixels.shape, bool)
+    lung[8:] = False
+    state, others = fitted(batch_of(pixels, lung)).state(), fitted(batch_of(pixels[:8])).state()
+    np.testing.assert_allclose(state["mean"], others["mean"], rtol=1e-6)
+
+
 def test_a_place_that_never_varies_is_not_divided_by_nothing():
     normal = np.random.default_rng(0).random((9, SIDE, SIDE))
     normal[:, 1, 1] = 0.5

@@ -109,6 +109,13 @@ def test_at_most_max_patches_are_used(source):
     assert max(seen) <= 7
 
 
+@pytest.mark.parametrize("max_patches", [3, 4, 5, 6, 9])
+def test_the_maximum_holds_over_several_batches(max_patches):
+    copy = _Model(lambda patches: patches.pixels)
+    with _store(np.full((6, 512, 512), 0.3, np.float32)) as store:
+        assert _run(copy, store, max_patches=max_patches).n_patches == min(max_patches, 6)
+
+
 def test_whole_images_go_through_in_small_batches():
     seen = []
 

@@ -148,6 +148,29 @@ def test_no_more_cells_than_fit_into_memory(monkeypatch, count, max_patches):
     assert history.epochs[-1]["cells"] == pytest.approx(400 * lung, rel=0.3)
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda state: state.pop("weight"),
+        lambda state: state.update(weight=np.float32(1)),
+        lambda state: state.update(shape=np.array([16, 16, 1])),
+        lambda state: state.update(bias=np.zeros(1, np.float32)),
+    ],
+)
+def test_states_that_cannot_be(change):
+    state = {
+        "shape": np.array([16, 16]),
+        "weight": np.ones(9, np.float32),
+        "bias": np.array(0, np.float32),
+    }
+    model = LesionHeadModel(patch_size=SIDE, extractor=StatisticsExtractor(grid=16))
+    model.load_state(state)
+    assert model.reconstruct(dark_lungs(2, 0)).target.shape == (2, 1, 16, 16)
+    change(state)
+    with pytest.raises(ConfigurationError, match="state"):
+        model.load_state(state)
+
+
 def test_the_defaults():
     model = LesionHeadModel()
     assert (model.passes, model.ridge, model.normal_fraction, model.max_lesions) == (

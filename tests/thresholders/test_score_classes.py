@@ -86,7 +86,9 @@ def test_multi_otsu_splits_neighbouring_floats(start, steps):
 def test_multi_otsu_keeps_its_digits_far_from_0():
     # Differences a million million times smaller than the scores.
     groups = np.array([0.0, 1.0, 2.0, 10.0, 11.0, 12.0, 30.0, 31.0, 32.0])
-    assert MultiOtsuThresholder().fit(1e12 + groups).thresholds_ == (1e12 + 6.0, 1e12 + 21.0)
+    for offset in (1e9, 1e12, 1e14, -1e14):
+        found = MultiOtsuThresholder().fit(offset + groups).thresholds_
+        assert found == (offset + 6.0, offset + 21.0)
 
 
 @pytest.mark.parametrize("thresholder", [MultiOtsuThresholder(), MixtureThresholder()])
