@@ -14,7 +14,15 @@ from lungpatch.containers import ChestImage
 from lungpatch.datasets.phantom import phantom_chest
 from lungpatch.errors import InvalidMaskError
 from lungpatch.io import read_image
-from lungpatch.segmenters.plausibility import Range, implausibility
+from lungpatch.segmenters.plausibility import (
+    Range,
+    _between,
+    _border,
+    _Lung,
+    _pair,
+    _upper_less_lower,
+    implausibility,
+)
 from lungpatch.segmenters.threshold import ThresholdSegmenter
 from lungpatch.segmenters.unet import UNetSegmenter
 from lungpatch.synthesis import OPACITY_KINDS
@@ -149,6 +157,83 @@ def test_small_doubts_add_up() -> None:
     assert found is not None
     assert found.startswith("unusual in several ways: ")
     assert found.count(";") == 2
+
+
+def block(row: int, column: int, height: int, width: int) -> np.ndarray:
+    """A mask of the size that is measured with one rectangle of lung."""
+    mask = np.zeros((64, 64), bool)
+    mask[row : row + height, column : column + width] = True
+    return mask
+
+
+def test_a_lung_is_measured_by_hand() -> None:
+    mask = block(8, 10, 40, 12)
+    mask[8:18, 10:16] = False  # the upper quarter is half as wide
+    lung = _Lung.measure("right", mask)
+    assert (lung.area, lung.height, lung.width) == (420, 40, 12)
+    assert lung.outline == 2 * (40 + 12)  # a step is no longer than the box around it
+    assert lung.taper == 60 / 120
+    rows, columns = np.nonzero(mask)
+    assert lung.centre == pytest.approx((rows.mean(), columns.mean()))
+    at_the_border = _Lung.measure("left", block(0, 0, 10, 64))
+    assert at_the_border.outline == 2 * (10 + 64)
+
+
+def test_what_lies_between_is_measured_by_hand() -> None:
+    right, left = block(8, 10, 40, 12), block(18, 40, 40, 16)
+    lungs = [_Lung.measure(name, mask) for name, mask in (("right", right), ("left", left))]
+    pixels = np.zeros((64, 64), np.float32)
+    pixels[18:48, 22:40] = 1.0  # the rows that both lungs have, between their columns
+    doubts = {reason: doubt for doubt, reason in _between(pixels, *lungs)}
+    space = 30 * 18 / (40 * 12 + 40 * 16)
+    contrast = 1.0 / pixels.std()
+    tilt = 10 / (47.5 - 15.5)
+    assert contrast > 0.45
+    assert list(doubts.values()) == pytest.approx(
+        [0.0, 0.0, max(0.0, (tilt - 0.25) / 0.3), 0.0, max(0.0, (space - 0.5) / 0.45)]
+    )
+
+
+def test_halves_of_an_area_are_compared_by_hand() -> None:
+    pixels = np.repeat(np.arange(64, dtype=np.float32)[:, None], 64, axis=1)
+    # Rows 10 to 12 against 13 to 16, and one row by itself.
+    assert _upper_less_lower(pixels, block(10, 5, 7, 3)) == 11.0 - 14.5
+    assert _upper_less_lower(pixels, block(10, 5, 1, 3)) == 0.0
+
+
+def test_a_pair_is_compared_by_hand() -> None:
+    right, left = (
+        _Lung.measure("right", block(8, 10, 48, 10)),
+        _Lung.measure("left", block(8, 40, 32, 20)),
+    )
+    doubts = list(_pair(right, left))
+    ratios = [640 / 480, 48 / 32, 20 / 10]
+    limits = [(1.4, 2.6), (1.25, 1.8), (1.3, 1.9)]
+    for (doubt, reason), ratio, (usual, limit) in zip(doubts, ratios, limits, strict=False):
+        assert doubt == pytest.approx(max(0.0, (ratio - usual) / (limit - usual)))
+        assert f"{ratio:.1f} times" in reason
+    assert doubts[0][1].startswith("left lung 1.3 times as large as the right")
+    assert doubts[1][1].startswith("right lung 1.5 times as high as the left")
+    assert doubts[2][1].startswith("left lung 2.0 times as wide as the right")
+    by_shape = {reason: doubt for doubt, reason in doubts[3:]}
+    assert by_shape["right lung only 4.8 times as high as wide"] == 0.0
+    assert by_shape["left lung only 1.6 times as high as wide"] == 0.0
+    assert by_shape["lungs hardly narrower at the top than below"] == pytest.approx(0.22 / 0.17)
+
+
+@pytest.mark.parametrize(
+    ("mask", "name", "doubt"),
+    [
+        (block(0, 0, 5, 32), "upper", 0.4 / 0.45),
+        (block(59, 0, 5, 32), "lower", 0.4 / 0.45),
+        (block(0, 0, 40, 5), "left", 0.125 / 0.2),
+        (block(0, 59, 40, 5), "right", 0.125 / 0.2),
+    ],
+)
+def test_each_border_has_its_own_fraction(mask: np.ndarray, name: str, doubt: float) -> None:
+    found = {reason.split()[-2]: doubt for doubt, reason in _border(mask)}
+    assert list(found) == ["upper", "lower", "left", "right"]
+    assert found[name] == pytest.approx(doubt)
 
 
 def test_a_range_grows_from_the_usual_to_the_limit_either_way() -> None:
