@@ -462,3 +462,53 @@ def test_damaged_deflated_data(tmp_path):
     for length in range(start, len(whole) - 8, 200):
         path.write_bytes(whole[:length])
         check_refused(path)
+
+
+# ---------------------------------------------------------------------------- what else is there
+
+
+@pytest.mark.parametrize("syntax", SYNTAXES)
+def test_the_pixels_of_an_icon_are_not_those_of_the_image(tmp_path, syntax):
+    icon = make_dicom(ramp(shape=(64, 64))[::-1], bits=8)
+    del icon.file_meta
+    path = save_dicom(
+        tmp_path / "d",
+        U12,
+        syntax=syntax,
+        IconImageSequence=[icon],
+        ReferencedImageSequence=[pydicom.Dataset()],
+    )
+    np.testing.assert_allclose(read_image(path).pixels, U12 / 4095, atol=1e-6)
+
+
+def test_a_planar_configuration_that_is_none(tmp_path):
+    colour = np.stack([ramp()] * 3, axis=-1)
+    path = save_dicom(tmp_path / "d", colour, bits=8, photometric="RGB", PlanarConfiguration=2)
+    check_refused_by_name(path, "PlanarConfiguration (0028,0006) is 2")
+
+
+def test_tags_say_what_kind_of_image_it_is(tmp_path):
+    view = pydicom.Dataset()
+    view.CodeMeaning = "postero-anterior"
+    path = save_dicom(
+        tmp_path / "d",
+        U12,
+        Modality="DX",
+        BodyPartExamined="CHEST",
+        ViewPosition="PA",
+        ImageType=["ORIGINAL", "PRIMARY"],
+        PatientID="007",
+        PatientName="Doe^Jane",
+        StudyInstanceUID="1.2.3",
+        ViewCodeSequence=[view],
+        SeriesDescription="",
+    )
+    tags = read_image(path).tags
+    assert tags["Modality"] == "DX"
+    assert tags["ImageType"] == "ORIGINAL\\PRIMARY"
+    assert tags["PatientID"] == "007"
+    assert tags["ViewCodeMeaning"] == "postero-anterior"
+    assert tags["SOPInstanceUID"] == pydicom.dcmread(path).SOPInstanceUID
+    assert "SeriesDescription" not in tags
+    assert not any("Doe" in value for value in tags.values())
+    assert all(isinstance(value, str) for value in tags.values())

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from lungpatch.io.dicom.header import Header
-    from lungpatch.io.dicom.stored import PixelFormat
+    from lungpatch.io.dicom.pixel_format import PixelFormat
 
     Floats = NDArray[np.float64]
 

@@ -8,22 +8,18 @@ import zlib
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
 from lungpatch.errors import InvalidImageError
+from lungpatch.io.dicom.compressed import (
+    ITEM,
+    RLE,
+    check_decoder,
+    decoded_samples,
+    name_of_syntax,
+)
 from lungpatch.io.dicom.grey import grey_levels
 from lungpatch.io.dicom.header import Header, name_of
 from lungpatch.io.dicom.orientation import as_displayed
-from lungpatch.io.dicom.stored import (
-    GREY,
-    ITEM,
-    PixelFormat,
-    check_decoder,
-    check_size_of_pixels,
-    decoded_samples,
-    grey_patterns,
-    luminance_levels,
-    name_of_syntax,
-    native_samples,
-    read_format,
-)
+from lungpatch.io.dicom.pixel_format import GREY, PixelFormat, check_size_of_pixels, read_format
+from lungpatch.io.dicom.stored import grey_patterns, luminance_levels, native_samples
 from lungpatch.io.files import load
 from lungpatch.io.formats import LONG_VRS, dataset_start, encoding_of, leading_elements
 from lungpatch.io.levels import over_white
@@ -75,7 +71,6 @@ _IMPLICIT, _EXPLICIT, _BIG_ENDIAN = (
     "1.2.840.10008.1.2.2",
 )
 _DEFLATED = "1.2.840.10008.1.2.1.99"
-_RLE = "1.2.840.10008.1.2.5"
 _NATIVE = (_IMPLICIT, _EXPLICIT, _BIG_ENDIAN, _DEFLATED)
 
 _META_GROUP = 0x0002
@@ -128,7 +123,7 @@ def read_dicom(file: ImageFile) -> DicomImage:
     else:
         samples, photometric = decoded_samples(element[1], form)
     if form.photometric in GREY:
-        aligned = form.syntax not in _NATIVE and form.syntax != _RLE
+        aligned = form.syntax not in _NATIVE and form.syntax != RLE
         patterns, bit_notes = grey_patterns(samples, form, header, aligned=aligned)
         pixels, grey_notes = grey_levels(patterns, form, header)
         notes = (*form.notes, *bit_notes, *grey_notes)
