@@ -266,6 +266,28 @@ def test_white_is_zero_of_every_depth(tmp_path, bits):
     assert any("white is zero" in note for note in image.reading)
 
 
+@pytest.mark.parametrize("bits", [10, 12, 14])
+def test_packed_and_deflated(tmp_path, bits):
+    levels = ramp(2**bits - 1, (40, 51), np.uint16)
+    path = packed_tiff(tmp_path / "p.tif", levels, bits)
+    content = bytearray(path.read_bytes())
+    (start,) = struct.unpack_from("<I", content, 10 + 5 * 12 + 8)
+    strip = zlib.compress(bytes(content[start:]))
+    struct.pack_into("<HHIHH", content, 10 + 3 * 12, 259, 3, 1, 8, 0)
+    struct.pack_into("<I", content, 10 + 8 * 12 + 8, len(strip))
+    path.write_bytes(content[:start] + strip)
+    np.testing.assert_allclose(read_image(path).pixels, levels / (2**bits - 1), atol=1e-6)
+
+
+def test_a_jpeg_of_twelve_bits_says_so(tmp_path):
+    path = save(tmp_path / "j.jpg", ramp())
+    content = bytearray(path.read_bytes())
+    frame = content.index(b"\xff\xc0")
+    content[frame + 4] = 12
+    path.write_bytes(content)
+    check_refused(path, "12-bit", "PNG")
+
+
 def test_a_packed_tiff_that_is_cut_short(tmp_path):
     path = packed_tiff(tmp_path / "p.tif", ramp(1023, dtype=np.uint16), 10)
     path.write_bytes(path.read_bytes()[:-100])

@@ -67,10 +67,12 @@ def read_raster(file: ImageFile, form: str | None) -> Levels:
         raise InvalidImageError(
             f"holds a frame of more than {MAX_SIDE} pixels per side; scale it down"
         ) from None
-    except (SyntaxError, IndexError, TypeError, UnicodeError, struct.error):
+    except (SyntaxError, IndexError, TypeError, UnicodeError, struct.error) as error:
         if form != "TIFF":
+            reason = f" ({error})" if type(error) is SyntaxError and str(error) else ""
             raise InvalidImageError(
-                f"starts like {form}, but is not a readable {form} file; copy or export it again"
+                f"starts like {form}, but is not a {form} file that can be read{reason}; copy or "
+                "export it again, as 8- or 16-bit PNG, say"
             ) from None
     file.seek(0)
     return read_tiff(file)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 
 _ORIENTATION = 274
 _UNCOMPRESSED = 1
+_DEFLATED = (8, 32946)
 _PREMULTIPLIED = 1
 _MAX_CHANNELS = 4
 _WORD_BITS = (1, 8, 16, 32, 64)
@@ -70,13 +72,14 @@ def read_tiff(file: BinaryIO) -> Levels:
 def _samples(tiff: Any, page: Any) -> NDArray[Any]:
     """Return the samples of a page, in the order in which they are stored."""
     packed = page.dtype is not None and page.bitspersample not in _WORD_BITS
-    if packed and page.dtype.kind == "u" and page.compression == _UNCOMPRESSED:
+    if packed and page.dtype.kind == "u" and page.compression in (_UNCOMPRESSED, *_DEFLATED):
         return _unpacked(tiff, page)
     try:
         return np.asarray(page.asarray())
-    except ValueError as error:
+    except (ValueError, NotImplementedError) as error:
+        needed = "; pip install imagecodecs" if "imagecodecs" in str(error) else ""
         raise InvalidImageError(
-            f"cannot be decompressed ({error}); save it as 16-bit grey, or uncompressed"
+            f"cannot be decompressed ({error}){needed}; or save it as 16-bit grey, or uncompressed"
         ) from error
 
 
@@ -88,14 +91,18 @@ def _unpacked(tiff: Any, page: Any) -> NDArray[Any]:
             f"holds {bits}-bit samples in tiles or planes; save it as 16-bit grey"
         )
     row_bytes = -(-row_samples * bits // 8)
+    needed = page.imagelength * row_bytes
     segments = []
     for offset, count in zip(page.dataoffsets, page.databytecounts, strict=True):
         tiff.filehandle.seek(offset)
-        segments.append(tiff.filehandle.read(count))
+        segment = tiff.filehandle.read(count)
+        if page.compression in _DEFLATED:
+            segment = zlib.decompressobj().decompress(segment, needed)
+        segments.append(segment)
     data = np.frombuffer(b"".join(segments), np.uint8)
-    if len(data) < page.imagelength * row_bytes:
+    if len(data) < needed:
         raise InvalidImageError("ends before its last row; copy or export it again")
-    rows = data[: page.imagelength * row_bytes].reshape(page.imagelength, row_bytes)
+    rows = data[:needed].reshape(page.imagelength, row_bytes)
     unpacked = np.unpackbits(rows, axis=1, count=row_samples * bits)
     unpacked = unpacked.reshape(page.imagelength, row_samples, bits)
     samples = np.zeros(unpacked.shape[:2], np.uint32)
