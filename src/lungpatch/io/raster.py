@@ -70,8 +70,8 @@ def read_raster(file: ImageFile, form: str | None) -> Levels:
     except (SyntaxError, IndexError, TypeError, UnicodeError, struct.error) as error:
         if form != "TIFF":
             # One with a cause is of Python, not of Pillow.
-        told = type(error) is SyntaxError and error.__cause__ is None
-        reason = f" ({error})" if told else ""
+            told = type(error) is SyntaxError and error.__cause__ is None
+            reason = f" ({error})" if told else ""
             raise InvalidImageError(
                 f"starts like {form}, but is not a {form} file that can be read{reason}; copy or "
                 "export it again, as 8- or 16-bit PNG, say"
