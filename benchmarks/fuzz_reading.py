@@ -58,7 +58,7 @@ MAX_SECONDS = 2.0
 MAX_BYTES = 500 * 10**6
 PYTHON_WORDS = (
     "NoneType", "Traceback", "object is not", "has no attribute", "subscriptable", "iterable",
-    "not supported between", "unsupported operand", "invalid literal", "truth value", "unpack",
+    "not supported between", "unsupported operand", "invalid literal for", "truth value", "unpack",
     "bytes-like", "codec can't", "index out of range", "KeyError", "local variable",
 )  # fmt: skip
 LAST_RESORT = ": cannot be decoded"

@@ -43,6 +43,7 @@ INPUTS = {
     "lung_network": (_LUNGS,),
     "confounders-default": (_LUNGS, _SPLIT, "src/lungpatch/presets/default.toml"),
     "confounders-paper": (_LUNGS, _SPLIT, "src/lungpatch/presets/paper.toml"),
+    "fuzz_reading": (),
     "detection": (_LUNGS, "src/lungpatch/presets/paper.toml"),
     "patch_extraction": (),
     "ssim": (),
