@@ -223,8 +223,16 @@ def test_padding_after_the_pixels_is_not_read(tmp_path):
     odd = ramp(shape=(41, 51))
     path = save_dicom(tmp_path / "d", odd, bits=8, PixelData=odd.tobytes() + b"\0")
     np.testing.assert_allclose(read_image(path).pixels, odd / 255, atol=1e-6)
-    path = save_dicom(tmp_path / "d", U12, PixelData=U12.tobytes() + bytes(30))
+    path = save_dicom(tmp_path / "d", U12, PixelData=U12.tobytes() + bytes(2))
     np.testing.assert_allclose(read_image(path).pixels, U12 / 4095, atol=1e-6)
+    path = save_dicom(tmp_path / "d", U12, PixelData=U12.tobytes() + bytes(4))
+    check_refused_by_name(path, "holds 4004 bytes, more than the 4000")
+
+
+def test_sizes_that_are_both_wrong(tmp_path):
+    """51 x 39 instead of 40 x 50: nearly as many pixels."""
+    path = save_dicom(tmp_path / "d", U12, Rows=51, Columns=39)
+    check_refused_by_name(path, "PixelData (7FE0,0010) holds 4000 bytes", "Rows 51", "Columns 39")
 
 
 @pytest.mark.parametrize("syntax", SYNTAXES)

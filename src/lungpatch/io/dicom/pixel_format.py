@@ -11,6 +11,7 @@ from lungpatch.io.levels import check_size
 GREY = ("MONOCHROME1", "MONOCHROME2")
 BYTE, WORD = 8, 16
 _MIN_BITS = 8
+_MAX_PADDING = 3
 
 
 class PixelFormat(NamedTuple):
@@ -113,7 +114,7 @@ def _read_bits(header: Header) -> tuple[int, int, int, list[str]]:
 def check_size_of_pixels(n_bytes: int, form: PixelFormat) -> None:
     """Check that uncompressed pixels are as many as rows and columns say.
 
-    Padding may follow: a byte, or less than a row and a column have.
+    Padding to whole words of 16 or 32 bits may follow.
     """
     bytes_per_sample = form.bits_allocated // BYTE
     per_pixel = 2 if form.photometric == "YBR_FULL_422" else form.samples
@@ -127,7 +128,7 @@ def check_size_of_pixels(n_bytes: int, form: PixelFormat) -> None:
             f"its {name_of('PixelData')} holds {n_bytes} bytes, fewer than {expected}: the file "
             "is cut short, or one of these tags is wrong; copy or export it again"
         )
-    if n_bytes - needed > max(1, bytes_per_sample * min(form.rows, form.columns) - 1):
+    if n_bytes - needed > _MAX_PADDING:
         raise InvalidImageError(
             f"its {name_of('PixelData')} holds {n_bytes} bytes, more than {expected}: one of "
             "these tags or NumberOfFrames is wrong; export it again"
