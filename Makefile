@@ -25,8 +25,9 @@ lint: $(VENV)/.dev
 types: $(VENV)/.dev
 	$(BIN)/mypy
 
+# One process per core; more threads than cores would only wait for each other.
 pytest: $(VENV)/.dev
-	$(BIN)/pytest
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n auto
 
 plugins: $(VENV)/.dev
 	$(BIN)/pytest example-plugins/test_as_an_outsider.py
