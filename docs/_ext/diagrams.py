@@ -1,8 +1,9 @@
-"""Draws the two diagrams of the documentation, and the table of rooms, from data.
+"""Draws the diagrams of the documentation, and the table of rooms, from data.
 
-``python docs/_ext/diagrams.py`` writes ``_static/flow.svg``, ``_static/architecture.svg`` and the
-table in ``architecture.md``. The floors are the layers that import-linter checks (pyproject.toml).
-A test compares the files with what this script would write, and the data with the code.
+``python docs/_ext/diagrams.py`` writes ``_static/flow.svg``, ``_static/architecture.svg``,
+``_static/decisions.svg`` and the table in ``architecture.md``. The floors are the layers that
+import-linter checks (pyproject.toml). A test compares the files with what this script would write,
+and the data with the code.
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ import textwrap
 import tomllib
 from pathlib import Path
 from typing import NamedTuple
+
+from lungpatch.thresholders import ConformalThresholder, conformal_p_values
 
 DOCS = Path(__file__).parents[1]
 PYPROJECT = DOCS.parent / "pyproject.toml"
@@ -97,9 +100,17 @@ text { text-anchor: middle; fill: #1f2328; font: 15px system-ui, sans-serif; }
 .quiet { fill: #59636e; }
 .small { font-size: 13px; }
 .left { text-anchor: start; }
+.right { text-anchor: end; }
 .paper { fill: #ffffff; }
 .box { fill: #f6f8fa; stroke: #d1d9e0; }
 .component { stroke: #2f9e62; stroke-width: 2; }
+.dot { fill: #818b98; }
+.above { fill: #d97706; }
+.new { fill: #7c3aed; }
+.flagged { fill: #d97706; opacity: 0.2; }
+.line { stroke: #818b98; stroke-width: 1.5; }
+.drop { stroke: #7c3aed; stroke-width: 1.5; stroke-dasharray: 5 4; }
+.threshold { stroke: #d97706; stroke-width: 3; }
 .arrow { fill: none; stroke: #818b98; stroke-width: 1.5; }
 .tip { fill: #818b98; }
 @media (prefers-color-scheme: dark) {
@@ -108,8 +119,21 @@ text { text-anchor: middle; fill: #1f2328; font: 15px system-ui, sans-serif; }
   .paper { fill: #131416; }
   .box { fill: #1c1e21; stroke: #3a3f45; }
   .component { stroke: #2f9e62; }
+  .new { fill: #a78bfa; }
+  .drop { stroke: #a78bfa; }
 }
 """
+
+
+NORMAL_SCORES = (
+    1.4, 1.8, 2.1, 2.4, 2.6, 2.9, 3.1, 3.4, 3.6, 3.9, 4.1, 4.4, 4.8, 5.1, 5.5, 6.0, 6.9, 7.6, 8.8,
+)  # fmt: skip
+"""Of 19 imaginary normal patients, one score each."""
+
+NEW_SCORE = 6.4
+"""Of an imaginary new image."""
+
+DECISION_RATES = (0.2, 0.1, 0.05)
 
 
 def read_floors() -> list[list[str]]:
@@ -178,6 +202,60 @@ def draw_architecture() -> str:
     return _svg("The rooms of lungpatch on their floors; a room imports downwards", drawing, top)
 
 
+def draw_decisions() -> str:
+    """Return the diagram of a p-value, and of thresholds at three rates, as SVG."""
+    count = len(NORMAL_SCORES)
+    as_high = sum(score >= NEW_SCORE for score in NORMAL_SCORES)
+    (p_value,) = conformal_p_values([NEW_SCORE], NORMAL_SCORES)
+    axis, bottom, row_height = 128, 218, 46
+    end = bottom + row_height * len(DECISION_RATES)
+    drop = _across(NEW_SCORE)
+    drawing = [
+        _text(12, 24, f"{count} normal patients, one dot each, and a new image", "title left"),
+        _text(drop, 56, "new image", ""),
+        f'<path class="drop" d="M{drop:g} 66V{end - 14:g}"/>',
+        f'<path class="line" d="M{_across(1):g} {axis}H788"/>',
+        _text(788, axis + 22, "anomaly score", "quiet small right"),
+        *(_dot(score, axis, "above" if score >= NEW_SCORE else "dot") for score in NORMAL_SCORES),
+        _diamond(drop, axis - 17),
+        _text(12, axis + 22, f"{as_high} of {count} dots lie at or right of it:", "small left"),
+        _text(12, axis + 46, f"p = (1 + {as_high}) / ({count} + 1) = {p_value:.2f}", "title left"),
+    ]
+    for number, rate in enumerate(DECISION_RATES):
+        middle = bottom + row_height * number
+        at = _across(ConformalThresholder(alpha=rate).fit(NORMAL_SCORES).threshold_)
+        verdict = "flagged" if p_value <= rate else "not flagged"
+        drawing += [
+            f'<rect class="flagged" x="{at:g}" y="{middle - 15:g}" width="{788 - at:g}" '
+            'height="30"/>',
+            f'<path class="line" d="M{_across(1):g} {middle}H788"/>',
+            *(_dot(score, middle, "dot", radius=3.5) for score in NORMAL_SCORES),
+            f'<path class="threshold" d="M{at:g} {middle - 15}V{middle + 15}"/>',
+            _diamond(drop, middle),
+            _text(12, middle - 3, f"at rate {rate:g}", "left"),
+            _text(12, middle + 14, verdict, "small left quiet"),
+        ]
+    title = (
+        f"{as_high} of {count} normal patients score at least as high as a new image, so its "
+        f"p-value is {p_value:.2f}: it is flagged at rates from {p_value:.2f}; the lower the rate, "
+        "the further right the threshold"
+    )
+    return _svg(title, drawing, end)
+
+
+def _across(score: float) -> float:
+    """Where a score lies between the left and the right of the diagram."""
+    return 120 + 660 * (score - 1) / 8.2
+
+
+def _dot(score: float, y: float, kind: str, radius: float = 7) -> str:
+    return f'<circle class="{kind}" cx="{_across(score):g}" cy="{y:g}" r="{radius:g}"/>'
+
+
+def _diamond(x: float, y: float) -> str:
+    return f'<path class="new" d="M{x:g} {y - 9:g}l8 9l-8 9l-8 -9z"/>'
+
+
 def room_table() -> str:
     """Return the rooms, their floors, jobs and what they may import as a Markdown table."""
     lines = ["| room | floor | job | may import |", "|---|---|---|---|"]
@@ -232,6 +310,7 @@ def main() -> None:
     """Write the diagrams and the table."""
     (DOCS / "_static" / "flow.svg").write_text(draw_flow(), encoding="utf-8")
     (DOCS / "_static" / "architecture.svg").write_text(draw_architecture(), encoding="utf-8")
+    (DOCS / "_static" / "decisions.svg").write_text(draw_decisions(), encoding="utf-8")
     page = DOCS / "architecture.md"
     page.write_text(with_table(page.read_text(encoding="utf-8")), encoding="utf-8")
 

@@ -35,6 +35,7 @@ def _read(name):
 def test_the_diagrams_are_up_to_date(diagrams):
     assert _read("_static/flow.svg") == diagrams.draw_flow(), REDRAW
     assert _read("_static/architecture.svg") == diagrams.draw_architecture(), REDRAW
+    assert _read("_static/decisions.svg") == diagrams.draw_decisions(), REDRAW
 
 
 def test_the_table_of_rooms_is_up_to_date(diagrams):
