@@ -165,7 +165,7 @@ def write_sheet(
     triples: list[tuple[Detection, PaintedConfounder, Detection]],
     pipeline: lungpatch.Pipeline,
 ) -> None:
-    scale = pipeline.calibration.colour_scale
+    scale = pipeline.calibration_.colour_scale
     renderings = []
     for before, painted, after in triples:
         for image, found in ((before.image, before), (painted.image, after)):

@@ -79,7 +79,7 @@ pipeline = lungpatch.Pipeline(
 )
 pipeline.fit(case.image for case in phantom_cohort(20, 0, seed=1, size=256))
 detection = pipeline.detect(folder / "image.dcm")
-write_overlay(folder / "image.overlay.png", detection, pipeline.calibration.colour_scale)
+write_overlay(folder / "image.overlay.png", detection, pipeline.calibration_.colour_scale)
 write_anomaly_map(folder / "image.anomaly.tiff", detection)
 record = detection_record(detection, source="image.dcm")
 record.pop("seconds")  # differs from run to run

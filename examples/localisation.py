@@ -89,7 +89,7 @@ figure, ax = plt.subplots(figsize=(8, 2.6), layout="constrained")
 for label in (0, 1):
     values = pred[truth == label]
     ax.plot(values, np.full(values.shape, label), "o", alpha=0.6)
-ax.axvline(pipeline.calibration.threshold, color="C3", ls="--", label="threshold")
+ax.axvline(pipeline.calibration_.threshold, color="C3", ls="--", label="threshold")
 ax.set(yticks=[0, 1], yticklabels=["normal", "opacity"], ylim=(-0.6, 1.6), xlabel="image score")
 ax.legend(loc="center right")
 plt.show()

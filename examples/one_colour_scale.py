@@ -31,7 +31,7 @@ pipeline = lungpatch.Pipeline(
 pipeline.fit(case.image for case in cases[:26])
 images = [*cases[26:29], *cases[30:]]
 detections = list(pipeline.detect_many(case.image for case in images))
-scale = pipeline.calibration.colour_scale
+scale = pipeline.calibration_.colour_scale
 print(scale)
 
 # %%

@@ -57,7 +57,7 @@ def test_signs_are_those_of_scikit_learn(detector, images):
     scores = np.array([d.decision.pred_score for d in found])
     labels = np.array([d.decision.pred_label for d in found])
     np.testing.assert_array_equal(detector.score_samples(images), -scores)
-    threshold = detector.pipeline_.calibration.threshold
+    threshold = detector.pipeline_.calibration_.threshold
     np.testing.assert_array_equal(detector.decision_function(images), threshold - scores)
     np.testing.assert_array_equal(detector.predict(images), np.where(labels, -1, 1))
     assert set(detector.predict(images)) == {-1, 1}

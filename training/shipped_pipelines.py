@@ -1,10 +1,12 @@
 """Fit the pipelines that ship with lungpatch.
 
     python training/shipped_pipelines.py --normal ../shared/data/cxr/normal \
-        --patients ../shared/data/cxr/metadata.csv --out src/lungpatch/weights
+        --patients ../shared/data/cxr/metadata.csv \
+        --exclude ../shared/data/cxr/normal_doubtful.csv --out src/lungpatch/weights
 
-Only images of normal lungs are read: the networks are trained on lesions painted into some of them,
-others set the thresholds. `--half` leaves out every second patient, as the split `cxr-half` does,
+Only images of normal lungs are read. The networks are trained on lesions painted into them; the
+thresholds come from the same images by cross calibration. `--exclude` leaves out what a person
+called grossly abnormal, without knowing any score. `--half` leaves out every second patient, as the split `cxr-half` does,
 so that `lungpatch evaluate` can evaluate on images that were held out. If there is a model card
 beside a pipeline, its lines between `<!-- fit -->` and `<!-- end -->` are written anew.
 """
@@ -12,6 +14,7 @@ beside a pipeline, its lines between `<!-- fit -->` and `<!-- end -->` are writt
 from __future__ import annotations
 
 import argparse
+import csv
 import re
 from collections import Counter
 from pathlib import Path
@@ -27,29 +30,47 @@ NAMES = ("default", "paper")
 def main() -> None:
     arguments = parse_arguments()
     patients = read_patients(arguments.patients)
-    images = find_images(arguments.normal)
+    images = [
+        path
+        for path in find_images(arguments.normal)
+        if path.name not in grossly_abnormal(arguments.exclude)
+    ]
     if arguments.half:
         images = every_second_patient(images, patients)
     for name in arguments.names:
         pipeline = lungpatch.load_preset(name)
+        pipeline.calibration = "cross"
         with lungpatch.progress_bar() as progress:
-            pipeline.fit(images, patients=patients, progress=progress)
+            pipeline.fit(
+                images,
+                patients=patients,
+                progress=progress,
+                checkpoint=arguments.out / f"{name}.checkpoint",
+            )
         saved = pipeline.save(arguments.out / f"{name}.lungpatch")
         print(f"{saved}: {fit_facts(saved)}")
         write_card(saved)
+
+
+def grossly_abnormal(table: Path | None) -> set[str]:
+    """Return the files whose column ``degree`` says ``gross``."""
+    if table is None:
+        return set()
+    with table.open(encoding="utf-8", newline="") as file:
+        return {row["file"] for row in csv.DictReader(file) if row["degree"] == "gross"}
 
 
 def fit_facts(saved: Path) -> str:
     """Return what a saved pipeline was fitted to, as the model cards say it."""
     report = lungpatch.load_pipeline(saved).report_
     assert report is not None
-    used, given = sum(report.images.values()), sum(report.images.values()) + len(report.unused)
+    used, given = report.n_images, report.n_images + len(report.unused)
     parts = ", ".join(
         f"{report.images[role]} images of {report.patients[role]} patients {purpose}"
         for role, purpose in (
             ("training", "train the model"),
             ("validation", "choose the epoch"),
-            ("calibration", "set the thresholds"),
+            ("calibration", "calibrate"),
         )
     )
     reasons = Counter(unused.reason.partition(":")[0] for unused in report.unused)
@@ -78,6 +99,9 @@ def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--normal", type=Path, required=True, help="folder of normal images")
     parser.add_argument("--patients", type=Path, required=True, help="CSV with file and patient")
+    parser.add_argument(
+        "--exclude", type=Path, help="CSV with file and degree; what is 'gross' is left out"
+    )
     parser.add_argument("--out", type=Path, required=True, help="folder for NAME.lungpatch")
     parser.add_argument("--names", nargs="+", default=NAMES, help="presets to fit")
     parser.add_argument("--half", action="store_true", help="fit to every second patient")

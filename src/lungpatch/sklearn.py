@@ -191,7 +191,7 @@ class LungPatchDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         return tags
 
     def _take(self, pipeline: Pipeline) -> None:
-        self.offset_ = -pipeline.calibration.threshold
+        self.offset_ = -pipeline.calibration_.threshold
         self.pipeline_ = pipeline
 
 

@@ -55,7 +55,7 @@ def test_the_regions_of_a_single_image_are_printed(run, saved, cohort, tmp_path)
     assert record["regions"] == []
     maximum = record["maximum"]
     assert out.splitlines()[:-1] == [
-        f"nothing above {record['map_threshold']:.3g}; maximum: {maximum['side']} "
+        f"nothing above {record['region_threshold']:.3g}; maximum: {maximum['side']} "
         f"{maximum['zone']} zone, {maximum['position']}, {maximum['score']:.3g}"
     ]
     _, out, _ = run("detect", *images[:2], "--pipeline", saved, "--out", tmp_path / "two")

@@ -73,7 +73,7 @@ def _killed_after(epochs):
 
 
 def _assert_same(one, other):
-    assert other.calibration == one.calibration
+    assert other.calibration_ == one.calibration_
     for name, array in one.model.state().items():
         np.testing.assert_array_equal(other.model.state()[name], array)
     ours, theirs = one.report_.history, other.report_.history

@@ -44,13 +44,15 @@ def test_the_thresholder_takes_at_most_half():
 
 
 def test_fit_tells_what_it_used_and_what_it_found(fitted):
-    report, calibration = fitted.report_, fitted.calibration
+    report, calibration = fitted.report_, fitted.calibration_
     assert isinstance(report, FitReport)
     assert isinstance(calibration, Calibration)
     assert sum(report.images.values()) == 12
     assert report.images == report.patients  # each image is its own patient
     assert report.unused == ()
-    assert calibration.colour_scale.low < calibration.map_threshold < calibration.colour_scale.high
+    assert (
+        calibration.colour_scale.low < calibration.region_threshold < calibration.colour_scale.high
+    )
 
 
 def test_what_cannot_be_used_is_named_with_the_reason(fast_tables, cohort):
@@ -65,7 +67,7 @@ def test_what_cannot_be_used_is_named_with_the_reason(fast_tables, cohort):
     assert "missing.png" in reasons["missing.png"]
     assert len(reasons) == 2
     # The pipeline keeps what is returned; this function alone leaves it unfitted.
-    assert pipeline.calibration_ is None
+    assert not pipeline.is_fitted
     assert calibration.rule == "QuantileThresholder"
 
 
@@ -83,7 +85,7 @@ def test_the_order_of_the_images_does_not_matter(fast_tables, cohort, sampler):
         one = _fit(fast_tables, paths, patients=table)
         for order in (paths[::-1], paths[5:] + paths[:5]):
             other = _fit(fast_tables, order, patients=table)
-            assert other.calibration == one.calibration
+            assert other.calibration_ == one.calibration_
             assert other.report_.training_digest == one.report_.training_digest
             for name, array in one.model.state().items():
                 np.testing.assert_array_equal(other.model.state()[name], array)
@@ -93,9 +95,9 @@ def test_names_and_kinds_of_the_inputs_do_not_matter_either(fast_tables, cohort)
     paths = sorted((cohort / "normal").iterdir())
     images = [lungpatch.read_image(path) for path in paths]
     arrays = [np.rint(image.pixels * 255).astype(np.uint8) for image in images]
-    expected = _fit(fast_tables, paths).calibration
-    assert _fit(fast_tables, images).calibration == expected
-    assert _fit(fast_tables, arrays).calibration == expected
+    expected = _fit(fast_tables, paths).calibration_
+    assert _fit(fast_tables, images).calibration_ == expected
+    assert _fit(fast_tables, arrays).calibration_ == expected
 
 
 def test_images_given_twice_are_counted_once_and_said(fast_tables, cohort, tmp_path, caplog):
@@ -103,7 +105,7 @@ def test_images_given_twice_are_counted_once_and_said(fast_tables, cohort, tmp_p
     copies = [shutil.copy(path, tmp_path / f"copy-of-{path.name}") for path in paths[:3]]
     once = _fit(fast_tables, paths)
     twice = _fit(fast_tables, [*paths, *copies, paths[0]])
-    assert twice.calibration == once.calibration
+    assert twice.calibration_ == once.calibration_
     assert sum(twice.report_.images.values()) == 12
     assert len(twice.report_.unused) == 4
     for unused in twice.report_.unused:

@@ -28,8 +28,8 @@ def test_detection_holds_every_step(fitted, cohort):
     assert detection.resized.shape == detection.anomaly_map.heatmap.shape == (128, 128)
     count = len(detection.patches)
     assert count == len(detection.scores) == len(detection.reconstruction) > 0
-    assert detection.decision.threshold == fitted.calibration.threshold
-    assert detection.localisation.threshold == fitted.calibration.map_threshold
+    assert detection.decision.threshold == fitted.calibration_.threshold
+    assert detection.localisation.threshold == fitted.calibration_.region_threshold
     # Scores are over lung pixels only, so nothing outside the lungs has a score.
     assert not (detection.anomaly_map.scored & ~detection.lungs.pixels).any()
 
@@ -37,8 +37,8 @@ def test_detection_holds_every_step(fitted, cohort):
 def test_boxes_hold_exactly_what_is_above_the_threshold(saved, cohort):
     pipeline = lungpatch.load_pipeline(saved)
     # Low enough that there are boxes.
-    middle = pipeline.calibration.colour_scale.low
-    pipeline.calibration_ = attrs.evolve(pipeline.calibration, map_threshold=middle)
+    middle = pipeline.calibration_.colour_scale.low
+    pipeline._calibration = attrs.evolve(pipeline.calibration_, region_threshold=middle)
     boxed = 0
     for result in pipeline.detect_many(cohort / "opacity"):
         covered = np.zeros(result.image.shape, bool)
@@ -94,11 +94,11 @@ def test_an_image_without_lungs_is_never_scored(fitted):
 
 def test_same_seed_same_result(fast_tables, cohort, fitted):
     again = build_pipeline(fast_tables, origin="test").fit(cohort / "normal")
-    assert again.calibration == fitted.calibration
+    assert again.calibration_ == fitted.calibration_
     assert again.report_.training_digest == fitted.report_.training_digest
     fast_tables["pipeline"]["seed"] = 2
     other = build_pipeline(fast_tables, origin="test").fit(cohort / "normal")
-    assert other.calibration != fitted.calibration
+    assert other.calibration_ != fitted.calibration_
     assert other.report_.training_digest == fitted.report_.training_digest
 
 
@@ -218,9 +218,9 @@ class DoubtfulSegmenter:
 @pytest.mark.parametrize("policy", ["score", "skip"])
 def test_implausible_lungs_are_out_of_scope(saved, cohort, policy):
     pipeline = lungpatch.load_pipeline(saved)
+    calibration = attrs.evolve(pipeline.calibration_, threshold=-1.0, region_threshold=-1.0)
     pipeline.segmenter = DoubtfulSegmenter(pipeline.segmenter)
     pipeline.out_of_scope = policy
-    calibration = attrs.evolve(pipeline.calibration_, threshold=-1.0, map_threshold=-1.0)
     pipeline._restore(calibration, pipeline.report_)  # as if it had been fitted so
     detection = pipeline.detect(sorted((cohort / "opacity").iterdir())[0])
     assert detection.status == "out_of_scope"

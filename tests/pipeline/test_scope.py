@@ -77,7 +77,7 @@ def lateral(cohort):
 
 def test_a_lateral_image_is_scored_but_never_above(saved, lateral, tmp_path):
     pipeline = lungpatch.load_pipeline(saved)
-    low = attrs.evolve(pipeline.calibration_, threshold=-1.0, map_threshold=-1.0)
+    low = attrs.evolve(pipeline.calibration_, threshold=-1.0, region_threshold=-1.0)
     pipeline._restore(low, pipeline.report_)
     detection = pipeline.detect(lateral)
     frontal = pipeline.detect(attrs.evolve(lateral, tags={}))
@@ -102,7 +102,7 @@ def test_records_and_overlay_say_so(fitted, lateral):
     assert record["pred_label"] is record["threshold"] is record["rule"] is None
     assert record["pred_score"] == detection.pred_score
     assert record["boxes"] == record["regions"] == []
-    scale = fitted.calibration.colour_scale
+    scale = fitted.calibration_.colour_scale
     in_scope = fitted.detect(attrs.evolve(lateral, tags={}))
     assert not np.array_equal(overlay(detection, scale), overlay(in_scope, scale))
 

@@ -96,7 +96,7 @@ def test_a_member_of_an_ensemble_counts_too():
     assert pipeline.is_fitted
     pipeline.model.members[1].scorer.smoothing = 0.2
     with pytest.raises(NotFittedError, match="model__members__1__scorer__smoothing was 0.05"):
-        _ = pipeline.calibration
+        _ = pipeline.calibration_
 
 
 def test_copies_stay_fitted(pipeline, cohort):
@@ -121,13 +121,13 @@ def test_parts_are_checked_again_when_fitting(pipeline, cohort):
 
 def test_a_loaded_thresholder_is_fitted(pipeline, fitted):
     assert pipeline.thresholder.threshold_ == fitted.thresholder.threshold_
-    assert pipeline.thresholder.threshold_ == pipeline.calibration.threshold
-    refitted = lungpatch.QuantileThresholder(q=0.9).fit(pipeline.calibration.map_scores)
-    assert refitted.threshold_ == pipeline.calibration.map_threshold
+    assert pipeline.thresholder.threshold_ == pipeline.calibration_.threshold
+    refitted = lungpatch.QuantileThresholder(q=0.9).fit(pipeline.calibration_.region_scores)
+    assert refitted.threshold_ == pipeline.calibration_.region_threshold
 
 
 def test_thresholds_come_from_the_stored_scores(pipeline):
-    calibration = pipeline.calibration
+    calibration = pipeline.calibration_
     assert len(calibration.image_scores) == pipeline.report_.patients["calibration"]
     assert calibration.threshold == np.quantile(calibration.image_scores, 0.9, method="linear") or (
         calibration.threshold in calibration.image_scores

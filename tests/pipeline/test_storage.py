@@ -37,7 +37,7 @@ def test_loaded_gives_bit_equal_results(fitted, saved, cohort):
         np.testing.assert_array_equal(before.anomaly_map.heatmap, after.anomaly_map.heatmap)
         assert before.decision == after.decision
     assert loaded.report_ == fitted.report_
-    assert loaded.calibration == fitted.calibration
+    assert loaded.calibration_ == fitted.calibration_
     assert repr(loaded.model) == repr(fitted.model)
 
 
@@ -151,7 +151,7 @@ def test_inconsistent_content(copy, change):
 def test_only_a_saved_pipeline_is_replaced(fitted, copy, tmp_path):
     check_destination(copy)
     check_destination(tmp_path / "new.lungpatch")
-    assert save_pipeline(fitted, fitted.calibration, fitted.report_, copy) == copy
+    assert save_pipeline(fitted, fitted.calibration_, fitted.report_, copy) == copy
     other = tmp_path / "other"
     other.mkdir()
     (other / "thesis.txt").write_text("three years")

@@ -49,7 +49,7 @@ def _loads_or_complains(folder):
         return None
     # What loads is whole: it can be used, and its thresholds follow from its scores.
     assert pipeline.is_fitted
-    calibration = pipeline.calibration
+    calibration = pipeline.calibration_
     assert pipeline.thresholder.threshold_ == pytest.approx(calibration.threshold, rel=1e-6)
     assert pipeline.report_.images.keys() == {"training", "validation", "calibration"}
     return pipeline

@@ -24,7 +24,7 @@ def test_the_record_holds_all_that_is_promised():
         # Model grid: rows 16..23 of 64, columns 40..47, in an image of 600 x 512.
         "boxes": [[150, 320, 225, 384]],
         "box_scores": [6.0],
-        "map_threshold": 3.0,
+        "region_threshold": 3.0,
         "summary": [record["regions"][0]["text"]],
         "regions": [region.to_dict() for region in detection.regions.regions],
         "maximum": detection.regions.maximum.to_dict(),
@@ -62,7 +62,7 @@ def test_out_of_scope_a_record_has_a_score_and_nothing_found():
         "a hand",
         2.0,
     )
-    for key in ("threshold", "pred_label", "rule", "map_threshold"):
+    for key in ("threshold", "pred_label", "rule", "region_threshold"):
         assert record[key] is None
     assert record["boxes"] == record["box_scores"] == record["regions"] == []
     assert record["fractions_above"] == {"right": 0.0, "left": 0.0}

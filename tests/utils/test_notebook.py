@@ -90,8 +90,8 @@ def test_all_maps_of_a_pipeline_have_its_scale(fitted, cohort):
     found = list(fitted.detect_many(cohort / "opacity"))
     assert len(found) > 1
     for one in found:
-        assert one.anomaly_map.colour_scale == fitted.calibration.colour_scale
-        expected = overlay(one, fitted.calibration.colour_scale)
+        assert one.anomaly_map.colour_scale == fitted.calibration_.colour_scale
+        expected = overlay(one, fitted.calibration_.colour_scale)
         np.testing.assert_array_equal(_decoded(one._repr_png_()), expected)
 
 
@@ -129,7 +129,7 @@ def test_plot_draws_in_the_colours_of_the_pipeline(detection, fitted):
         assert isinstance(detection, Detection)
         assert len(axes) == 3
         painted = axes[2].images[-1].get_array()
-        expected = fitted.calibration.colour_scale.to_rgba(detection.native_heatmap)
+        expected = fitted.calibration_.colour_scale.to_rgba(detection.native_heatmap)
         np.testing.assert_array_equal(painted, expected)
     finally:
         pyplot.close("all")

@@ -121,7 +121,7 @@ def detect_folder(
     check_folder(out)
     paths, failures = expand(images)
     fitted = pipeline if isinstance(pipeline, Pipeline) else load_pipeline(pipeline)
-    scale = fitted.calibration.colour_scale
+    scale = fitted.calibration_.colour_scale
     counts = DetectionCounts(failures=failures)
     out.mkdir(parents=True, exist_ok=True)
     with FolderRecords(out / RECORDS, paths) as records:

@@ -101,7 +101,7 @@ class SavedDetection:
 
     def pred_mask(self) -> BoolImage:
         """Return where the anomaly map lies above its threshold, bool (H, W), native grid."""
-        threshold = self.record["map_threshold"]
+        threshold = self.record["region_threshold"]
         above: BoolImage = self.heatmap() > (math.inf if threshold is None else threshold)
         return above
 

@@ -185,7 +185,7 @@ def _show_detections(
     )
     for index, case in shown:
         page.figure(
-            overlay(result.detections[index], result.pipeline.calibration.colour_scale),
+            overlay(result.detections[index], result.pipeline.calibration_.colour_scale),
             caption=f"{case.patient}: {_kind(case)}",
             alt=f"image {case.patient} ({_kind(case)}) and its anomaly map",
         )

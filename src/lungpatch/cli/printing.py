@@ -47,17 +47,34 @@ def print_fit(pipeline: Pipeline, out: Path) -> None:
             f"than normal lung); error on normal patches {shortcut['normal_error']:.2f} grey levels"
         )
     typer.echo(
-        f"threshold: image score {pipeline.calibration.threshold:.4g}, map "
-        f"{pipeline.calibration.map_threshold:.4g} ({pipeline.calibration.rule})"
+        f"threshold: image score {pipeline.calibration_.threshold:.4g}, map "
+        f"{pipeline.calibration_.region_threshold:.4g} ({pipeline.calibration_.rule})"
     )
     typer.echo(f"Saved to {out} after {report.seconds:.0f} s.")
 
 
 def print_evaluation(evaluation: Evaluation, out: Path) -> None:
-    """Print the main metrics of each detector and baseline."""
+    """Print what each pipeline decides, and the main metrics of each detector and baseline."""
+    from lungpatch.evaluation.operating_tables import operating_tables
+
+    for note in evaluation.notes:
+        typer.echo(note)
+    for name, tables in operating_tables(evaluation).items():
+        typer.echo()
+        for fact in tables.facts:
+            typer.echo(fact)
+        for title, rows in (
+            (f"{name}: images flagged", tables.images),
+            (f"{name}: boxes", tables.boxes),
+        ):
+            if rows:
+                width = max(map(len, (title, *rows)))
+                for label, cells in {title: tables.head, **rows}.items():
+                    typer.echo(f"{label:{width}}" + "".join(f"  {cell:>17}" for cell in cells))
+    typer.echo()
     for name, row in evaluation.table("all").items():
-        shown = ", ".join(f"{metric} {row[metric]}" for metric in _METRICS if metric in row)
-        typer.echo(f"{name}: {shown}")
+        if shown := [f"{metric} {row[metric]}" for metric in _METRICS if metric in row]:
+            typer.echo(f"{name}: {', '.join(shown)}")
     left_out = sum(evaluation.left_out.values())
     typer.echo(f"{left_out} images of training patients left out. Results: {out}")
 

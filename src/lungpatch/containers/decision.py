@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import attrs
 import numpy as np
+from attrs import converters, validators
 from numpy.typing import NDArray
 
 from lungpatch.containers.arrays import (
@@ -27,6 +28,9 @@ class Decision:
     threshold : float
     rule : str
         Name of the thresholder that set the threshold.
+    p_value : float or None
+        How unusual the score is among those of normal images (see
+        `lungpatch.thresholders.conformal_p_values`), in (0, 1]; None if it is not known.
 
     See Also
     --------
@@ -41,6 +45,7 @@ class Decision:
     pred_score: float
     threshold: float
     rule: str
+    p_value: float | None = None
 
     @property
     def pred_label(self) -> bool:
@@ -61,6 +66,8 @@ class Localisation:
         falling score.
     box_scores : ndarray of float64, shape (K,)
         The maximum anomaly score of each region.
+    box_p_values : ndarray of float64, shape (K,), or None
+        How unusual a region so high is in a normal image, in (0, 1]; None if it is not known.
     threshold : float
 
     See Also
@@ -79,14 +86,20 @@ class Localisation:
     pred_mask: BoolImage = attrs.field(converter=as_bool, validator=has_ndim(2))
     boxes: NDArray[np.int64] = attrs.field(converter=as_int64, validator=has_ndim(2))
     box_scores: NDArray[np.float64] = attrs.field(converter=as_float64, validator=has_ndim(1))
+    box_p_values: NDArray[np.float64] | None = attrs.field(
+        default=None,
+        converter=converters.optional(as_float64),
+        validator=validators.optional(has_ndim(1)),
+    )
     threshold: float
 
     def __attrs_post_init__(self) -> None:
         if self.boxes.shape[1] != 4:
             raise ValueError(f"boxes must have shape (K, 4), got {self.boxes.shape}")
-        check_lengths(
-            "Localisation", {"boxes": len(self.boxes), "box_scores": len(self.box_scores)}
-        )
+        lengths = {"boxes": len(self.boxes), "box_scores": len(self.box_scores)}
+        if self.box_p_values is not None:
+            lengths["box_p_values"] = len(self.box_p_values)
+        check_lengths("Localisation", lengths)
 
     def __repr__(self) -> str:
         plural = "" if len(self.boxes) == 1 else "es"

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from lungpatch._utils.progress import ProgressCallback, silent
 from lungpatch.containers import ColourScale, FloatImage
-from lungpatch.evaluation.cases import GRID_SIZE, Case, to_evaluation_grid
+from lungpatch.evaluation.cases import GRID_SIZE, VIEWS, Case, to_evaluation_grid
+from lungpatch.evaluation.operating_points import Outcomes, decide, operating_points
 from lungpatch.pipeline import (
     Failure,
     Pipeline,
@@ -42,6 +43,8 @@ class Predictions:
         Median time per image; NaN for a control.
     colour_scale : ColourScale or None
         One for all maps; None for a control.
+    outcomes : Outcomes or None
+        What the detector decides; None for a control.
 
     See Also
     --------
@@ -59,6 +62,7 @@ class Predictions:
     heatmaps: tuple[FloatImage, ...] | None
     milliseconds: float = float("nan")
     colour_scale: ColourScale | None = None
+    outcomes: Outcomes | None = None
 
     @property
     def unscored(self) -> int:
@@ -95,11 +99,15 @@ def run_pipeline(
     notify = progress or silent
     scores, seconds = [], []
     heatmaps: list[FloatImage] = []
+    calibration = pipeline.calibration_
+    points = operating_points(calibration)
+    decided = []
     for count, found in enumerate(pipeline.detect_many(dataset), start=1):
         if isinstance(found, Failure):
             raise found.error
         scores.append(np.nan if found.pred_score is None else found.pred_score)
         heatmaps.append(to_evaluation_grid(found.anomaly_map.heatmap))
+        decided.append(decide(found, points))
         seconds.append(found.seconds)
         notify(name, count, len(dataset), {})
     return Predictions(
@@ -107,7 +115,13 @@ def run_pipeline(
         scores=np.array(scores, dtype=np.float64),
         heatmaps=tuple(heatmaps),
         milliseconds=1000 * float(np.median(seconds)),
-        colour_scale=pipeline.calibration.colour_scale,
+        colour_scale=calibration.colour_scale,
+        outcomes=Outcomes(
+            n_patients=calibration.n_patients,
+            points=points,
+            flagged=np.array([[flag for flag, _ in image] for image in decided]).T,
+            peaks=tuple(zip(*([peaks for _, peaks in image] for image in decided), strict=True)),
+        ),
     )
 
 
@@ -123,24 +137,28 @@ def simple_controls(cases: Sequence[Case]) -> list[Predictions]:
     list of Predictions
         ``mean lung grey``: the mean grey level of the lungs, with grey levels as the map.
         ``vertical position``: how low the lungs' centre lies in the image, with the pixel's row as
-        the map. ``mask area``: how small the lungs are. ``view AP``: 1 for an AP view, else 0.
+        the map. ``mask area``: how small the lungs are. ``view AP``: 1 for an AP view, else 0;
+        absent if no view is known.
 
     Examples
     --------
     >>> [control.name for control in simple_controls([])]
-    ['mean lung grey', 'vertical position', 'mask area', 'view AP']
+    ['mean lung grey', 'vertical position', 'mask area']
     """
     row = np.repeat(np.linspace(0, 1, GRID_SIZE, dtype=np.float32)[:, None], GRID_SIZE, axis=1)
     grey = tuple(_in_lungs(case.pixels, case) for case in cases)
     height = tuple(_in_lungs(row, case) for case in cases)
     areas = np.array([case.lungs.mean() for case in cases], dtype=np.float64)
-    is_ap = np.array([case.view == "AP" for case in cases], dtype=np.float64)
-    return [
+    controls = [
         Predictions(name="mean lung grey", scores=_means(grey), heatmaps=grey),
         Predictions(name="vertical position", scores=_means(height), heatmaps=height),
         Predictions(name="mask area", scores=-areas, heatmaps=None),
-        Predictions(name="view AP", scores=is_ap, heatmaps=None),
     ]
+    views = np.array([case.view for case in cases], dtype=np.str_)
+    if np.isin(views, VIEWS).any():
+        is_ap = (views == "AP").astype(np.float64)
+        controls.append(Predictions(name="view AP", scores=is_ap, heatmaps=None))
+    return controls
 
 
 def _in_lungs(values: FloatImage, case: Case) -> FloatImage:

@@ -12,7 +12,7 @@ from lungpatch._utils.component import error_text
 from lungpatch._utils.suggestions import did_you_mean
 from lungpatch.errors import ConfigurationError, LungpatchError, MissingInputError
 from lungpatch.pipeline.pipeline import Pipeline
-from lungpatch.pipeline.tables import COMPONENT_KINDS, PIPELINE_SETTINGS
+from lungpatch.pipeline.tables import COMPONENT_KINDS, OPTIONAL_TABLES, PIPELINE_SETTINGS
 from lungpatch.plugins.registry import Registry, default_registry
 
 if TYPE_CHECKING:
@@ -64,8 +64,9 @@ def load_config(path: str | os.PathLike[str], *, registry: Registry | None = Non
     r"""Build the pipeline that a TOML file describes, not yet fitted.
 
     The file has a table a component (``[segmenter]``, ``[fit_sampler]``, ``[sampler]``,
-    ``[model]``, ``[scorer]``, ``[thresholder]``), each with a ``name`` and that component's
-    settings, and a table ``[pipeline]``. With ``preset = "paper"`` at the top only what differs
+    ``[model]``, ``[scorer]``, ``[thresholder]`` and, if regions are to have another than images,
+    ``[region_thresholder]``), each with a ``name`` and that component's settings, and a table
+    ``[pipeline]``. With ``preset = "paper"`` at the top only what differs
     from the preset needs to be there; a component of another name replaces the preset's whole.
     Where a setting is a component itself it is a table in that table: ``[model.extractor]``, or
     ``[[model.members]]`` for each of several.
@@ -143,14 +144,15 @@ def build_pipeline(
     """
     registry = registry or default_registry()
     _check_known(tables, (*COMPONENT_KINDS, "pipeline"), "table", origin)
-    missing = [table for table in COMPONENT_KINDS if table not in tables]
+    given = {table: kind for table, kind in COMPONENT_KINDS.items() if table in tables}
+    missing = [t for t in COMPONENT_KINDS if t not in given and t not in OPTIONAL_TABLES]
     if missing:
         raise ConfigurationError(
             f"{origin}: no table [{missing[0]}]; give it, or start from a preset with "
             'preset = "paper" in the first line'
         )
     components = {}
-    for table, kind in COMPONENT_KINDS.items():
+    for table, kind in given.items():
         try:
             components[table] = registry.create_from_table(kind, tables[table], path=table)
         except LungpatchError as error:

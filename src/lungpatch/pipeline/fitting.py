@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import hashlib
 import logging
 import os
@@ -22,11 +23,18 @@ from lungpatch.containers import ChestImage, TrainingHistory
 from lungpatch.errors import ConfigurationError, InsufficientDataError
 from lungpatch.models.diagnostics import identity_shortcut
 from lungpatch.networks.checkpoints import checkpoints_in
-from lungpatch.pipeline.calibration import Calibration, calibrate
+from lungpatch.pipeline.calibration import Calibration, NormalImage, score_normal, summarise
 from lungpatch.pipeline.patch_store import PatchSelection, PatchStore
 from lungpatch.pipeline.results import Failure, PreparedImage
 from lungpatch.pipeline.snapshot import Snapshot
-from lungpatch.pipeline.splitting import ROLES, Role, check_counts, split_by_patient
+from lungpatch.pipeline.splitting import (
+    ROLES,
+    Role,
+    check_counts,
+    fold_by_patient,
+    hold_out,
+    split_by_patient,
+)
 from lungpatch.pipeline.steps import ImageInput, Steps
 
 logger = logging.getLogger(__name__)
@@ -37,7 +45,14 @@ PATCH_ROLES: tuple[Role, Role] = ("training", "validation")
 MIN_CERTAIN_CALIBRATION = 20
 """Fewer calibration patients than this are warned of."""
 
-_COUNTS = validators.deep_mapping(validators.instance_of(str), validators.instance_of(int))
+
+def _counts(names: tuple[str, ...]) -> Any:
+    def check(_: Any, attribute: attrs.Attribute[Any], value: Any) -> None:
+        counts = value if isinstance(value, dict) else {}
+        if set(counts) != set(names) or any(type(count) is not int for count in counts.values()):
+            raise ValueError(f"{attribute.name} must hold a number for each of {names}")
+
+    return check
 
 
 @attrs.frozen(kw_only=True)
@@ -66,8 +81,11 @@ class FitReport:
 
     Parameters
     ----------
+    n_images : int
+        How many were used.
     images, patients : dict of str to int
-        How many in each role: ``training``, ``validation``, ``calibration``.
+        How many in each role: ``training``, ``validation``, ``calibration``. In cross calibration
+        all images calibrate, beside their other role.
     patches : dict of str to int
         How many patches the model was trained and validated on.
     unused : tuple of UnusedImage
@@ -85,9 +103,10 @@ class FitReport:
     {'training': 145, 'validation': 38, 'calibration': 61}
     """
 
-    images: dict[str, int] = attrs.field(validator=_COUNTS)
-    patients: dict[str, int] = attrs.field(validator=_COUNTS)
-    patches: dict[str, int] = attrs.field(validator=_COUNTS)
+    n_images: int = attrs.field(validator=validators.instance_of(int))
+    images: dict[str, int] = attrs.field(validator=_counts(ROLES))
+    patients: dict[str, int] = attrs.field(validator=_counts(ROLES))
+    patches: dict[str, int] = attrs.field(validator=_counts(PATCH_ROLES))
     unused: tuple[UnusedImage, ...]
     history: TrainingHistory
     identity_shortcut: dict[str, Any] | None = attrs.field(
@@ -117,6 +136,11 @@ class _Cohort:
     unused: list[UnusedImage]
     roles: Mapping[str, Role] = attrs.field(factory=dict)
 
+    @property
+    def patients(self) -> list[str]:
+        # In the order of the images' content, whatever the patients are called or numbered.
+        return list(dict.fromkeys(image.patient for image in self.usable))
+
     def in_role(self, role: Role) -> list[_Usable]:
         return [image for image in self.usable if self.roles[image.patient] == role]
 
@@ -141,21 +165,27 @@ def fit_steps(
     inputs = list(images)
     owners = _patients_of(inputs, patients)
     _check_feasible(steps, owners)
-    split_rng, sample_rng, train_rng, shortcut_rng, map_rng = (
-        np.random.default_rng(seed) for seed in np.random.SeedSequence(steps.seed).spawn(5)
+    split_rng, sample_rng, train_rng, shortcut_rng, map_rng, fold_rng = (
+        np.random.default_rng(seed) for seed in np.random.SeedSequence(steps.seed).spawn(6)
     )
     with PatchStore(steps.model.patch_size) as store:
         cohort = _read(steps, inputs, owners, store, sample_rng, notify)
         _split(steps, cohort, split_rng)
-        training, validation = (_patches(cohort, role, store) for role in PATCH_ROLES)
+        used = {role: cohort.in_role(role) for role in ROLES}
+        training, validation = (_patches(used[role], store) for role in PATCH_ROLES)
         with _checkpoints(steps, cohort, checkpoint):
             history = _train(steps, training, validation, train_rng, notify)
-        shortcut = _measure_shortcut(steps, validation or training, shortcut_rng, notify)
-        held_out = [(image.item, image.patient) for image in cohort.in_role("calibration")]
-        calibration = calibrate(steps, held_out, notify=notify, rng=map_rng)
+            shortcut = _measure_shortcut(steps, validation or training, shortcut_rng, notify)
+            if steps.calibration == "cross":
+                used = used | {"calibration": cohort.usable}
+                normals = _score_folds(steps, cohort, store, fold_rng, map_rng, notify)
+            else:
+                held_out = _inputs(used["calibration"])
+                normals = score_normal(steps, held_out, notify=notify, rng=map_rng)
         report = FitReport(
-            images={role: len(cohort.in_role(role)) for role in ROLES},
-            patients={role: len({i.patient for i in cohort.in_role(role)}) for role in ROLES},
+            n_images=len(cohort.usable),
+            images={role: len(images) for role, images in used.items()},
+            patients={role: len({i.patient for i in images}) for role, images in used.items()},
             patches={"training": len(training), "validation": len(validation)},
             unused=tuple(cohort.unused),
             history=history,
@@ -163,18 +193,23 @@ def fit_steps(
             training_digest=_digest_of(cohort),
             seconds=time.perf_counter() - start,
         )
-    return calibration, report
+    return summarise(steps, normals, steps.calibration), report
+
+
+def _inputs(images: Iterable[_Usable]) -> list[tuple[ImageInput, str]]:
+    return [(image.item, image.patient) for image in images]
 
 
 def _check_feasible(steps: Steps, owners: list[str]) -> None:
     """Refuse before any image is read what could not work with all of them."""
-    if steps.thresholder.uses_labels:
-        raise ConfigurationError(
-            f"{type(steps.thresholder).__name__} needs labelled images, and fit sees normal "
-            "ones only: fit with another thresholder, then fit this one on scores and labels of "
-            "your own and pass its threshold_ to a FixedThresholder"
-        )
-    check_counts(len(set(owners)), steps.thresholder.min_scores)
+    for thresholder in (steps.thresholder, steps.region_thresholder):
+        if thresholder.uses_labels:
+            raise ConfigurationError(
+                f"{type(thresholder).__name__} needs labelled images, and fit sees normal "
+                "ones only: fit with another thresholder, then fit this one on scores and labels "
+                "of your own and pass its threshold_ to a FixedThresholder"
+            )
+    check_counts(len(set(owners)), _min_scores(steps), calibration=steps.calibration)
 
 
 def _patients_of(inputs: list[ImageInput], patients: Mapping[str, str] | None) -> list[str]:
@@ -268,21 +303,27 @@ def _without_duplicates(found: list[_Usable]) -> tuple[list[_Usable], list[Unuse
     return usable, duplicates
 
 
+def _min_scores(steps: Steps) -> int:
+    return max(1, steps.thresholder.min_scores, steps.region_thresholder.min_scores)
+
+
 def _split(steps: Steps, cohort: _Cohort, rng: np.random.Generator) -> None:
     """Give each patient with a usable image a role."""
-    # In the order of the images' content, whatever the patients are called or numbered.
-    names = list(dict.fromkeys(image.patient for image in cohort.usable))
-    needed = max(1, steps.thresholder.min_scores)
+    names = cohort.patients
     unused = cohort.unused
     reason = f"; {len(unused)} images could not be used, the first: {unused[0]}" if unused else ""
     try:
-        cohort.roles = split_by_patient(
-            names,
-            validation_fraction=steps.validation_fraction,
-            calibration_fraction=steps.calibration_fraction,
-            min_calibration=needed,
-            rng=rng,
-        )
+        if steps.calibration == "cross":
+            check_counts(len(names), _min_scores(steps), calibration="cross")
+            cohort.roles = hold_out(names, fraction=steps.validation_fraction, rng=rng)
+        else:
+            cohort.roles = split_by_patient(
+                names,
+                validation_fraction=steps.validation_fraction,
+                calibration_fraction=steps.calibration_fraction,
+                min_calibration=_min_scores(steps),
+                rng=rng,
+            )
     except InsufficientDataError as error:
         raise InsufficientDataError(f"{error}{reason}") from None
     if not any(image.n_patches for image in cohort.in_role("training")):
@@ -290,12 +331,45 @@ def _split(steps: Steps, cohort: _Cohort, rng: np.random.Generator) -> None:
             "no training patch was found: no image holds lungs large enough for a patch. Lower "
             f"patch_size or min_lung_fraction, or check the segmenter{reason}"
         )
-    n_calibration = list(cohort.roles.values()).count("calibration")
+    cross = steps.calibration == "cross"
+    n_calibration = len(names) if cross else list(cohort.roles.values()).count("calibration")
     if n_calibration < MIN_CERTAIN_CALIBRATION:
         logger.warning(
             "the thresholds rest on %d patients only; the rate of false alarms is uncertain",
             n_calibration,
         )
+
+
+def _score_folds(
+    steps: Steps,
+    cohort: _Cohort,
+    store: PatchStore,
+    rng: np.random.Generator,
+    map_rng: np.random.Generator,
+    notify: ProgressCallback,
+) -> list[NormalImage]:
+    """Score each image by a model that was trained without its fold of patients."""
+    normals: list[NormalImage] = []
+
+    def notify_all(stage: str, done: int, _: int, metrics: Mapping[str, float]) -> None:
+        notify(stage, len(normals) + done, len(cohort.usable), metrics)
+
+    folds = fold_by_patient(cohort.patients, folds=steps.folds, rng=rng)
+    for number, fold in enumerate(folds, start=1):
+        others = [image for image in cohort.usable if image.patient not in fold]
+        roles = hold_out(
+            [image.patient for image in others], fraction=steps.validation_fraction, rng=rng
+        )
+        training, validation = (
+            _patches([image for image in others if roles[image.patient] == role], store)
+            for role in PATCH_ROLES
+        )
+        without_fold = attrs.evolve(steps, model=copy.deepcopy(steps.model))
+        stage = f"train without fold {number} of {len(folds)}"
+        _train(without_fold, training, validation, rng, notify, stage=stage)
+        held_out = _inputs(image for image in cohort.usable if image.patient in fold)
+        normals += score_normal(without_fold, held_out, notify=notify_all, rng=map_rng)
+    return normals
 
 
 @contextlib.contextmanager
@@ -317,8 +391,8 @@ def _checkpoints(steps: Steps, cohort: _Cohort, folder: Path | None) -> Iterator
         yield
 
 
-def _patches(cohort: _Cohort, role: Role, store: PatchStore) -> PatchSelection:
-    return store.select(image.stored for image in cohort.in_role(role))
+def _patches(images: Iterable[_Usable], store: PatchStore) -> PatchSelection:
+    return store.select(image.stored for image in images)
 
 
 def _train(
@@ -327,16 +401,19 @@ def _train(
     validation: PatchSelection,
     rng: np.random.Generator,
     notify: ProgressCallback,
+    *,
+    stage: str = "train",
 ) -> TrainingHistory:
-    notify("train", 0, 1, {})
+    notify(stage, 0, 1, {})
     history = steps.model.fit(
         training,
         validation=validation if len(validation) else None,
         rng=rng,
-        on_epoch=lambda epoch, epochs, metrics: notify("train", epoch, epochs, metrics),
+        on_epoch=lambda epoch, epochs, metrics: notify(stage, epoch, epochs, metrics),
     )
-    if history.stopped == "interrupted" and not history.epochs:
-        raise KeyboardInterrupt  # nothing was trained that would be worth keeping
+    # Not kept: what was not trained at all, and a model whose folds are still to be trained.
+    if history.stopped == "interrupted" and (not history.epochs or steps.calibration == "cross"):
+        raise KeyboardInterrupt
     return history
 
 

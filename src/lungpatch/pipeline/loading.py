@@ -71,7 +71,7 @@ def load_pipeline(path: str | os.PathLike[str], *, registry: Registry | None = N
     try:
         pipeline = build_pipeline(saved.content["settings"], origin=str(folder), registry=registry)
         pipeline.model.load_state(saved.weights)
-        pipeline._restore(restored_calibration(saved, pipeline.thresholder), restored_report(saved))
+        pipeline._restore(restored_calibration(saved, pipeline), restored_report(saved))
     except SavedPipelineError:
         raise
     except UnknownComponentError as error:

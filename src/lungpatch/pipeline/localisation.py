@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -10,12 +11,20 @@ from scipy.signal import windows
 
 from lungpatch.containers import AnomalyMap, Localisation, PatchBatch, PatchScores
 from lungpatch.containers.grids import to_native_grid
+from lungpatch.thresholders import conformal_p_values
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
+
+    from lungpatch.containers import FloatImage
 
 MapWeights = Literal["mean", "hann"]
 MapDetail = Literal["patch", "pixel"]
+
+MIN_REGION_FRACTION = 0.001
+"""Area of the smallest region, as a fraction of the map: 262 pixels of 512 x 512."""
 
 
 def build_anomaly_map(
@@ -137,14 +146,23 @@ def label_regions(
     return labels, ndimage.find_objects(labels)
 
 
-def localise(anomaly_map: AnomalyMap, threshold: float) -> Localisation:
+def localise(
+    anomaly_map: AnomalyMap,
+    threshold: float,
+    *,
+    calibration_scores: Sequence[float] | None = None,
+) -> Localisation:
     """Find the connected regions of the map above ``threshold``.
+
+    Regions of less than `MIN_REGION_FRACTION` of the map are left out.
 
     Parameters
     ----------
     anomaly_map : AnomalyMap
     threshold : float
         Scores above it are anomalous; unscored pixels never are.
+    calibration_scores : sequence of float, optional
+        The `region_score` of each normal patient; they give each region its p-value.
 
     Returns
     -------
@@ -156,25 +174,86 @@ def localise(anomaly_map: AnomalyMap, threshold: float) -> Localisation:
     >>> import numpy as np
     >>> from lungpatch.containers import AnomalyMap
     >>> heatmap = np.array([[2, 0, 9], [np.nan, 0, 0]], np.float32)
-    >>> found = localise(AnomalyMap(heatmap=heatmap), 1.0)
-    >>> found.boxes.tolist(), found.box_scores.tolist()
-    ([[0, 2, 1, 3], [0, 0, 1, 1]], [9.0, 2.0])
+    >>> found = localise(AnomalyMap(heatmap=heatmap), 1.0, calibration_scores=[1.5, 3.0, 4.0])
+    >>> found.boxes.tolist(), found.box_scores.tolist(), found.box_p_values.tolist()
+    ([[0, 2, 1, 3], [0, 0, 1, 1]], [9.0, 2.0], [0.25, 0.75])
     """
     heatmap = anomaly_map.heatmap
     mask: NDArray[np.bool_] = heatmap > threshold  # NaN compares false
     labels, windows = label_regions(mask)
+    min_area = _min_area(heatmap)
+    areas = np.bincount(labels.ravel(), minlength=len(windows) + 1)
+    regions = [region for region in range(1, len(windows) + 1) if areas[region] >= min_area]
+    inside = [heatmap[windows[i - 1]][labels[windows[i - 1]] == i] for i in regions]
+    highest = np.array([values.max() for values in inside], dtype=np.float64)
+    order = np.argsort(-highest, kind="stable")
+    p_values = None
+    if calibration_scores is not None:
+        levels = []
+        for region in regions:
+            window = windows[region - 1]
+            alone = np.where(labels[window] == region, heatmap[window], np.nan)
+            levels.append(_highest_level(alone, min_area))
+        p_values = conformal_p_values(levels, calibration_scores)[order]
     boxes = np.array(
-        [(rows.start, columns.start, rows.stop, columns.stop) for rows, columns in windows],
+        [
+            (rows.start, columns.start, rows.stop, columns.stop)
+            for rows, columns in (windows[region - 1] for region in regions)
+        ],
         dtype=np.int64,
     ).reshape(-1, 4)
-    highest = np.array(
-        [
-            heatmap[window][labels[window] == region].max()
-            for region, window in enumerate(windows, start=1)
-        ],
-        dtype=np.float64,
-    )
-    order = np.argsort(-highest, kind="stable")
     return Localisation(
-        pred_mask=mask, boxes=boxes[order], box_scores=highest[order], threshold=threshold
+        pred_mask=np.isin(labels, regions),
+        boxes=boxes[order],
+        box_scores=highest[order],
+        box_p_values=p_values,
+        threshold=threshold,
     )
+
+
+def region_score(anomaly_map: AnomalyMap) -> float:
+    """Return the highest level at which the map still has a region.
+
+    `localise` finds a region exactly for the thresholds below it. That is the maximum of the map
+    after an area opening (L. Vincent, "Morphological area openings and closings for grey-scale
+    images", 1993): single high pixels do not count.
+
+    Parameters
+    ----------
+    anomaly_map : AnomalyMap
+        With at least one scored pixel.
+
+    Returns
+    -------
+    float
+        The lowest score, if less is scored than the smallest region has.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from lungpatch.containers import AnomalyMap
+    >>> heatmap = np.zeros((100, 100), np.float32)
+    >>> heatmap[0, 0], heatmap[50:54, 50:54] = 9.0, 3.0
+    >>> region_score(AnomalyMap(heatmap=heatmap))
+    3.0
+    """
+    heatmap = anomaly_map.heatmap
+    return _highest_level(heatmap, _min_area(heatmap))
+
+
+def _min_area(heatmap: FloatImage) -> int:
+    return max(1, math.ceil(MIN_REGION_FRACTION * heatmap.size))
+
+
+def _highest_level(heatmap: FloatImage, min_area: int) -> float:
+    """Return the highest of the values ``v`` for which ``heatmap >= v`` has a region so large."""
+    levels = np.unique(heatmap[np.isfinite(heatmap)])
+    low, high = 0, len(levels)  # the lowest level counts, whatever its area
+    while high - low > 1:
+        middle = (low + high) // 2
+        labels, _ = label_regions(heatmap >= levels[middle])
+        if np.bincount(labels.ravel())[1:].max() >= min_area:
+            low = middle
+        else:
+            high = middle
+    return float(levels[low])

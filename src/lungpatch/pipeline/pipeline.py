@@ -48,9 +48,12 @@ class Pipeline(Steps):
     scorer : Scorer
         Measures how far a patch is from that.
     thresholder : Thresholder
-        Sets the threshold from normal images held out of training. It is fitted twice, each time
-        on one value per patient (the highest): on the image scores, for the decision, and on the
-        maxima of the maps, for the localisation.
+        Sets the threshold of the image score, from normal images that the model was not trained
+        on: it is fitted on one score per patient, the highest.
+    region_thresholder : Thresholder
+        Sets the threshold above which the map has regions: it is fitted on one region score per
+        patient (`lungpatch.pipeline.localisation.region_score`). By default a copy of
+        ``thresholder``.
     grid_size : int
         Side of the square model grid, in pixels; images are resized to it before anything else.
     image_score : {"p95", "max", "mean", "top-k mean"}
@@ -65,15 +68,22 @@ class Pipeline(Steps):
         Whether ``detect`` scores an image that is not a frontal chest radiograph, by its DICOM
         tags or by its lungs. Either way its status is ``out_of_scope``, it is never above the
         threshold, and ``fit`` leaves it out.
+    calibration : {"split", "cross"}
+        Whether the thresholds come from patients held out of the training, or, so that all train
+        and all calibrate, from every patient: each is scored by a model that was trained without
+        it and its fold. That takes ``folds`` trainings more.
+    folds : int
+        Number of folds of patients in cross calibration, at least 2.
     validation_fraction, calibration_fraction : float
-        Fraction of the patients held out for early stopping, and for the thresholds; in (0, 0.5).
+        Fraction of the patients held out for early stopping, and, unless all calibrate, for the
+        thresholds; in (0, 0.5).
     seed : int
         All randomness of ``fit`` comes from it.
 
     Attributes
     ----------
-    calibration_ : Calibration or None
-        Scores of the held-out images, and the thresholds; None before ``fit``.
+    calibration_ : Calibration
+        Scores of normal images that the model was not trained on, and the thresholds.
     report_ : FitReport or None
         What ``fit`` used and what came of it; None before ``fit``.
 
@@ -99,7 +109,7 @@ class Pipeline(Steps):
     (256, 256)
     """
 
-    calibration_: Calibration | None = attrs.field(init=False, default=None)
+    _calibration: Calibration | None = attrs.field(init=False, default=None)
     report_: FitReport | None = attrs.field(init=False, default=None)
     _fitted_with: Snapshot | None = attrs.field(init=False, default=None)
 
@@ -109,15 +119,15 @@ class Pipeline(Steps):
         return self._fitted_with is not None and not self._fitted_with.changes(self)
 
     @property
-    def calibration(self) -> Calibration:
-        """Thresholds and colour scale, from normal images held out of training.
+    def calibration_(self) -> Calibration:
+        """Scores of normal images that the model was not trained on, and thresholds from them.
 
         Raises
         ------
         NotFittedError
             Before ``fit``, and where a part or a setting was changed since.
         """
-        if self.calibration_ is None or self._fitted_with is None:
+        if self._calibration is None or self._fitted_with is None:
             raise NotFittedError(
                 "this pipeline is not fitted: call fit(normal_images), or load a fitted one with "
                 "lungpatch.load_pipeline"
@@ -127,7 +137,7 @@ class Pipeline(Steps):
                 f"this pipeline was changed after it was fitted ({'; '.join(changes)}): call "
                 "fit(normal_images) again, or change it back"
             )
-        return self.calibration_
+        return self._calibration
 
     def __repr__(self) -> str:
         parts = (
@@ -137,6 +147,7 @@ class Pipeline(Steps):
             self.model,
             self.scorer,
             self.thresholder,
+            self.region_thresholder,
         )
         state = "not fitted"
         if self.is_fitted and self.report_ is not None:
@@ -195,7 +206,12 @@ class Pipeline(Steps):
         return self
 
     def detect(
-        self, image: ImageInput, *, value_range: tuple[float, float] | None = None
+        self,
+        image: ImageInput,
+        *,
+        value_range: tuple[float, float] | None = None,
+        false_alarm_rate: float | None = None,
+        false_box_rate: float | None = None,
     ) -> Detection:
         """Find where one radiograph departs from normal lung.
 
@@ -204,6 +220,12 @@ class Pipeline(Steps):
         image : ChestImage, path, or array
         value_range : tuple of float, optional
             Black and white of an array; needed for anything but uint8.
+        false_alarm_rate : float, optional
+            Fraction of normal images that may be above the threshold, in (0, 0.5]; by default the
+            pipeline's threshold.
+        false_box_rate : float, optional
+            Fraction of normal images that may have a box, in (0, 0.5]; by default the pipeline's
+            region threshold.
 
         Returns
         -------
@@ -216,8 +238,14 @@ class Pipeline(Steps):
             Before ``fit``, and where a part or a setting was changed since.
         InvalidImageError, MissingInputError
             If the image cannot be used.
+        ConfigurationError
+            If a rate is outside (0, 0.5].
+        InsufficientDataError
+            If a rate is finer than the number of calibration patients allows.
         """
-        calibration = self.calibration
+        calibration = self.calibration_.at_rates(
+            false_alarm_rate=false_alarm_rate, false_box_rate=false_box_rate
+        )
         prepared = self.prepare(image, value_range=value_range)  # io, segmenters, samplers
         (scored,) = self.score([prepared])  # models, scorers, pipeline/localisation
         return _conclude(scored, calibration)  # thresholds, pipeline/localisation
@@ -227,6 +255,8 @@ class Pipeline(Steps):
         images: str | os.PathLike[str] | Iterable[ImageInput],
         *,
         batch_size: int = 8,
+        false_alarm_rate: float | None = None,
+        false_box_rate: float | None = None,
     ) -> Iterator[Detection | Failure]:
         """Detect in many radiographs, a few in memory at a time.
 
@@ -235,6 +265,8 @@ class Pipeline(Steps):
         images : path of a folder, or iterable of ChestImage, paths or arrays
         batch_size : int
             Number of images whose patches go through the model together, at least 1.
+        false_alarm_rate, false_box_rate : float, optional
+            As for ``detect``.
 
         Yields
         ------
@@ -246,12 +278,17 @@ class Pipeline(Steps):
         NotFittedError
             Before ``fit``, and where a part or a setting was changed since.
         ConfigurationError
-            If ``batch_size`` is below 1.
+            If ``batch_size`` is below 1, or a rate is outside (0, 0.5].
+        InsufficientDataError
+            If a rate is finer than the number of calibration patients allows.
         """
         # Not a generator itself, so that a mistake shows at the call, not at the first image.
         if batch_size < 1:
             raise ConfigurationError(f"batch_size must be at least 1, got {batch_size}")
-        return self._detect_many(list_inputs(images), batch_size, self.calibration)
+        calibration = self.calibration_.at_rates(
+            false_alarm_rate=false_alarm_rate, false_box_rate=false_box_rate
+        )
+        return self._detect_many(list_inputs(images), batch_size, calibration)
 
     def _detect_many(
         self, images: Iterable[ImageInput], batch_size: int, calibration: Calibration
@@ -288,13 +325,13 @@ class Pipeline(Steps):
         SavedPipelineError
             If something else than a saved pipeline is at ``path``.
         """
-        calibration, report = self.calibration, self.report_
+        calibration, report = self.calibration_, self.report_
         assert report is not None  # set together with the calibration
         return save_pipeline(self, calibration, report, Path(path), registry=registry)
 
     def _restore(self, calibration: Calibration, report: FitReport) -> None:
         """Take over what was fitted, with the parts as they are now."""
-        self.calibration_, self.report_ = calibration, report
+        self._calibration, self.report_ = calibration, report
         self._fitted_with = Snapshot.of(self)
 
 
@@ -309,10 +346,15 @@ def _conclude(scored: ScoredImage, calibration: Calibration) -> Detection:
             pred_score=scored.pred_score,
             threshold=calibration.threshold,
             rule=calibration.rule,
+            p_value=calibration.p_value(scored.pred_score),
         )
     anomaly_map = attrs.evolve(scored.anomaly_map, colour_scale=calibration.colour_scale)
     # Out of scope, nothing counts as found, whatever the map says.
-    localisation = localise(anomaly_map, calibration.map_threshold if in_scope else math.inf)
+    localisation = localise(
+        anomaly_map,
+        calibration.region_threshold if in_scope else math.inf,
+        calibration_scores=calibration.region_scores,
+    )
     return Detection(
         image=prepared.image,
         resized=prepared.resized,

@@ -12,7 +12,15 @@ from lungpatch._utils.component import find_components, result_settings
 if TYPE_CHECKING:
     from lungpatch.pipeline.steps import Steps
 
-PARTS = ("segmenter", "fit_sampler", "sampler", "model", "scorer", "thresholder")
+PARTS = (
+    "segmenter",
+    "fit_sampler",
+    "sampler",
+    "model",
+    "scorer",
+    "thresholder",
+    "region_thresholder",
+)
 """Parameter names of the parts of a pipeline."""
 
 _MODEL = "model"

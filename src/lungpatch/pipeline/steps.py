@@ -5,6 +5,7 @@ Each step is one line that names its part. `lungpatch.pipeline.Pipeline` adds wh
 
 from __future__ import annotations
 
+import copy
 import os
 import time
 from typing import TYPE_CHECKING, Any, Literal
@@ -52,6 +53,10 @@ def _at_least(low: int) -> Any:
     return validators.and_(validators.instance_of(int), validators.ge(low))
 
 
+def _like_the_thresholder(steps: Steps) -> Thresholder:
+    return copy.deepcopy(steps.thresholder)
+
+
 @attrs.define(kw_only=True, eq=False, repr=False, field_transformer=plain_errors)
 class Steps(Component):
     """The parts of a pipeline and their settings, and what they do with images.
@@ -73,6 +78,10 @@ class Steps(Component):
     model: ReconstructionModel = attrs.field(validator=is_component("model"))
     scorer: Scorer = attrs.field(validator=is_component("scorer"))
     thresholder: Thresholder = attrs.field(validator=is_component("thresholder"))
+    region_thresholder: Thresholder = attrs.field(
+        default=attrs.Factory(_like_the_thresholder, takes_self=True),
+        validator=is_component("thresholder"),
+    )
     grid_size: int = attrs.field(default=256, validator=_at_least(32))
     image_score: ImageScore = attrs.field(default="p95", validator=validators.in_(IMAGE_SCORES))
     top_k: int = attrs.field(default=10, validator=_at_least(1))
@@ -85,6 +94,10 @@ class Steps(Component):
     out_of_scope: Literal["score", "skip"] = attrs.field(
         default="score", validator=validators.in_(("score", "skip"))
     )
+    calibration: Literal["split", "cross"] = attrs.field(
+        default="split", validator=validators.in_(("split", "cross"))
+    )
+    folds: int = attrs.field(default=5, validator=_at_least(2))
     validation_fraction: float = attrs.field(default=0.15, validator=_between(0.0, 0.5))
     calibration_fraction: float = attrs.field(default=0.2, validator=_between(0.0, 0.5))
     seed: int = attrs.field(default=0, validator=_at_least(0))

@@ -30,9 +30,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from lungpatch.pipeline.steps import Steps
-    from lungpatch.protocols import Kind, Thresholder
+    from lungpatch.protocols import Kind
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 SETTINGS_FILE = "pipeline.json"
 WEIGHTS_FILE = "weights.safetensors"
 HISTORY_FILE = "history.json"
@@ -105,7 +105,7 @@ def save_pipeline(
 
     Examples
     --------
-    >>> save_pipeline(pipeline, pipeline.calibration, pipeline.report_,
+    >>> save_pipeline(pipeline, pipeline.calibration_, pipeline.report_,
     ...               Path("mine.lungpatch"))                          # doctest: +SKIP
     PosixPath('mine.lungpatch')
     """
@@ -164,8 +164,8 @@ def read_saved(folder: Path) -> SavedPipeline:
     )
 
 
-def restored_calibration(saved: SavedPipeline, thresholder: Thresholder) -> Calibration:
-    """Return the calibration of a saved pipeline; its thresholder is fitted on the stored scores.
+def restored_calibration(saved: SavedPipeline, steps: Steps) -> Calibration:
+    """Return the calibration of a saved pipeline; its thresholders are fitted on its scores.
 
     Raises
     ------
@@ -174,14 +174,15 @@ def restored_calibration(saved: SavedPipeline, thresholder: Thresholder) -> Cali
 
     Examples
     --------
-    >>> restored_calibration(saved, pipeline.thresholder).threshold        # doctest: +SKIP
+    >>> restored_calibration(saved, pipeline).threshold        # doctest: +SKIP
     1.5
     """
     record = dict(saved.content["calibration"])
     record["colour_scale"] = ColourScale(**record["colour_scale"])
+    record["zone_scores"] = {zone: tuple(v) for zone, v in record["zone_scores"].items()}
     calibration = Calibration(**record)
-    found = fit_thresholds(thresholder, calibration.image_scores, calibration.map_scores)
-    stored = (calibration.threshold, calibration.map_threshold)
+    found = fit_thresholds(steps, calibration.image_scores, calibration.region_scores)
+    stored = (calibration.threshold, calibration.region_threshold)
     if not np.allclose(found, stored, rtol=1e-9, atol=0.0):
         raise SavedPipelineError(
             f"{saved.folder}: its calibration scores give the thresholds {found}, but it holds "
@@ -297,7 +298,7 @@ def _check_format(folder: Path, content: dict[str, Any]) -> None:
         raise SavedPipelineError(f"{folder}: {SETTINGS_FILE} names no format version")
     if version < FORMAT_VERSION:
         raise SavedPipelineError(
-            f"{folder}: written in format {version}, which holds no calibration scores; this "
+            f"{folder}: written in format {version}, whose calibration gives no p-values; this "
             f"lungpatch reads format {FORMAT_VERSION}: fit and save the pipeline again"
         )
     if version > FORMAT_VERSION:

@@ -19,8 +19,12 @@ COMPONENT_KINDS: dict[str, Kind] = {
     "model": "model",
     "scorer": "scorer",
     "thresholder": "thresholder",
+    "region_thresholder": "thresholder",
 }
 """The component tables of a configuration, and which kind of component each holds."""
+
+OPTIONAL_TABLES = ("region_thresholder",)
+"""Tables that a configuration may leave out; the pipeline then chooses."""
 
 PIPELINE_SETTINGS = tuple(
     field.name for field in attrs.fields(Steps) if field.init and field.name not in COMPONENT_KINDS

@@ -52,7 +52,7 @@ def plot_detection(
 
     Examples
     --------
-    >>> axes = plot_detection(detection, pipeline.calibration.colour_scale)        # doctest: +SKIP
+    >>> axes = plot_detection(detection, pipeline.calibration_.colour_scale)        # doctest: +SKIP
     >>> axes[0].figure.savefig("detection.pdf")                         # doctest: +SKIP
     """
     pyplot = load_pyplot()

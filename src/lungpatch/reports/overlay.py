@@ -66,7 +66,7 @@ def write_overlay(
 
     Examples
     --------
-    >>> scale = pipeline.calibration.colour_scale                        # doctest: +SKIP
+    >>> scale = pipeline.calibration_.colour_scale                        # doctest: +SKIP
     >>> write_overlay("a.overlay.png", detection, scale)                 # doctest: +SKIP
     """
     rendering = Image.fromarray(overlay(detection, scale))
@@ -100,7 +100,7 @@ def overlay(detection: DetectionFields, scale: ColourScale) -> Rendering:
 
     Examples
     --------
-    >>> rendering = overlay(detection, pipeline.calibration.colour_scale)         # doctest: +SKIP
+    >>> rendering = overlay(detection, pipeline.calibration_.colour_scale)         # doctest: +SKIP
     """
     height, width = shape = _panel_shape(detection.image.shape)
     grey = _resize_grey(detection.image.pixels, shape)

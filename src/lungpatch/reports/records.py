@@ -36,12 +36,17 @@ def detection_record(detection: DetectionFields, *, source: str) -> dict[str, An
             The image's score, its threshold, whether the score is above it, and the thresholder
             that set it; null where nothing was scored. Out of scope, only ``pred_score`` is given:
             such an image is neither above the threshold nor below it.
+        ``p_value``
+            How unusual the score is among those of normal images, in (0, 1]
+            (`lungpatch.thresholders.conformal_p_values`); null where there is no decision.
         ``boxes``
             A list of half-open ``[row0, col0, row1, col1]`` on the image's native grid, highest
             score first.
         ``box_scores``
             The maximum of the anomaly map in each box.
-        ``map_threshold``
+        ``box_p_values``
+            How unusual a region so high is in a normal image, in (0, 1].
+        ``region_threshold``
             The threshold of the anomaly map; boxes surround what lies above it. Null out of
             scope.
         ``summary``
@@ -73,6 +78,7 @@ def detection_record(detection: DetectionFields, *, source: str) -> dict[str, An
     """
     decision, summary = detection.decision, detection.regions
     threshold = float(detection.localisation.threshold)
+    box_p_values = detection.localisation.box_p_values
     return {
         "image": source,
         "status": detection.status,
@@ -82,9 +88,11 @@ def detection_record(detection: DetectionFields, *, source: str) -> dict[str, An
         "threshold": None if decision is None else float(decision.threshold),
         "pred_label": None if decision is None else bool(decision.pred_label),
         "rule": None if decision is None else decision.rule,
+        "p_value": None if decision is None else decision.p_value,
         "boxes": detection.native_boxes.tolist(),
         "box_scores": detection.localisation.box_scores.tolist(),
-        "map_threshold": threshold if math.isfinite(threshold) else None,
+        "box_p_values": None if box_p_values is None else box_p_values.tolist(),
+        "region_threshold": threshold if math.isfinite(threshold) else None,
         "summary": list(summary.lines),
         "regions": [region.to_dict() for region in summary.regions],
         "maximum": None if summary.maximum is None else summary.maximum.to_dict(),

@@ -66,7 +66,7 @@ class ConformalThresholder(FittedThresholds):
     """
 
     alpha: float = attrs.field(
-        default=0.05,
+        default=0.1,
         validator=[validators.instance_of(float), validators.gt(0), validators.lt(1)],
     )
 

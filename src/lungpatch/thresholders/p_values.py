@@ -95,7 +95,7 @@ def conformal_p_values(
     scores = check_scores(pred_scores, at_least=0)
     normal = np.sort(check_scores(calibration_scores, at_least=1))
     at_least_as_high = normal.size - np.searchsorted(normal, scores, side="left")
-    return (1.0 + at_least_as_high) / (normal.size + 1.0)
+    return np.asarray((1 + at_least_as_high) / (normal.size + 1), dtype=np.float64)
 
 
 def false_discovery_labels(p_values: ArrayLike, rate: float) -> NDArray[np.bool_]:
