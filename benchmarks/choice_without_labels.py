@@ -31,7 +31,8 @@ from tables import markdown_table, write_table
 import lungpatch
 from lungpatch.evaluation import Case, Predictions, auroc, leave_out_training, read_cases
 from lungpatch.evaluation.bootstrap import Statistic, difference, estimate, patient_weights
-from lungpatch.evaluation.cases import kinds_of, listed_in, to_evaluation_grid
+from lungpatch.evaluation.cases import listed_in, to_evaluation_grid
+from lungpatch.evaluation.kinds import Kinds
 from lungpatch.evaluation.localisation import localisation_statistics
 from lungpatch.evaluation.protocol import N_RESAMPLES
 from lungpatch.evaluation.ranking import score_statistics
@@ -73,7 +74,8 @@ def main() -> None:
     images = study.dataset
     training = np.isin(images.patients, sorted(study.split.patients("training")))
     training |= listed_in(images, study.split.training)
-    parts = images.select(training & (kinds_of(images) == "normal")).split_by_patient(PARTS, seed=0)
+    training &= Kinds.of(images).names == "normal"
+    parts = images.select(training).split_by_patient(PARTS, seed=0)
     fitting = list(parts["fitting"])
     grids = {
         "lesion head": lesion_heads(study, fitting, arguments.out),
@@ -202,6 +204,7 @@ def paint(dataset: Dataset, segmenter: Segmenter, *, side: int) -> list[tuple[Ch
             patient=str(dataset.patients[index]),
             view=str(dataset.views[index]),
             kind="other",
+            role="neither",
             pixels=to_evaluation_grid(lesion.pixels),
             lungs=to_evaluation_grid(mask),
             boxes=np.empty((0, 4), np.int64),

@@ -21,7 +21,8 @@ from study import Study, parser_of, unfitted
 from tables import markdown_table, write_table
 
 import lungpatch
-from lungpatch.evaluation.cases import kinds_of, leave_out_training
+from lungpatch.evaluation.cases import leave_out_training
+from lungpatch.evaluation.kinds import Kinds
 from lungpatch.pipeline import Failure, Pipeline
 from lungpatch.samplers.lung_crop import INTENSITIES
 
@@ -59,7 +60,7 @@ def main() -> None:
     }
     evaluation = study.evaluate(pipelines)
     held_out, _ = leave_out_training(study.dataset, study.split)
-    held_out = held_out.select(kinds_of(held_out) == "normal")
+    held_out = held_out.select(Kinds.of(held_out).names == "normal")
     one_per_patient = held_out.select(np.unique(held_out.patients, return_index=True)[1])
     moved = {}
     with lungpatch.progress_bar() as progress:

@@ -6,6 +6,9 @@ import pytest
 from lungpatch.evaluation.cases import GRID_SIZE, Case, boxes_mask, distinct_boxes
 
 
+ROLES = {"opacity": "positive", "read-normal": "reference", "normal": "normal", "other": "neither"}
+
+
 def _case(index=0, *, boxes=(), kind="opacity", patient=None, view="PA", lungs=None):
     boxes = distinct_boxes(np.array(boxes, dtype=np.int64).reshape(-1, 4))
     if lungs is None:
@@ -17,6 +20,7 @@ def _case(index=0, *, boxes=(), kind="opacity", patient=None, view="PA", lungs=N
         patient=patient or f"p{index}",
         view=view,
         kind=kind,
+        role=ROLES[kind],
         pixels=np.zeros((GRID_SIZE, GRID_SIZE), dtype=np.float32),
         lungs=lungs,
         boxes=boxes,

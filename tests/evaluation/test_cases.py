@@ -14,7 +14,6 @@ from lungpatch.evaluation.cases import (
     check_patients,
     distinct_boxes,
     intersection,
-    kinds_of,
     leave_out_training,
     listed_in,
     read_cases,
@@ -25,20 +24,6 @@ from lungpatch.segmenters.whole_image import WholeImageSegmenter
 
 def _images(**columns):
     return Dataset(name="images", images=[Path(f"{i}.png") for i in range(4)], **columns)
-
-
-def test_kinds_by_folder_and_reading():
-    images = _images(
-        labels=["normal", "pneumonia", "pneumonia", "pneumonia"],
-        # An image of the normal folder stays one, whatever readers said.
-        columns={"rsna_class": ["Lung Opacity", "Lung Opacity", "Normal", "No Lung Opacity"]},
-    )
-    assert kinds_of(images).tolist() == ["normal", "opacity", "read-normal", "other"]
-
-
-def test_kinds_need_the_readings():
-    with pytest.raises(ConfigurationError, match="no column 'rsna_class'"):
-        kinds_of(_images())
 
 
 def test_no_image_of_a_training_patient_is_evaluated():

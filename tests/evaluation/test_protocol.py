@@ -15,7 +15,7 @@ from lungpatch.datasets.phantom import phantom_cohort, save_cohort
 from lungpatch.datasets.splits import Split
 from lungpatch.errors import ConfigurationError, InsufficientDataError
 from lungpatch.evaluation import cases, froc, localisation, protocol
-from lungpatch.evaluation.cases import GRID_SIZE, KINDS, listed_in
+from lungpatch.evaluation.cases import GRID_SIZE, listed_in
 from lungpatch.evaluation.figures import plot_froc, plot_roc, plot_scores_by_kind
 from lungpatch.evaluation.predictions import (
     Predictions,
@@ -23,14 +23,13 @@ from lungpatch.evaluation.predictions import (
     run_pipeline,
     simple_controls,
 )
+from lungpatch.evaluation.preparation import warn_of_held_out_images, warn_of_unrelated_split
 from lungpatch.evaluation.protocol import (
     DetectorResult,
     Evaluation,
     evaluate,
     evaluate_predictions,
     groups_of,
-    warn_of_held_out_images,
-    warn_of_unrelated_split,
 )
 from lungpatch.evaluation.report import markdown, record, write_report
 from lungpatch.evaluation.sheets import N_SHOWN, best_and_worst, draw_case, draw_sheet
@@ -95,13 +94,13 @@ def test_the_report_holds_the_values_of_the_evaluation(evaluation, tmp_path):
 def test_training_patients_are_not_evaluated(evaluation, split):
     assert evaluation.left_out == {"normal": 8}
     counts = evaluation.counts()
-    assert [counts[kind] for kind in KINDS] == [4, 4, 3, 0]
+    assert [counts[kind] for kind in evaluation.kinds.roles] == [4, 4, 3, 0]
     assert counts["boxed"] == counts["localised"] == 4
     assert not {case.patient for case in evaluation.cases} & set(split.training.values())
 
 
 def test_a_pipeline_fitted_to_more_than_the_training_part_is_named(fitted, split, caplog):
-    n_images = sum(fitted.report_.images.values())
+    n_images = fitted.report_.n_images
     known = {f"{number}.png": str(number) for number in range(n_images)}
     warn_of_held_out_images("fast", fitted, attrs.evolve(split, training=known))
     assert not caplog.records

@@ -242,43 +242,49 @@ def segment(
 def evaluate(
     pipeline: FittedPipeline,
     images: Annotated[Path, typer.Option(help="Folder of images; subfolders are searched too.")],
-    metadata: Annotated[
-        Path,
-        typer.Option(help="CSV file with the columns file, label, patient, view and rsna_class."),
-    ],
-    boxes: Annotated[
-        Path,
-        typer.Option(
-            help="CSV file with the columns file, x, y, w and h, as fractions of the image's sides."
-        ),
-    ],
     out: OutFolder,
+    metadata: Annotated[
+        Path | None,
+        typer.Option(
+            help="CSV file with the columns file and label (`normal` or anything else), and, where "
+            "they are known, patient, view and rsna_class. Without it, only localisation is "
+            "measured."
+        ),
+    ] = None,
+    boxes: Annotated[
+        Path | None,
+        typer.Option(
+            help="CSV file with the columns file, x, y, w and h, as fractions of the image's "
+            "sides. Without it, localisation is not measured."
+        ),
+    ] = None,
     compare: Annotated[
         str | None, typer.Option(help="A second pipeline, which is compared with the first.")
     ] = None,
     split: Annotated[
-        str,
+        str | None,
         typer.Option(
-            help="Says which patients the pipelines were fitted to: `cxr-half`, or a file written "
-            "by lungpatch.datasets.splits.Split.save."
+            help="Says which patients the pipelines were fitted to, so that these are left out: "
+            "`cxr-half`, or a file written by lungpatch.datasets.splits.Split.save. Without it, no "
+            "image is left out."
         ),
-    ] = "cxr-half",
+    ] = None,
     seed: Annotated[int, typer.Option(help="Seed of the bootstrap resamples.", min=0)] = 0,
 ) -> None:
-    """Evaluate a pipeline on images whose labels and boxes are known, beside simple baselines.
+    """Evaluate a pipeline on images whose labels or boxes are known, beside simple baselines.
 
-    Patients of the training part of the split are left out. Writes results.json and table.md
-    (metrics with confidence intervals and chance levels), figures of the curves, and sheets of
-    the best and the worst images. Needs
-    `pip install "lungpatch[plot]"`.
+    Says what is flagged, of each kind of image, at the pipeline's thresholds and at false-alarm
+    rates of 0.05, 0.1 and 0.2. Writes results.json and table.md (these decisions, and metrics with
+    confidence intervals and chance levels), figures of the curves, and sheets of the best and the
+    worst images. Needs `pip install "lungpatch[plot]"`.
     """
     from lungpatch._utils.destinations import check_folder
     from lungpatch._utils.extras import require_extra
     from lungpatch._utils.files import unique_stems
     from lungpatch._utils.progress import progress_bar
-    from lungpatch.datasets import load_folder
     from lungpatch.datasets.splits import load_split
     from lungpatch.evaluation import protocol
+    from lungpatch.evaluation.preparation import load_images
     from lungpatch.evaluation.report import write_report
     from lungpatch.pipeline import load_pipeline
     from lungpatch.plugins.registry import default_registry
@@ -292,8 +298,8 @@ def evaluate(
     with progress_bar() as progress:
         evaluation = protocol.evaluate(
             loaded,
-            load_folder(images, metadata=metadata, boxes=boxes),
-            load_split(split),
+            load_images(images, metadata=metadata, boxes=boxes),
+            None if split is None else load_split(split),
             segmenter=default_registry().create("segmenter", "unet", {}),
             seed=seed,
             progress=progress,

@@ -13,6 +13,7 @@ from lungpatch._utils.progress import ProgressCallback, silent
 from lungpatch.containers import BoolImage
 from lungpatch.containers.grids import to_native_grid
 from lungpatch.errors import ConfigurationError
+from lungpatch.evaluation.kinds import Kinds, Role
 from lungpatch.io import image_id_of, resize
 
 if TYPE_CHECKING:
@@ -27,7 +28,8 @@ CELL_SIZE = 16
 """Side of a cell of that grid, in pixels."""
 SAME_LESION = 0.5
 """A box of which more than this fraction lies in a larger one marks the same lesion again."""
-KINDS = ("opacity", "read-normal", "normal", "other")
+VIEWS = ("AP", "PA")
+"""The views that are told apart."""
 
 
 @attrs.frozen(eq=False, kw_only=True)
@@ -39,10 +41,13 @@ class Case:
     index : int
         Position in the data set.
     image_id, patient, view : str
-    kind : {"opacity", "read-normal", "normal", "other"}
+    kind : str
         ``normal``: an image labelled normal. Of the images with any other label, ``opacity`` and
         ``read-normal`` are those that RSNA's readers called ``Lung Opacity`` and ``Normal``;
-        ``other`` are the rest.
+        ``other`` are the rest. Without such readings it is the label; without labels ``boxed`` or
+        ``no box``.
+    role : {"positive", "reference", "normal", "neither"}
+        Of its kind; see `lungpatch.evaluation.kinds.Kinds`.
     pixels : ndarray of float32, shape (GRID_SIZE, GRID_SIZE)
     lungs : ndarray of bool, shape (GRID_SIZE, GRID_SIZE)
         Found by the reference segmenter; the same for every detector.
@@ -63,6 +68,7 @@ class Case:
     patient: str
     view: str
     kind: str
+    role: Role
     pixels: NDArray[np.float32]
     lungs: BoolImage
     boxes: NDArray[np.int64]
@@ -73,45 +79,6 @@ class Case:
     def localised(self) -> bool:
         """Whether localisation can be measured: there is lung in a box and lung outside."""
         return bool(self.lesion.any() and (self.lungs & ~self.lesion).any())
-
-
-def kinds_of(dataset: Dataset) -> NDArray[np.str_]:
-    """Return the kind of every image, from the columns ``label`` and ``rsna_class``.
-
-    Parameters
-    ----------
-    dataset : Dataset
-
-    Returns
-    -------
-    ndarray of str, shape (N,)
-        Of `KINDS`.
-
-    Raises
-    ------
-    ConfigurationError
-        If the table has no column ``rsna_class``.
-
-    Examples
-    --------
-    >>> from lungpatch.datasets import Dataset
-    >>> images = Dataset(name="two", images=["a.png", "b.png"], image_ids=["a", "b"],
-    ...                 labels=["normal", "pneumonia"],
-    ...                 columns={"rsna_class": ["", "Lung Opacity"]})
-    >>> kinds_of(images).tolist()
-    ['normal', 'opacity']
-    """
-    if "rsna_class" not in dataset.columns:
-        raise ConfigurationError(
-            f"{dataset.name}: the table of metadata has no column 'rsna_class'; add it, with "
-            "'Lung Opacity' and 'Normal' as read by the RSNA, empty where unknown"
-        )
-    read = dataset.columns["rsna_class"]
-    return np.select(
-        [dataset.labels == "normal", read == "Lung Opacity", read == "Normal"],
-        ["normal", "opacity", "read-normal"],
-        "other",
-    )
 
 
 def listed_in(dataset: Dataset, names: Iterable[str]) -> NDArray[np.bool_]:
@@ -220,16 +187,47 @@ def leave_out_training(dataset: Dataset, split: Split) -> tuple[Dataset, dict[st
     >>> leave_out_training(images, split)
     (Dataset('two', 1 image of 1 patient; labels: pneumonia 1), {'normal': 1})
     """
+    trained = of_training_patients(dataset, split)
+    counts = Kinds.of(dataset).select(trained).counts()
+    return dataset.select(~trained), {kind: number for kind, number in counts.items() if number}
+
+
+def of_training_patients(dataset: Dataset, split: Split) -> NDArray[np.bool_]:
+    """Say which images are of the split's training part, or of its patients.
+
+    Parameters
+    ----------
+    dataset : Dataset
+    split : Split
+
+    Returns
+    -------
+    ndarray of bool, shape (N,)
+
+    Raises
+    ------
+    ConfigurationError
+        As by `check_patients`.
+
+    Examples
+    --------
+    >>> from lungpatch.datasets import Dataset, Split
+    >>> images = Dataset(name="two", images=[Path("a.png"), Path("b.png")], patients=["1", "2"])
+    >>> split = Split(name="s", training={"c.png": "2"}, held={}, pixels_sha256="")
+    >>> of_training_patients(images, split).tolist()
+    [False, True]
+    """
     check_patients(dataset, split)
-    trained = np.isin(dataset.patients, sorted(split.patients("training")))
-    trained |= listed_in(dataset, split.training)
-    kinds, counts = np.unique(kinds_of(dataset)[trained], return_counts=True)
-    left_out = {str(kind): int(count) for kind, count in zip(kinds, counts, strict=True)}
-    return dataset.select(~trained), left_out
+    patients = np.isin(dataset.patients, sorted(split.patients("training")))
+    return patients | listed_in(dataset, split.training)
 
 
 def read_cases(
-    dataset: Dataset, segmenter: Segmenter, *, progress: ProgressCallback | None = None
+    dataset: Dataset,
+    segmenter: Segmenter,
+    *,
+    kinds: Kinds | None = None,
+    progress: ProgressCallback | None = None,
 ) -> list[Case]:
     """Read images, and find the lungs in which every detector is evaluated.
 
@@ -237,6 +235,9 @@ def read_cases(
     ----------
     dataset : Dataset
     segmenter : Segmenter
+    kinds : Kinds, optional
+        Of the images; by default found in the data set. Those of a part of a data set can differ
+        from those of the whole: where no image of the part was read, say.
     progress : callable, optional
 
     Returns
@@ -254,7 +255,7 @@ def read_cases(
     >>> cases = read_cases(images, segmenter)                           # doctest: +SKIP
     """
     notify = progress or silent
-    kinds = kinds_of(dataset)
+    kinds = kinds or Kinds.of(dataset)
     cases = []
     for index in range(len(dataset)):
         image = resize(dataset.read(index), GRID_SIZE)
@@ -267,7 +268,8 @@ def read_cases(
                 image_id=str(dataset.image_ids[index]),
                 patient=str(dataset.patients[index]),
                 view=str(dataset.views[index]),
-                kind=str(kinds[index]),
+                kind=str(kinds.names[index]),
+                role=kinds.role_of(index),
                 pixels=image.pixels,
                 lungs=lungs,
                 boxes=boxes,

@@ -7,18 +7,19 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from lungpatch._utils.axes import axes_or_new
-from lungpatch.evaluation.cases import KINDS
 from lungpatch.evaluation.froc import FALSE_BOXES, froc_curve
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from numpy.typing import NDArray
 
     from lungpatch.evaluation.protocol import Evaluation
 
 
 def plot_roc(evaluation: Evaluation, *, axes: Axes | None = None) -> Axes:
-    """Draw the ROC curves of images read as opacity against images read as normal.
+    """Draw the ROC curves of positive images against normal ones.
+
+    Of images that were read, those are the images read as opacity and as normal; see
+    `lungpatch.evaluation.kinds.Kinds`.
 
     Parameters
     ----------
@@ -39,10 +40,10 @@ def plot_roc(evaluation: Evaluation, *, axes: Axes | None = None) -> Axes:
     >>> plot_roc(evaluation)                                           # doctest: +SKIP
     """
     axes = axes_or_new(axes, (5.0, 5.0))
-    kinds = _kinds(evaluation)
+    roles = np.array([case.role for case in evaluation.cases])
     for number, result in enumerate(evaluation.results):
         scores = np.nan_to_num(result.predictions.scores, nan=-np.inf)
-        positive, negative = scores[kinds == "opacity"], scores[kinds == "read-normal"]
+        positive, negative = scores[roles == "positive"], scores[roles == "reference"]
         if not (positive.size and negative.size):
             continue
         thresholds = np.r_[np.inf, np.unique(np.r_[positive, negative])[::-1]]
@@ -54,8 +55,8 @@ def plot_roc(evaluation: Evaluation, *, axes: Axes | None = None) -> Axes:
         )
     axes.plot([0, 1], [0, 1], color="0.7", linestyle=":", label="chance")
     axes.set(
-        xlabel="false positive rate (images read as normal)",
-        ylabel="true positive rate (images read as opacity)",
+        xlabel=f"false positive rate ({evaluation.kinds.reference_words})",
+        ylabel=f"true positive rate ({evaluation.kinds.positive_words})",
     )
     axes.legend()
     return axes
@@ -135,21 +136,17 @@ def plot_scores_by_kind(
     """
     axes = axes_or_new(axes, (6.4, 4.0))
     predictions = evaluation.results[number].predictions
-    kinds = _kinds(evaluation)
+    kinds = evaluation.kinds
     known = ~np.isnan(predictions.scores)
     edges = np.histogram_bin_edges(predictions.scores[known], 30)
-    for kind in KINDS:
-        scores = predictions.scores[known & (kinds == kind)]
+    for kind in kinds.roles:
+        scores = predictions.scores[known & (kinds.names == kind)]
         if scores.size:
             fractions = np.histogram(scores, edges)[0] / scores.size
             axes.stairs(fractions, edges, linewidth=1.5, label=f"{kind} ({scores.size})")
     axes.set(xlabel=f"image score of {predictions.name}", ylabel="fraction of the kind's images")
     axes.legend()
     return axes
-
-
-def _kinds(evaluation: Evaluation) -> NDArray[np.str_]:
-    return np.array([case.kind for case in evaluation.cases])
 
 
 def _width(evaluation: Evaluation, number: int) -> float:

@@ -111,7 +111,7 @@ def count_boxes(
             continue
         for t, threshold in enumerate(thresholds):
             boxes, peaks = boxes_above(heatmap, float(threshold))
-            inside = _holds(case.boxes, peaks)
+            inside = holds(case.boxes, peaks)
             hits[i, t] = inside.any(axis=1).sum()
             false[i, t] = (~inside.any(axis=0)).sum()
             overlap[i, t] = iou(case.boxes, boxes).max(axis=1, initial=0.0).sum()
@@ -160,8 +160,25 @@ def boxes_above(
     )
 
 
-def _holds(boxes: NDArray[np.int64], points: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Return whether each box holds each point, (K, P)."""
+def holds(boxes: NDArray[np.int64], points: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Say which boxes hold which points.
+
+    Parameters
+    ----------
+    boxes : ndarray of int64, shape (K, 4)
+        Half-open (row0, col0, row1, col1).
+    points : ndarray of int64, shape (P, 2)
+        Row and column.
+
+    Returns
+    -------
+    ndarray of bool, shape (K, P)
+
+    Examples
+    --------
+    >>> holds(np.array([[0, 0, 4, 4]]), np.array([[3, 0], [4, 0]])).tolist()
+    [[True, False]]
+    """
     after = points[None] >= boxes[:, None, :2]
     before = points[None] < boxes[:, None, 2:]
     inside: NDArray[np.bool_] = np.all(after & before, axis=2)

@@ -5,7 +5,6 @@ The flow: images and truth -> predictions of detectors and controls -> statistic
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +13,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lungpatch.datasets import Dataset, Split
-from lungpatch.errors import InsufficientDataError
 from lungpatch.evaluation.bootstrap import (
     Estimate,
     Statistic,
@@ -23,28 +21,30 @@ from lungpatch.evaluation.bootstrap import (
     patient_weights,
     within,
 )
-from lungpatch.evaluation.cases import KINDS, Case, leave_out_training, listed_in, read_cases
+from lungpatch.evaluation.cases import VIEWS, Case, read_cases
 from lungpatch.evaluation.froc import (
     BoxCounts,
     candidate_thresholds,
     count_boxes,
     froc_statistics,
 )
+from lungpatch.evaluation.kinds import Kinds
 from lungpatch.evaluation.localisation import localisation_statistics
+from lungpatch.evaluation.operating_points import PointResult, point_results
 from lungpatch.evaluation.predictions import (
     Predictions,
     atlas_pipeline,
     run_pipeline,
     simple_controls,
 )
+from lungpatch.evaluation.preparation import prepare, warn_of_held_out_images
 from lungpatch.evaluation.ranking import score_statistics
+from lungpatch.evaluation.sections import measurable, reasons_left_out
 
 if TYPE_CHECKING:
     from lungpatch._utils.progress import ProgressCallback
     from lungpatch.pipeline import Pipeline
     from lungpatch.protocols import Segmenter
-
-logger = logging.getLogger(__name__)
 
 N_RESAMPLES = 1000
 SMALL, LARGE = 0.05, 0.10
@@ -60,11 +60,12 @@ class DetectorResult:
     predictions : Predictions
     statistics, chance : mapping of str to callable
         By metric, from weights (R, N); ``chance`` holds the metric's value by chance. A metric is
-        absent if the predictions do not allow it, such as localisation without maps.
+        absent if the predictions do not allow it, such as localisation without maps, or the
+        images, such as localisation without boxes.
     box_counts : BoxCounts or None
-        The data of the FROC curve.
+        The data of the FROC curve; None if the predictions or the images do not allow it.
     froc_images : ndarray of bool, shape (N,)
-        The images of the FROC curve: with boxes, or read as normal.
+        The images of the FROC curve: with boxes, or of the kind that the role ``reference`` has.
 
     See Also
     --------
@@ -92,14 +93,21 @@ class Evaluation:
     dataset : Dataset
         The images that were evaluated.
     cases : tuple of Case
+    kinds : Kinds
+        Theirs.
     left_out : mapping of str to int
         Number of images left out because of the training part, by kind.
-    split : Split
+    split : Split or None
+        None: nothing was left out.
+    notes : tuple of str
+        What was assumed, in sentences: what was taken as normal, and more.
+    metrics_left_out : mapping of str to str
+        Metrics that these images do not allow, and why.
     results : tuple of DetectorResult
         The pipelines first, then the controls.
     n_pipelines : int
     groups : mapping of str to ndarray of bool, shape (N,)
-        ``all``, by view, and by the size of the boxes.
+        ``all``, by view if views are known, and by the size of the boxes if there are any.
     weights : ndarray of float64, shape (R, N)
         How often each resample of patients holds each image.
     seed : int
@@ -112,8 +120,11 @@ class Evaluation:
 
     dataset: Dataset
     cases: tuple[Case, ...]
+    kinds: Kinds
     left_out: Mapping[str, int]
-    split: Split
+    split: Split | None
+    notes: tuple[str, ...]
+    metrics_left_out: Mapping[str, str]
     results: tuple[DetectorResult, ...]
     n_pipelines: int
     groups: Mapping[str, NDArray[np.bool_]]
@@ -151,7 +162,7 @@ class Evaluation:
             metric: estimate(within(statistic, images), self.weights)
             for metric, statistic in self.results[0].chance.items()
         }
-        return rows | {"chance": chance}
+        return rows | ({"chance": chance} if chance else {})
 
     def comparison(self, group: str) -> dict[str, Estimate]:
         """Return the metrics of the first pipeline minus those of the second, paired.
@@ -184,6 +195,28 @@ class Evaluation:
             for metric in first
         }
 
+    def operating_points(self) -> dict[str, list[PointResult]]:
+        """Return what each pipeline decides at its shipped thresholds and at other rates.
+
+        Returns
+        -------
+        dict of str to list of PointResult
+            By pipeline, for all images.
+
+        Examples
+        --------
+        >>> for result in evaluation.operating_points()["default"]:    # doctest: +SKIP
+        ...     print(result.point.name, result.flagged["opacity"])
+        """
+        tables = {}
+        for result in self.results[: self.n_pipelines]:
+            predictions = result.predictions
+            assert predictions.outcomes is not None
+            tables[predictions.name] = point_results(
+                predictions.outcomes, self.cases, self.kinds, self.weights
+            )
+        return tables
+
     def counts(self) -> dict[str, Any]:
         """Return the numbers of images, patients and boxes, and of images by kind.
 
@@ -196,11 +229,10 @@ class Evaluation:
         >>> evaluation.counts()["images"]                              # doctest: +SKIP
         341
         """
-        kinds = [case.kind for case in self.cases]
         return {
+            **self.kinds.counts(),
             "images": len(self.cases),
             "patients": len({case.patient for case in self.cases}),
-            **{kind: kinds.count(kind) for kind in KINDS},
             "boxed": sum(len(case.boxes) > 0 for case in self.cases),
             "boxes": sum(len(case.boxes) for case in self.cases),
             "localised": sum(case.localised for case in self.cases),
@@ -210,7 +242,7 @@ class Evaluation:
 def evaluate(
     pipelines: Mapping[str, Pipeline],
     dataset: Dataset,
-    split: Split,
+    split: Split | None = None,
     *,
     segmenter: Segmenter,
     seed: int = 0,
@@ -219,15 +251,18 @@ def evaluate(
     """Evaluate fitted pipelines, and controls beside them.
 
     Images whose file name or patient is in the training part of the split are left out first.
+    What the images do not allow is left out, with a reason.
 
     Parameters
     ----------
     pipelines : mapping of str to Pipeline
         By name; the first two are compared. With none, the controls alone are evaluated.
     dataset : Dataset
-        With patients, views, boxes and the column ``rsna_class``; see `kinds_of`.
-    split : Split
-        The control ``lung atlas`` is fitted to the images of its training part.
+        With labels, boxes, or both; better with patients, views and the column ``rsna_class``. What
+        is taken as normal: see `lungpatch.evaluation.kinds.Kinds.of`.
+    split : Split, optional
+        The control ``lung atlas`` is fitted to the images of its training part. By default nothing
+        is left out; then patients need not be known, and each image counts as one.
     segmenter : Segmenter
         Finds the lungs in which all detectors are evaluated.
     seed : int
@@ -241,10 +276,13 @@ def evaluate(
     Raises
     ------
     InsufficientDataError
-        If no image is left.
+        If no image is left, or nothing can be measured: none is labelled normal, and none has a
+        box.
+    MissingInputError
+        If a file of the table does not exist.
     ConfigurationError
-        If a patient is unknown, a file of the split is listed for another patient than there, or a
-        column is missing.
+        If there is a split, and a patient is unknown or a file of the split is listed for another
+        patient than there.
 
     See Also
     --------
@@ -259,20 +297,15 @@ def evaluate(
     """
     for name, pipeline in pipelines.items():
         warn_of_held_out_images(name, pipeline, split)
-    remaining, left_out = leave_out_training(dataset, split)
-    training = dataset.select(listed_in(dataset, split.training))
-    if not len(remaining):
-        raise InsufficientDataError(
-            f"{dataset.name}: every image is of a patient of the training part of {split.name}; "
-            "give images that were held out"
-        )
-    warn_of_unrelated_split(dataset, split)
-    cases = tuple(read_cases(remaining, segmenter, progress=progress))
+    prepared = prepare(dataset, split)
+    remaining = prepared.remaining
+    cases = tuple(read_cases(remaining, segmenter, kinds=prepared.kinds, progress=progress))
     predictions = [
         run_pipeline(name, pipeline, remaining, progress=progress)
         for name, pipeline in pipelines.items()
     ]
-    if len(training):
+    if len(prepared.training):
+        training = prepared.training
         atlas = atlas_pipeline(seed).fit(training, patients=training.patient_by_image)
         predictions.append(run_pipeline("lung atlas", atlas, remaining, progress=progress))
     predictions += simple_controls(cases)
@@ -282,64 +315,17 @@ def evaluate(
     return Evaluation(
         dataset=remaining,
         cases=cases,
-        left_out=left_out,
+        kinds=prepared.kinds,
+        left_out=prepared.left_out,
         split=split,
+        notes=prepared.notes,
+        metrics_left_out=reasons_left_out(cases, prepared.kinds),
         results=tuple(evaluate_predictions(each, cases) for each in predictions),
         n_pipelines=len(pipelines),
         groups=groups_of(cases),
         weights=weights,
         seed=seed,
     )
-
-
-def warn_of_held_out_images(name: str, pipeline: Pipeline, split: Split) -> None:
-    """Log a warning if a pipeline was fitted to more images than the split's training part has.
-
-    Parameters
-    ----------
-    name : str
-    pipeline : Pipeline
-    split : Split
-
-    Examples
-    --------
-    >>> warn_of_held_out_images("default", pipeline, split)             # doctest: +SKIP
-    """
-    report = pipeline.report_
-    n_images = 0 if report is None else sum(report.images.values())
-    if n_images > len(split.training):
-        logger.warning(
-            "%s was fitted to %d images, and the training part of %s has %d: it may have been "
-            "fitted to normal images that it is evaluated on, which makes its folder test "
-            "worthless",
-            name,
-            n_images,
-            split.name,
-            len(split.training),
-        )
-
-
-def warn_of_unrelated_split(dataset: Dataset, split: Split) -> None:
-    """Log a warning if a split names no file and no patient of a data set.
-
-    Parameters
-    ----------
-    dataset : Dataset
-    split : Split
-
-    Examples
-    --------
-    >>> warn_of_unrelated_split(dataset, split)                        # doctest: +SKIP
-    """
-    patients = split.patients("training") | split.patients("held")
-    files = listed_in(dataset, [*split.training, *split.held])
-    if not (files.any() or patients & set(dataset.patients.tolist())):
-        logger.warning(
-            "the split %s names no file and no patient of %s, so nothing was left out: make sure "
-            "that no pipeline was fitted to these images",
-            split.name,
-            dataset.name,
-        )
 
 
 def evaluate_predictions(predictions: Predictions, cases: Sequence[Case]) -> DetectorResult:
@@ -362,11 +348,11 @@ def evaluate_predictions(predictions: Predictions, cases: Sequence[Case]) -> Det
     >>> result.statistics["pointing game"](np.ones((1, len(cases))))   # doctest: +SKIP
     array([0.85])
     """
-    kinds = np.array([case.kind for case in cases])
+    roles = np.array([case.role for case in cases])
     auroc, precision = score_statistics(
-        predictions.scores, kinds == "opacity", kinds == "read-normal"
+        predictions.scores, roles == "positive", roles == "reference"
     )
-    folder, _ = score_statistics(predictions.scores, kinds == "read-normal", kinds == "normal")
+    folder, _ = score_statistics(predictions.scores, roles == "reference", roles == "normal")
     statistics: dict[str, Statistic] = {
         "image AUROC": auroc,
         "image AP": precision,
@@ -374,17 +360,19 @@ def evaluate_predictions(predictions: Predictions, cases: Sequence[Case]) -> Det
     }
     chance: dict[str, Statistic] = {}
     counts = None
-    chosen = (kinds == "read-normal") | np.array([len(case.boxes) > 0 for case in cases])
+    boxed = np.array([len(case.boxes) > 0 for case in cases])
+    chosen = (roles == "reference") | boxed
     heatmaps = predictions.heatmaps
-    if heatmaps is not None:
+    if heatmaps is not None and boxed.any():
         localisation, chance = localisation_statistics(cases, heatmaps)
         pooled = [heatmap for heatmap, wanted in zip(heatmaps, chosen, strict=True) if wanted]
         counts = count_boxes(cases, heatmaps, candidate_thresholds(pooled), images=chosen)
         statistics |= localisation | froc_statistics(counts, chosen)
+    possible = measurable(cases)
     return DetectorResult(
         predictions=predictions,
-        statistics=statistics,
-        chance=chance,
+        statistics={name: each for name, each in statistics.items() if name in possible},
+        chance={name: each for name, each in chance.items() if name in possible},
         box_counts=counts,
         froc_images=chosen,
     )
@@ -394,6 +382,7 @@ def groups_of(cases: Sequence[Case]) -> dict[str, NDArray[np.bool_]]:
     """Group images by view, and by the fraction of the image that the boxes cover.
 
     Images that were read as normal are in each of the groups by size: a finding there is false.
+    Where no view is known, or no image has a box, there are no such groups.
 
     Parameters
     ----------
@@ -406,16 +395,18 @@ def groups_of(cases: Sequence[Case]) -> dict[str, NDArray[np.bool_]]:
     Examples
     --------
     >>> list(groups_of([]))
-    ['all', 'AP', 'PA', 'small boxes', 'medium boxes', 'large boxes']
+    ['all']
     """
     views = np.array([case.view for case in cases], dtype=np.str_)
     areas = np.array([case.relative_area for case in cases], dtype=np.float64)
-    normal = np.array([case.kind == "read-normal" for case in cases], dtype=bool) & (areas == 0)
-    return {
-        "all": np.ones(len(cases), dtype=bool),
-        "AP": views == "AP",
-        "PA": views == "PA",
-        "small boxes": normal | ((areas > 0) & (areas < SMALL)),
-        "medium boxes": normal | ((areas >= SMALL) & (areas <= LARGE)),
-        "large boxes": normal | (areas > LARGE),
-    }
+    normal = np.array([case.role == "reference" for case in cases], dtype=bool) & (areas == 0)
+    groups = {"all": np.ones(len(cases), dtype=bool)}
+    if np.isin(views, VIEWS).any():
+        groups |= {view: views == view for view in VIEWS}
+    if (areas > 0).any():
+        groups |= {
+            "small boxes": normal | ((areas > 0) & (areas < SMALL)),
+            "medium boxes": normal | ((areas >= SMALL) & (areas <= LARGE)),
+            "large boxes": normal | (areas > LARGE),
+        }
+    return groups

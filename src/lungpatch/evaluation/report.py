@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,42 +13,16 @@ from lungpatch._utils.files import atomic_write, write_json
 from lungpatch._utils.marks import RESULT_MARK, png_mark
 from lungpatch._version import __version__
 from lungpatch.evaluation.bootstrap import Estimate
-from lungpatch.evaluation.cases import KINDS
 from lungpatch.evaluation.figures import plot_froc, plot_roc, plot_scores_by_kind
+from lungpatch.evaluation.operating_tables import operating_record, operating_tables
 from lungpatch.evaluation.protocol import LARGE, N_RESAMPLES, SMALL, Evaluation
+from lungpatch.evaluation.sections import BOXES, COMPARED, SECTIONS
 from lungpatch.evaluation.sheets import draw_sheet
 
 if TYPE_CHECKING:
     import os
 
 Table = Mapping[str, Mapping[str, Estimate]]
-
-SECTIONS = {
-    "Images": ("image AUROC", "image AP", "folder test"),
-    "Localisation within each image": (
-        "patch AUROC",
-        "patch AP",
-        "pixel AUROC",
-        "pixel AP",
-        "pointing game",
-        "AUPRO",
-    ),
-    "Localisation, all images pooled": (
-        "pooled patch AUROC",
-        "pooled patch AP",
-        "pooled pixel AUROC",
-        "pooled pixel AP",
-    ),
-    "Boxes, by false boxes per image": (
-        "sensitivity at 0.25",
-        "sensitivity at 0.5",
-        "sensitivity at 1",
-        "sensitivity at 2",
-        "sensitivity at 4",
-        "mean sensitivity",
-        "best box IoU",
-    ),
-}
 
 
 def write_report(evaluation: Evaluation, out: str | os.PathLike[str]) -> None:
@@ -92,7 +66,11 @@ def _write_sheets(evaluation: Evaluation, out: Path) -> None:
 
 
 def _write_figures(evaluation: Evaluation, out: Path) -> None:
-    figures = {"roc": plot_roc(evaluation), "froc": plot_froc(evaluation)}
+    figures = {}
+    if not set(COMPARED) & evaluation.metrics_left_out.keys():
+        figures["roc"] = plot_roc(evaluation)
+    if not set(BOXES) & evaluation.metrics_left_out.keys():
+        figures["froc"] = plot_froc(evaluation)
     for number in range(evaluation.n_pipelines):
         name = Path(evaluation.results[number].predictions.name).stem
         figures[f"scores-{name}"] = plot_scores_by_kind(evaluation, number=number)
@@ -129,11 +107,18 @@ def record(
     detectors = [result.predictions for result in evaluation.results]
     return {
         "lungpatch_version": __version__,
-        "split": {"name": evaluation.split.name, "sha256": evaluation.split.sha256},
+        "split": (
+            None
+            if evaluation.split is None
+            else {"name": evaluation.split.name, "sha256": evaluation.split.sha256}
+        ),
         "seed": evaluation.seed,
         "resamples": N_RESAMPLES,
         "images": evaluation.counts(),
+        "kinds": dict(evaluation.kinds.roles),
+        "notes": list(evaluation.notes),
         "left_out": dict(evaluation.left_out),
+        "metrics_left_out": dict(evaluation.metrics_left_out),
         "detectors": {
             each.name: {"milliseconds": each.milliseconds, "unscored": each.unscored}
             for each in detectors
@@ -142,6 +127,7 @@ def record(
             group: {name: _plain(row) for name, row in table.items()}
             for group, table in tables.items()
         },
+        "operating_points": operating_record(evaluation),
         "comparison": {group: _plain(row) for group, row in comparisons.items()},
         "scores": [
             {
@@ -180,50 +166,113 @@ def markdown(evaluation: Evaluation, tables: Mapping[str, Table], comparisons: T
     counts = evaluation.counts()
     names = [result.predictions.name for result in evaluation.results]
     pipelines = names[: evaluation.n_pipelines]
-    left_out = ", ".join(f"{number} {kind}" for kind, number in evaluation.left_out.items())
+    present = [f"{n} {kind}" for kind, n in evaluation.kinds.counts().items()]
     lines = [
         f"# Evaluation of {' and '.join(pipelines) or 'the controls'}",
         "",
-        f"{counts['images']} images of {counts['patients']} patients: "
-        + ", ".join(f"{counts[kind]} {kind}" for kind in KINDS)
-        + f"; {counts['boxes']} boxes on {counts['boxed']} images.",
-        f"Left out, since they or their patients are in the training part of "
-        f"`{evaluation.split.name}` (sha256 {evaluation.split.sha256[:12]}): "
-        f"{left_out or 'none'}.",
+        f"{counts['images']} images of {counts['patients']} patients: {', '.join(present)}; "
+        f"{counts['boxes']} boxes on {counts['boxed']} images.",
+        *_left_out(evaluation),
         f"In brackets: 95 % intervals, {N_RESAMPLES} resamples of patients.",
         "",
+        *(f"- {note}" for note in evaluation.notes),
+        *(f"- {line}" for line in _not_computed(evaluation.metrics_left_out)),
+        "",
+        *_decisions(evaluation),
     ]
     for group, table in tables.items():
         images = evaluation.groups[group]
-        lines += [f"## {group}: {int(images.sum())} images", ""]
-        for section, metrics in SECTIONS.items():
-            lines += [f"### {section}", "", *_rows(table, metrics), ""]
+        if images.any():
+            lines += [f"## {group}: {int(images.sum())} images", "", *_sections(table)]
     if pipelines[1:]:
-        lines += [f"## {pipelines[0]} minus {pipelines[1]}, paired", ""]
-        for section, metrics in SECTIONS.items():
-            lines += [f"### {section}", "", *_rows(comparisons, metrics), ""]
-    lines += [
-        "`image AUROC`, `image AP`: images that RSNA's readers called `Lung Opacity` against "
-        "`Normal`, neither labelled normal. `folder test`: AUROC of those called `Normal` against "
-        "those labelled normal; it should be 0.5. "
-        f"Small boxes cover under {SMALL:.0%} of an image, large ones over {LARGE:.0%}. The best "
-        "box IoU is at a threshold chosen on the boxes themselves. See the page Evaluation.",
-        "",
-    ]
+        lines += [f"## {pipelines[0]} minus {pipelines[1]}, paired", "", *_sections(comparisons)]
+    lines += [_explanation(evaluation), ""]
     return "\n".join(lines)
 
 
-def _rows(table: Table, metrics: tuple[str, ...]) -> list[str]:
-    shown = {
-        name: [str(row[metric]) if metric in row else "-" for metric in metrics]
-        for name, row in table.items()
-    }
+def _left_out(evaluation: Evaluation) -> list[str]:
+    split = evaluation.split
+    if split is None:
+        return []
+    left_out = ", ".join(f"{number} {kind}" for kind, number in evaluation.left_out.items())
     return [
-        "| | " + " | ".join(metrics) + " |",
-        "| --- |" + " --- |" * len(metrics),
-        *(
-            f"| {name} | " + " | ".join(cells) + " |"
-            for name, cells in shown.items()
-            if any(cell != "-" for cell in cells)
-        ),
+        "Left out, since they or their patients are in the training part of "
+        f"`{split.name}` (sha256 {split.sha256[:12]}): {left_out or 'none'}."
     ]
+
+
+def _not_computed(metrics_left_out: Mapping[str, str]) -> list[str]:
+    """Return one line per reason."""
+    by_reason: dict[str, list[str]] = {}
+    for metric, reason in metrics_left_out.items():
+        by_reason.setdefault(reason, []).append(metric)
+    return [
+        f"Not computed: {', '.join(metrics)}; {reason}." for reason, metrics in by_reason.items()
+    ]
+
+
+def _decisions(evaluation: Evaluation) -> list[str]:
+    lines = []
+    for name, tables in operating_tables(evaluation).items():
+        lines += [f"## Decisions of {name}", "", *tables.facts, ""]
+        for title, rows in (("Images flagged", tables.images), ("Boxes", tables.boxes)):
+            if rows:
+                table = [_row([label, *cells]) for label, cells in rows.items()]
+                lines += [f"### {title}", "", *_head(tables.head), *table, ""]
+    if lines:
+        lines += [
+            "Rate: tolerated fraction of normal images that are flagged, and that have a box. "
+            "Images that are out of scope or have no score count as not flagged.",
+            "",
+        ]
+    return lines
+
+
+def _explanation(evaluation: Evaluation) -> str:
+    kinds = evaluation.kinds
+    compared = ""
+    if kinds.known_by == "readings":
+        compared = (
+            "`image AUROC`, `image AP`: images that RSNA's readers called `Lung Opacity` against "
+            "`Normal`, neither labelled normal. `folder test`: AUROC of those called `Normal` "
+            "against those labelled normal; it should be 0.5. "
+        )
+    elif kinds.known_by == "labels":
+        compared = (
+            f"`image AUROC`, `image AP`: {kinds.positive_words} against {kinds.reference_words}. "
+            "If these have different sources, that measures the sources too. "
+        )
+    return (
+        f"{compared}Small boxes cover under {SMALL:.0%} of an image, large ones over {LARGE:.0%}. "
+        "The best box IoU is at a threshold chosen on the boxes themselves. See the page "
+        "Evaluation."
+    )
+
+
+def _sections(table: Table) -> list[str]:
+    lines = []
+    for section, metrics in SECTIONS.items():
+        shown = {
+            metric: {
+                name: str(row[metric]) if metric in row else "-" for name, row in table.items()
+            }
+            for metric in metrics
+        }
+        known = {name: any(shown[metric][name] != "-" for metric in metrics) for name in table}
+        columns = [metric for metric in metrics if any(v != "-" for v in shown[metric].values())]
+        if columns:
+            rows = [
+                _row([name, *(shown[metric][name] for metric in columns)])
+                for name in table
+                if known[name]
+            ]
+            lines += [f"### {section}", "", *_head(columns), *rows, ""]
+    return lines
+
+
+def _head(columns: Sequence[str]) -> list[str]:
+    return [_row(["", *columns]), "| --- |" + " --- |" * len(columns)]
+
+
+def _row(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cells)} |".replace("|  |", "| |")
