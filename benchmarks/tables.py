@@ -48,6 +48,9 @@ INPUTS = {
     "patch_extraction": (),
     "ssim": (),
     "lung_segmentation": (_LUNGS,),
+    "conformal": (),
+    "conformal_lists": (),
+    "conformal_contamination": (),
 }
 """Weights and settings that each table rests on."""
 

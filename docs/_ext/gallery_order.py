@@ -11,6 +11,7 @@ ORDER = (
     "losses.py",
     "scorers.py",
     "thresholders.py",
+    "decisions.py",
     "one_colour_scale.py",
     "localisation.py",
     "confounders.py",
