@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
-    from lungpatch.archive import SavedDetection
+    from lungpatch.archive import DetectionCounts, SavedDetection
     from lungpatch.evaluation import Evaluation
     from lungpatch.pipeline import Failure, Pipeline
 
@@ -32,6 +32,21 @@ def print_summary(detections: Iterable[SavedDetection]) -> None:
             typer.echo("\n".join(detection.record["summary"]))
 
 
+def print_counts(counts: DetectionCounts, out: Path) -> None:
+    """Print what came of the images of a folder, and the rates that can be asked for."""
+    from lungpatch.archive.calibrations import read_calibrations
+
+    calibrations = "; ".join(
+        f"{each.n_patients} normal patients, finest false-alarm rate {each.finest_rate:.2g}"
+        for each in read_calibrations(out).values()
+    )
+    typer.echo(
+        f"{counts.above} above the threshold, {counts.below} not, {counts.out_of_scope} out of "
+        f"scope, {counts.unscored} without lungs to score, {len(counts.failures)} failed. "
+        f"Calibrated on {calibrations}. Results: {out}"
+    )
+
+
 def print_fit(pipeline: Pipeline, out: Path) -> None:
     """Print what was fitted, and where it was saved."""
     report = pipeline.report_
@@ -46,9 +61,11 @@ def print_fit(pipeline: Pipeline, out: Path) -> None:
             "under an opacity; 1: it copies the opacity; above 1: it reconstructs opacities better "
             f"than normal lung); error on normal patches {shortcut['normal_error']:.2f} grey levels"
         )
+    calibration = pipeline.calibration_
     typer.echo(
-        f"threshold: image score {pipeline.calibration_.threshold:.4g}, map "
-        f"{pipeline.calibration_.region_threshold:.4g} ({pipeline.calibration_.rule})"
+        f"threshold: image score {calibration.threshold:.4g}, regions "
+        f"{calibration.region_threshold:.4g} ({calibration.rule}); {calibration.n_patients} "
+        f"normal patients, finest false-alarm rate {calibration.finest_rate:.2g}"
     )
     typer.echo(f"Saved to {out} after {report.seconds:.0f} s.")
 
@@ -56,8 +73,9 @@ def print_fit(pipeline: Pipeline, out: Path) -> None:
 def print_evaluation(evaluation: Evaluation, out: Path) -> None:
     """Print what each pipeline decides, and the main metrics of each detector and baseline."""
     from lungpatch.evaluation.operating_tables import operating_tables
+    from lungpatch.evaluation.sections import describe_left_out
 
-    for note in evaluation.notes:
+    for note in (*evaluation.notes, *describe_left_out(evaluation.metrics_left_out)):
         typer.echo(note)
     for name, tables in operating_tables(evaluation).items():
         typer.echo()

@@ -16,6 +16,11 @@ if TYPE_CHECKING:
 Role = Literal["positive", "reference", "normal", "neither"]
 """``reference``: the normal images that positive ones are compared with; ``normal``: other ones."""
 
+ALL_POSITIVE = "all positive"
+"""Name of the group of all positive kinds, where there are several."""
+N_SHOWN = 10
+"""Number of positive kinds that texts list; the most frequent ones."""
+
 _NO_LABEL = "no label"
 _READ_ROLES: dict[str, Role] = {
     "opacity": "positive",
@@ -138,6 +143,28 @@ class Kinds:
         """
         return any(number and self.roles[kind] in roles for kind, number in self.counts().items())
 
+    def groups(self) -> dict[str, NDArray[np.bool_]]:
+        """Return which images are of each kind, of kinds that have any.
+
+        Returns
+        -------
+        dict of str to ndarray of bool, shape (N,)
+            By kind. If several kinds are positive, `ALL_POSITIVE` holds the images of all of them.
+
+        Examples
+        --------
+        >>> from lungpatch.datasets import Dataset
+        >>> images = Dataset(name="two", images=["a.png", "b.png"], image_ids=["a", "b"],
+        ...                 labels=["effusion", "pneumonia"])
+        >>> {name: chosen.tolist() for name, chosen in Kinds.of(images).groups().items()}
+        {'all positive': [True, True], 'effusion': [True, False], 'pneumonia': [False, True]}
+        """
+        by_kind = {kind: self.names == kind for kind, number in self.counts().items() if number}
+        positive = [chosen for kind, chosen in by_kind.items() if self.roles[kind] == "positive"]
+        if len(positive) < 2:
+            return by_kind
+        return {ALL_POSITIVE: np.any(positive, axis=0), **by_kind}
+
     @property
     def positive_words(self) -> str:
         """What the positive images are, in words."""
@@ -180,10 +207,11 @@ class Kinds:
         positive = [
             f"{kind} {counts[kind]}" for kind, role in self.roles.items() if role == "positive"
         ]
+        more = [f"{len(positive) - N_SHOWN} more"] if len(positive) > N_SHOWN else []
         unlabelled = counts.get(_NO_LABEL, 0)
         return (
             f"Taken as normal: the {_images(counts.get('normal', 0))} with the label normal. Taken "
-            f"as positive: all other labels ({', '.join(positive) or 'none'})."
+            f"as positive: all other labels ({', '.join(positive[:N_SHOWN] + more) or 'none'})."
             + (f" {_images(unlabelled)} without a label: neither." if unlabelled else "")
         )
 

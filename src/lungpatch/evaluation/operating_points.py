@@ -220,10 +220,11 @@ class PointResult:
     ----------
     point : OperatingPoint
     flagged : mapping of str to Estimate
-        By kind of image: fraction of the images that are flagged. Of positive images that is the
-        sensitivity, of normal ones the false-alarm rate.
+        By kind of image, and for all positive kinds together (see
+        `lungpatch.evaluation.kinds.Kinds.groups`): fraction of the images that are flagged. Of
+        positive images that is the sensitivity, of normal ones the false-alarm rate.
     with_boxes : mapping of str to Estimate
-        By kind of image: fraction of the images with at least one predicted box.
+        Likewise: fraction of the images with at least one predicted box.
     lesions_hit : Estimate or None
         Fraction of the true boxes that hold the maximum of a region with a predicted box; None if
         there is no true box.
@@ -268,21 +269,18 @@ def point_results(
     --------
     >>> point_results(outcomes, cases, kinds, weights)[0].lesions_hit  # doctest: +SKIP
     """
-    present = [kind for kind, number in kinds.counts().items() if number]
-    normal = [kind for kind in present if kinds.roles[kind] in ("reference", "normal")]
+    groups = kinds.groups()
+    normal = [kind for kind in groups if kinds.roles.get(kind) in ("reference", "normal")]
     patients = np.array([case.patient for case in cases])
     lesions = np.array([len(case.boxes) for case in cases], dtype=np.float64)
 
     def mean_of(values: Floats, kind: str) -> Estimate:
-        return estimate(within(weighted_mean(values), kinds.names == kind), weights)
+        return estimate(within(weighted_mean(values), groups[kind]), weights)
 
     def fractions(chosen: Floats) -> dict[str, Estimate]:
         return {
-            kind: with_width(
-                mean_of(chosen, kind),
-                n_patients=len(set(patients[kinds.names == kind].tolist())),
-            )
-            for kind in present
+            kind: with_width(mean_of(chosen, kind), n_patients=len(set(patients[images].tolist())))
+            for kind, images in groups.items()
         }
 
     results = []

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
+from lungpatch.evaluation.kinds import ALL_POSITIVE, N_SHOWN
 from lungpatch.evaluation.operating_points import SHIPPED, Outcomes, PointResult
 
 if TYPE_CHECKING:
@@ -150,12 +151,11 @@ def _facts(name: str, outcomes: Outcomes, results: Sequence[PointResult]) -> tup
 
 
 def _image_rows(results: Sequence[PointResult], kinds: Kinds) -> dict[str, tuple[str, ...]]:
+    if kinds.known_by == "boxes":
+        return {}
     return {
-        f"{kind} ({_ROLE_WORDS[role]}, {_counted(number, 'image')})": _cells(
-            result.flagged.get(kind) for result in results
-        )
-        for kind, role, number in _present(kinds)
-        if kinds.known_by != "boxes"
+        label: _cells(result.flagged.get(kind) for result in results)
+        for kind, label in _labels(kinds).items()
     }
 
 
@@ -163,10 +163,8 @@ def _box_rows(
     results: Sequence[PointResult], kinds: Kinds, n_boxes: int
 ) -> dict[str, tuple[str, ...]]:
     rows = {
-        f"{kind} ({_ROLE_WORDS[role]}, {_counted(number, 'image')}): fraction with a box": _cells(
-            result.with_boxes.get(kind) for result in results
-        )
-        for kind, role, number in _present(kinds)
+        f"{label}: fraction with a box": _cells(result.with_boxes.get(kind) for result in results)
+        for kind, label in _labels(kinds).items()
     }
     if n_boxes:
         rows[f"true boxes hit ({n_boxes})"] = _cells(result.lesions_hit for result in results)
@@ -177,14 +175,21 @@ def _box_rows(
     return rows
 
 
-def _present(kinds: Kinds) -> list[tuple[str, str, int]]:
-    counts = kinds.counts()
-    return [(kind, role, counts[kind]) for kind, role in kinds.roles.items() if counts[kind]]
+def _labels(kinds: Kinds) -> dict[str, str]:
+    """Return the label of the row of each group of images; of many positive kinds, of some."""
+    labels, n_positive = {}, 0
+    for kind, images in kinds.groups().items():
+        role = kinds.roles.get(kind, "positive")
+        n_positive += role == "positive"
+        # Beside the group of all positive kinds.
+        if role == "positive" and n_positive > N_SHOWN + 1:
+            continue
+        number = int(images.sum())
+        counted = "1 image" if number == 1 else f"{number} images"
+        words = counted if kind == ALL_POSITIVE else f"{_ROLE_WORDS[role]}, {counted}"
+        labels[kind] = f"{kind} ({words})"
+    return labels
 
 
 def _cells(values: Iterable[Estimate | None]) -> tuple[str, ...]:
     return tuple("" if value is None else str(value) for value in values)
-
-
-def _counted(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

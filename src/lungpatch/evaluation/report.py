@@ -16,7 +16,7 @@ from lungpatch.evaluation.bootstrap import Estimate
 from lungpatch.evaluation.figures import plot_froc, plot_roc, plot_scores_by_kind
 from lungpatch.evaluation.operating_tables import operating_record, operating_tables
 from lungpatch.evaluation.protocol import LARGE, N_RESAMPLES, SMALL, Evaluation
-from lungpatch.evaluation.sections import BOXES, COMPARED, SECTIONS
+from lungpatch.evaluation.sections import BOXES, COMPARED, SECTIONS, describe_left_out
 from lungpatch.evaluation.sheets import draw_sheet
 
 if TYPE_CHECKING:
@@ -176,7 +176,7 @@ def markdown(evaluation: Evaluation, tables: Mapping[str, Table], comparisons: T
         f"In brackets: 95 % intervals, {N_RESAMPLES} resamples of patients.",
         "",
         *(f"- {note}" for note in evaluation.notes),
-        *(f"- {line}" for line in _not_computed(evaluation.metrics_left_out)),
+        *(f"- {line}" for line in describe_left_out(evaluation.metrics_left_out)),
         "",
         *_decisions(evaluation),
     ]
@@ -198,16 +198,6 @@ def _left_out(evaluation: Evaluation) -> list[str]:
     return [
         "Left out, since they or their patients are in the training part of "
         f"`{split.name}` (sha256 {split.sha256[:12]}): {left_out or 'none'}."
-    ]
-
-
-def _not_computed(metrics_left_out: Mapping[str, str]) -> list[str]:
-    """Return one line per reason."""
-    by_reason: dict[str, list[str]] = {}
-    for metric, reason in metrics_left_out.items():
-        by_reason.setdefault(reason, []).append(metric)
-    return [
-        f"Not computed: {', '.join(metrics)}; {reason}." for reason, metrics in by_reason.items()
     ]
 
 

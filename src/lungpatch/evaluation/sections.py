@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from lungpatch.evaluation.cases import Case
     from lungpatch.evaluation.kinds import Kinds
@@ -90,6 +90,33 @@ def reasons_left_out(cases: Sequence[Case], kinds: Kinds) -> dict[str, str]:
     }
     possible = measurable(cases)
     return {metric: reason for metric, reason in reasons.items() if metric not in possible}
+
+
+def describe_left_out(reasons: Mapping[str, str]) -> list[str]:
+    """Say in sentences which metrics are left out, and why.
+
+    Parameters
+    ----------
+    reasons : mapping of str to str
+        From `reasons_left_out`.
+
+    Returns
+    -------
+    list of str
+        One sentence per reason.
+
+    Examples
+    --------
+    >>> describe_left_out({"image AUROC": "no label is known", "image AP": "no label is known"})
+    ['Not computed: image AUROC, image AP; no label is known.']
+    """
+    metrics_by_reason: dict[str, list[str]] = {}
+    for metric, reason in reasons.items():
+        metrics_by_reason.setdefault(reason, []).append(metric)
+    return [
+        f"Not computed: {', '.join(metrics)}; {reason}."
+        for reason, metrics in metrics_by_reason.items()
+    ]
 
 
 def _why_not_compared(cases: Sequence[Case], kinds: Kinds) -> str:

@@ -1,0 +1,376 @@
+"""What fitted pipelines decide on images of four sources, at shipped and other thresholds.
+
+    python benchmarks/decisions.py --data ../shared/data --pipeline default --out decisions
+
+For each set of images: the fraction of images flagged, and of images with a box, at the shipped
+thresholds and at rates of 0.05, 0.1 and 0.2, with Wilson's intervals. Sets:
+
+- Lung Opacity, read as normal: images of the pneumonia folder, by what readers of the RSNA called
+  them. Of the boxes of the former, also the fraction that holds the maximum of a predicted box.
+- free of findings: images of that folder in which the readers of ChestX-Det found nothing.
+- COVID: images with a mask of lesions.
+- children, normal: of another source.
+- normal folder: the pipeline was fitted to it, so its calibration scores are decided instead, one
+  per patient, each against the others (leave one out). The 13 images of the folder that are grossly
+  abnormal are decided apart: without them, and with them. Patients of these images whose score is
+  among the calibration scores are taken out of these first.
+
+`--calibrate-on` also calibrates a copy of the pipeline on one half of the patients of a set of
+normal images, and counts on the other half, for 20 random halves: mean and central 95 % of the
+halves, and what is found in positive images of that source. Writes `decisions.json` and the table
+`decisions.inc`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import attrs
+import numpy as np
+from scipy import stats
+from tables import markdown_table, write_table
+
+import lungpatch
+from lungpatch._utils.files import write_json
+from lungpatch.datasets import Dataset, load_folder
+from lungpatch.datasets.tables import read_table
+from lungpatch.errors import InsufficientDataError
+from lungpatch.evaluation.cases import GRID_SIZE, distinct_boxes
+from lungpatch.evaluation.froc import holds
+from lungpatch.evaluation.operating_points import RATES, SHIPPED, decide, operating_points
+from lungpatch.io import find_images
+from lungpatch.pipeline import Failure
+from lungpatch.thresholders import conformal_p_values
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from lungpatch.pipeline import Pipeline
+    from lungpatch.protocols import Thresholder
+
+COLUMNS = (SHIPPED, *(f"rate {rate:g}" for rate in RATES))
+HALVES = 20
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data", type=Path, required=True, help="folder of cxr, lungs, kermany")
+    parser.add_argument(
+        "--pipeline", action="append", help="name or path of a fitted pipeline; repeatable"
+    )
+    parser.add_argument("--calibrate-on", nargs="+", choices=sorted(SITES), default=[])
+    parser.add_argument("--out", type=Path, help="folder for decisions.json and the table")
+    parser.add_argument(
+        "--publish", action="store_true", help="write the table into the documentation, too"
+    )
+    arguments = parser.parse_args()
+    sets = read_sets(arguments.data)
+    results: dict[str, Any] = {}
+    text = ""
+    for name in arguments.pipeline or ["default"]:
+        pipeline = lungpatch.load_pipeline(name)
+        calibration = pipeline.calibration_
+        stem = Path(name).stem
+        counts = decisions(pipeline, sets)
+        halves = {site: halves_of(pipeline, sets, site) for site in arguments.calibrate_on}
+        results[stem] = {
+            "calibration_patients": calibration.n_patients,
+            "finest_rate": calibration.finest_rate,
+            "points": [attrs.asdict(point) for point in operating_points(calibration)],
+            "sets": {label: attrs.asdict(each) for label, each in counts.items()},
+            "calibrated_on_halves": halves,
+        }
+        text += text_of(stem, calibration.n_patients, counts, halves)
+        if arguments.out is not None:
+            write_json(arguments.out / "decisions.json", results)
+    write_table("decisions", text, arguments.out, publish=arguments.publish)
+
+
+# ------------------------------------------------------------------------------------ images
+
+
+def read_sets(data: Path) -> dict[str, Dataset]:
+    cxr = load_folder(
+        data / "cxr", metadata=data / "cxr/metadata.csv", boxes=data / "cxr/boxes.csv"
+    )
+    in_pneumonia = cxr.labels != "normal"
+    read = cxr.columns["rsna_class"]
+    names = np.array([image.name for image in cxr.images])
+    free = files_where(data / "cxr/chestxdet_films.csv", "n_findings", "0")
+    gross = files_where(data / "cxr/normal_doubtful.csv", "degree", "gross")
+    return {
+        "Lung Opacity": cxr.select(in_pneumonia & (read == "Lung Opacity")),
+        "read as normal": cxr.select(in_pneumonia & (read == "Normal")),
+        "free of findings": cxr.select(np.isin(names, free)),
+        "COVID": covid(data / "lungs"),
+        "children, normal": children(data, "normal"),
+        "children, pneumonia": children(data, "pneumonia"),
+        "normal folder, grossly abnormal": cxr.select(np.isin(names, gross)),
+    }
+
+
+def files_where(table: Path, column: str, value: str) -> list[str]:
+    rows = read_table(table, ["file", column])
+    return [row.values["file"] for row in rows if row.values[column] == value]
+
+
+def covid(folder: Path) -> Dataset:
+    patients = {
+        row.values["file"]: row.values["patient"]
+        for row in read_table(folder / "films.csv", ["file", "patient"])
+    }
+    images = [folder / "image" / mask.name for mask in find_images(folder / "lesion")]
+    return Dataset(name="COVID", images=images, patients=[patients[i.name] for i in images])
+
+
+def children(data: Path, kind: str) -> Dataset:
+    full = [
+        image
+        for image in find_images(data / "kermany_full")
+        if image.name.startswith("person") == (kind == "pneumonia")
+    ]
+    images = [*find_images(data / "kermany" / kind), *full]
+    # NORMAL2-IM-1427-0001 and IM-0011-0001-0002 are of the patients 1427 and 0011.
+    owners = [
+        name.split("_")[0] if kind == "pneumonia" else name.split("IM-")[1].split("-")[0]
+        for name in (image.name for image in images)
+    ]
+    return Dataset(name=f"children, {kind}", images=images, patients=owners)
+
+
+# --------------------------------------------------------------------------------- decisions
+
+
+@attrs.frozen(kw_only=True)
+class Found:
+    """What was decided about N images at P operating points: arrays of bool (P, N)."""
+
+    flagged: np.ndarray
+    boxed: np.ndarray
+    hits: np.ndarray
+    n_true_boxes: int
+    scores: np.ndarray
+    out_of_scope: int
+
+
+@attrs.frozen(kw_only=True)
+class Count:
+    """Fractions of a set, one per operating point, as (value, low, high); None if there is none."""
+
+    n: int
+    unit: str
+    out_of_scope: int
+    flagged: list[tuple[float, float, float] | None]
+    boxed: list[tuple[float, float, float] | None]
+    boxes_hit: list[tuple[float, float, float] | None] | None = None
+    n_true_boxes: int = 0
+
+
+def run(pipeline: Pipeline, dataset: Dataset) -> Found:
+    points = operating_points(pipeline.calibration_)
+    outcomes, hits, scores = [], [], []
+    n_true_boxes = out_of_scope = 0
+    for index, found in enumerate(pipeline.detect_many(dataset)):
+        if isinstance(found, Failure):
+            raise found.error
+        decided = decide(found, points)
+        boxes = distinct_boxes(dataset.boxes(index, (GRID_SIZE, GRID_SIZE)))
+        outcomes.append([(flag, len(peaks) > 0) for flag, peaks in decided])
+        hits.append([holds(boxes, peaks).any(axis=1).sum() for _, peaks in decided])
+        n_true_boxes += len(boxes)
+        out_of_scope += found.status == "out_of_scope"
+        scores.append(np.nan if found.pred_score is None else found.pred_score)
+    flagged, boxed = np.array(outcomes, dtype=bool).transpose(2, 1, 0)
+    return Found(
+        flagged=flagged,
+        boxed=boxed,
+        hits=np.array(hits).T,
+        n_true_boxes=n_true_boxes,
+        scores=np.array(scores, dtype=np.float64),
+        out_of_scope=out_of_scope,
+    )
+
+
+def decisions(pipeline: Pipeline, sets: dict[str, Dataset]) -> dict[str, Count]:
+    found = {name: run(pipeline, dataset) for name, dataset in sets.items()}
+    possible = [not point.reason for point in operating_points(pipeline.calibration_)]
+    counts = {
+        name: Count(
+            n=each.flagged.shape[1],
+            unit="images",
+            out_of_scope=each.out_of_scope,
+            flagged=wilson_of(each.flagged, possible),
+            boxed=wilson_of(each.boxed, possible),
+            boxes_hit=hits_of(each, possible) if name == "Lung Opacity" else None,
+            n_true_boxes=each.n_true_boxes,
+        )
+        for name, each in found.items()
+    }
+    doubtful = "normal folder, grossly abnormal"
+    return counts | normal_folder(pipeline, found[doubtful], sets[doubtful].patients, possible)
+
+
+def hits_of(found: Found, possible: list[bool]) -> list[tuple[float, float, float] | None]:
+    return [
+        wilson(int(hit), found.n_true_boxes) if known else None
+        for hit, known in zip(found.hits.sum(axis=1), possible, strict=True)
+    ]
+
+
+def normal_folder(
+    pipeline: Pipeline, doubtful: Found, patients: np.ndarray, possible: list[bool]
+) -> dict[str, Count]:
+    """Decide the calibration scores of each patient against those of the others."""
+    calibration = pipeline.calibration_
+    owners = sorted(set(patients.tolist()))
+    highest = [doubtful.scores[patients == owner].max() for owner in owners]
+    # Both rules list the patients in the same order.
+    kept = [not np.isclose(s, highest, rtol=1e-6).any() for s in calibration.image_scores]
+    without, with_doubtful = [], []
+    for scores, flags, thresholder in (
+        (calibration.image_scores, doubtful.flagged, pipeline.thresholder),
+        (calibration.region_scores, doubtful.boxed, pipeline.region_thresholder),
+    ):
+        own = leave_one_out(np.array(scores)[kept], thresholder)
+        of_doubtful = [flags[:, patients == owner].any(axis=1) for owner in owners]
+        without.append(own)
+        with_doubtful.append(np.concatenate([own, np.transpose(of_doubtful)], axis=1))
+    return {
+        name: Count(
+            n=flagged.shape[1],
+            unit="patients",
+            out_of_scope=0,
+            flagged=wilson_of(flagged, possible),
+            boxed=wilson_of(boxed, possible),
+        )
+        for name, (flagged, boxed) in (
+            ("normal folder, without them, one against the others", without),
+            ("normal folder, with them", with_doubtful),
+        )
+    }
+
+
+def leave_one_out(scores: np.ndarray, thresholder: Thresholder) -> np.ndarray:
+    """Return the decision on each score by all others, bool (P, n)."""
+    others = [np.delete(scores, i) for i in range(scores.size)]
+    shipped = []
+    for score, rest in zip(scores, others, strict=True):
+        try:
+            shipped.append(score > copy.deepcopy(thresholder).fit(rest).threshold_)
+        except InsufficientDataError:
+            shipped.append(False)
+    p_values = np.array(
+        [conformal_p_values([s], rest)[0] for s, rest in zip(scores, others, strict=True)]
+    )
+    return np.array([shipped, *(p_values <= rate for rate in RATES)], dtype=bool)
+
+
+def wilson_of(
+    chosen: np.ndarray, possible: Sequence[bool]
+) -> list[tuple[float, float, float] | None]:
+    return [
+        wilson(int(row.sum()), row.size) if known else None
+        for row, known in zip(chosen, possible, strict=True)
+    ]
+
+
+def wilson(number: int, of: int) -> tuple[float, float, float]:
+    interval = stats.binomtest(number, of).proportion_ci(method="wilson")
+    return number / of, float(interval.low), float(interval.high)
+
+
+# ------------------------------------------------------------------- calibration on one half
+
+SITES = {
+    "kermany-half": ("children, normal", "children, pneumonia"),
+    "pneumonia-half": ("read as normal", "Lung Opacity"),
+}
+"""Normal images to calibrate on, and positive ones of the same source."""
+
+
+def halves_of(pipeline: Pipeline, sets: dict[str, Dataset], site: str) -> dict[str, Any]:
+    """Calibrate on one half of the patients, count on the other, for random halves."""
+    normal, positive = (sets[name] for name in SITES[site])
+    patients = np.unique(normal.patients)
+    rows: dict[str, list[np.ndarray]] = {}
+    for seed in range(HALVES):
+        drawn = np.random.default_rng(seed).permutation(patients)[: patients.size // 2]
+        chosen = np.isin(normal.patients, drawn)
+        half = normal.select(chosen)
+        own = calibrated(pipeline, half)
+        possible = np.array([not point.reason for point in operating_points(own.calibration_)])
+        for name, dataset in (("normal", normal.select(~chosen)), ("positive", positive)):
+            found = run(own, dataset)
+            for what, flags in (("flagged", found.flagged), ("boxed", found.boxed)):
+                fractions = np.where(possible, flags.mean(axis=1), np.nan)
+                rows.setdefault(f"{name}, {what}", []).append(fractions)
+    return {
+        "calibration_patients": int(patients.size // 2),
+        **{
+            name: [
+                None
+                if np.isnan(column).all()
+                else [
+                    float(np.nanmean(column)),
+                    *map(float, np.nanquantile(column, [0.025, 0.975])),
+                ]
+                for column in np.array(fractions).T
+            ]
+            for name, fractions in rows.items()
+        },
+    }
+
+
+def calibrated(pipeline: Pipeline, normal: Dataset) -> Pipeline:
+    return pipeline.calibrate(normal, patients=normal.patient_by_image)
+
+
+# -------------------------------------------------------------------------------------- text
+
+
+def text_of(name: str, n_patients: int, counts: dict[str, Count], halves: dict[str, Any]) -> str:
+    flagged, boxed = (
+        [
+            [f"{label} ({each.n} {each.unit})", *map(cell, getattr(each, what))]
+            for label, each in counts.items()
+        ]
+        for what in ("flagged", "boxed")
+    )
+    boxed += [
+        [f"true boxes of {label} hit ({each.n_true_boxes})", *map(cell, each.boxes_hit)]
+        for label, each in counts.items()
+        if each.boxes_hit is not None
+    ]
+    text = (
+        f"`{name}`, calibrated on {n_patients} patients: fraction flagged\n\n"
+        + markdown_table(("images", *COLUMNS), flagged)
+        + f"\n`{name}`: fraction with a box\n\n"
+        + markdown_table(("images", *COLUMNS), boxed)
+        + "\n"
+    )
+    for site, rows in halves.items():
+        text += (
+            f"`{name}` calibrated on {rows['calibration_patients']} patients of {site}, "
+            f"{HALVES} halves: mean and central 95 %\n\n"
+            + markdown_table(
+                (f"the other half ({site})", *COLUMNS),
+                [
+                    [label, *map(cell, values)]
+                    for label, values in rows.items()
+                    if isinstance(values, list)
+                ],
+            )
+            + "\n"
+        )
+    return text
+
+
+def cell(value: Sequence[float] | None) -> str:
+    return "-" if value is None else f"{value[0]:.2f} [{value[1]:.2f}, {value[2]:.2f}]"
+
+
+if __name__ == "__main__":
+    main()
