@@ -235,6 +235,12 @@ def test_sizes_that_are_both_wrong(tmp_path):
     check_refused_by_name(path, "PixelData (7FE0,0010) holds 4000 bytes", "Rows 51", "Columns 39")
 
 
+@pytest.mark.parametrize("keyword", ["Rows", "Columns"])
+def test_sizes_of_zero(tmp_path, keyword):
+    path = save_dicom(tmp_path / "d", U12, **{keyword: 0})
+    check_refused_by_name(path, f"its {keyword} (0028,", "is 0, outside 1 to 65535")
+
+
 @pytest.mark.parametrize("syntax", SYNTAXES)
 def test_empty_and_missing_pixels(tmp_path, syntax):
     path = save_dicom(tmp_path / "d", U12, syntax=syntax, PixelData=b"")

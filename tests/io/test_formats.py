@@ -46,6 +46,7 @@ PREAMBLES = {
     "BMP": b"BM".ljust(128, b"\1"),
     "GIF": b"GIF89a".ljust(128, b"\xff"),
     "text": b"made by a device".ljust(128),
+    "prefix": b"DICM".ljust(128, b"\0"),
     "elements": (b"\x08\0\x05\0CS\x02\0AB" * 13)[:128],
 }
 
@@ -77,14 +78,25 @@ def test_dicom_without_preamble(tmp_path, implicit, little, group_length, name):
 
 
 @pytest.mark.parametrize("syntax", [None, ImplicitVRLittleEndian, ExplicitVRBigEndian, RLELossless])
-def test_meta_information_without_preamble(tmp_path, syntax):
+@pytest.mark.parametrize("start", [132, 128], ids=["without DICM", "with DICM"])
+def test_meta_information_without_preamble(tmp_path, syntax, start):
     path = save_dicom(tmp_path / "d", U12, syntax=syntax)
-    path.write_bytes(path.read_bytes()[132:])
+    path.write_bytes(path.read_bytes()[start:])
+    np.testing.assert_allclose(read_image(path).pixels, U12 / 4095, atol=1e-6)
+    assert find_images(tmp_path) == [path]
+
+
+@pytest.mark.parametrize(("implicit", "little"), [(True, True), (False, True), (False, False)])
+def test_elements_after_the_prefix_alone(tmp_path, implicit, little):
+    dataset = make_dicom(U12, syntax=None if little else ExplicitVRBigEndian)
+    path = save_without_preamble(tmp_path / "d", dataset, implicit=implicit, little=little)
+    path.write_bytes(b"DICM" + path.read_bytes())
     np.testing.assert_allclose(read_image(path).pixels, U12 / 4095, atol=1e-6)
     assert find_images(tmp_path) == [path]
 
 
 def test_what_is_no_dicom(tmp_path):
+    (tmp_path / "text").write_bytes(b"DICM is a prefix of files; this is a text, and a long one.")
     rng = np.random.default_rng(0)
     for number in range(300):
         (tmp_path / f"r{number}").write_bytes(rng.bytes(3000))

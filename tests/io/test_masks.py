@@ -1,9 +1,12 @@
+import io
+
 import numpy as np
 import pytest
 import tifffile
 from made_dicoms import ramp, save_dicom
 from made_dicoms import save_image as save
 from PIL import Image
+from scipy import ndimage
 
 from lungpatch.errors import InvalidMaskError, MissingInputError
 from lungpatch.io import read_mask
@@ -126,6 +129,71 @@ def test_the_noise_of_jpeg_is_no_label(tmp_path, quality):
     noisy = np.asarray(Image.open(tmp_path / "m.jpg"))
     assert len(np.unique(noisy)) > 2
     assert (read_mask(save(tmp_path / "m.png", noisy)) != mask).mean() < 0.001
+
+
+def soft(levels, edges, quality=90):
+    """Levels as they are after smoothing, resampling or JPEG."""
+    if edges == "smoothed":
+        return ndimage.gaussian_filter(levels.astype(np.float64), 1.5).round().astype(np.uint8)
+    if edges == "resampled":
+        small = Image.fromarray(levels).resize((110, 100), Image.Resampling.BILINEAR)
+        return np.asarray(small.resize(levels.shape[::-1], Image.Resampling.NEAREST))
+    stream = io.BytesIO()
+    Image.fromarray(levels).save(stream, "JPEG", quality=quality)
+    return np.asarray(Image.open(stream))
+
+
+@pytest.mark.parametrize("edges", ["smoothed", "resampled", "jpeg"])
+@pytest.mark.parametrize("labels", [(127, 255), (128, 255), (100, 200), (255, 60), (30, 250)])
+@pytest.mark.parametrize("suffix", ["png", "tif"])
+def test_labels_with_soft_edges_are_lung(tmp_path, suffix, labels, edges):
+    right, left = lungs_of((240, 280))
+    levels = soft((right * labels[0] + left * labels[1]).astype(np.uint8), edges)
+    assert len(np.unique(levels)) > 10
+    mask = read_mask(save(tmp_path / f"m.{suffix}", levels))
+    both = right | left
+    assert (mask != both).mean() < 0.03
+    for lung in (right, left):
+        assert mask[lung].mean() > 0.97
+
+
+def test_soft_labels_end_at_half_of_the_lowest(tmp_path):
+    right, left = lungs_of((240, 280))
+    levels = soft((right * 200 + left * 100).astype(np.uint8), "smoothed")
+    np.testing.assert_array_equal(read_mask(save(tmp_path / "m.png", levels)), levels > 50)
+
+
+def test_labels_in_jpeg_files(tmp_path):
+    right, left = lungs_of((240, 280))
+    levels = (right * 127 + left * 255).astype(np.uint8)
+    save(tmp_path / "m.jpg", levels, quality=75)
+    assert (read_mask(tmp_path / "m.jpg") != (right | left)).mean() < 0.005
+    save(tmp_path / "n.jpg", (right * 1 + left * 2).astype(np.uint8), quality=95)
+    with pytest.raises(
+        InvalidMaskError, match=r"n\.jpg: is a JPEG whose highest level is 3, .*PNG"
+    ):
+        read_mask(tmp_path / "n.jpg")
+    save(tmp_path / "z.jpg", np.zeros((40, 50), np.uint8))
+    assert not read_mask(tmp_path / "z.jpg").any()
+
+
+@pytest.mark.parametrize("sigma", [8, 32])
+def test_maps_of_probabilities_have_no_labels(tmp_path, sigma):
+    right, left = lungs_of((240, 280))
+    probable = ndimage.gaussian_filter((right | left) * 255.0, sigma).astype(np.float32)
+    tifffile.imwrite(tmp_path / "p.tif", probable)
+    np.testing.assert_array_equal(read_mask(tmp_path / "p.tif"), probable > probable.max() / 2)
+
+
+def test_a_mask_without_a_background_is_refused(tmp_path):
+    right, left = lungs_of()
+    palette = Image.fromarray((right * 1 + left * 2).astype(np.uint8))
+    palette.putpalette([255, 255, 255, 128, 0, 0, 0, 128, 0])
+    palette.save(tmp_path / "p.png")
+    with pytest.raises(
+        InvalidMaskError, match=r"levels from 38 to 255, and none is the background"
+    ):
+        read_mask(tmp_path / "p.png")
 
 
 def test_a_mask_below_zero_is_refused(tmp_path):

@@ -210,8 +210,11 @@ def test_nan_tiff_is_refused(tmp_path):
     check_refused(tmp_path / "f.tif", "NaN")
 
 
-def packed_tiff(path, levels, bits, *, order="<", rows_per_strip=None, white_is_zero=False):
-    """Write an uncompressed grey TIFF whose samples of ``bits`` bits are packed."""
+def packed_tiff(
+    path, levels, bits, *, order="<", rows_per_strip=None, white_is_zero=False, tags=None
+):
+    """Write a grey TIFF whose samples of ``bits`` bits are packed; ``tags`` are further words."""
+    tags = tags or {}
     height, width = levels.shape
     rows_per_strip = rows_per_strip or height
     places = (levels[..., None].astype(np.uint32) >> np.arange(bits - 1, -1, -1)) & 1
@@ -219,8 +222,13 @@ def packed_tiff(path, levels, bits, *, order="<", rows_per_strip=None, white_is_
     strips = [
         rows[row : row + rows_per_strip].tobytes() for row in range(0, height, rows_per_strip)
     ]
+    if tags.get(266) == 2:
+        strips = [
+            np.packbits(np.unpackbits(np.frombuffer(s, np.uint8)), bitorder="little").tobytes()
+            for s in strips
+        ]
     n = len(strips)
-    start = 8 + 2 + 9 * 12 + 4
+    start = 8 + 2 + (9 + len(tags)) * 12 + 4
     first = start + 8 * n
     offsets = [first + sum(map(len, strips[:k])) for k in range(n)]
     counts = [len(strip) for strip in strips]
@@ -234,7 +242,9 @@ def packed_tiff(path, levels, bits, *, order="<", rows_per_strip=None, white_is_
         (277, 3, 1, 1),
         (278, 4, 1, rows_per_strip),
         (279, 4, n, counts[0] if n == 1 else start + 4 * n),
+        *((tag, 3, 1, value) for tag, value in tags.items()),
     ]
+    fields.sort()
     content = (b"II*\0" if order == "<" else b"MM\0*") + struct.pack(f"{order}IH", 8, len(fields))
     for tag, kind, count, value in fields:
         form = "HHIHH" if kind == 3 else "HHII"
@@ -254,6 +264,73 @@ def test_the_depth_that_a_tiff_states_is_white(tmp_path, bits, part, order, rows
     image = read_image(path)
     np.testing.assert_allclose(image.pixels, levels / (2**bits - 1), atol=1e-6)
     assert image.reading == (f"white is {2**bits - 1}: the file states {bits} bits",)
+
+
+@pytest.mark.parametrize("bits", [9, 12, 14])
+@pytest.mark.parametrize("rows_per_strip", [None, 7])
+def test_packed_bits_in_the_opposite_order(tmp_path, bits, rows_per_strip):
+    levels = ramp(2**bits - 1, (40, 51), np.uint16)
+    path = packed_tiff(
+        tmp_path / "p.tif", levels, bits, rows_per_strip=rows_per_strip, tags={266: 2}
+    )
+    np.testing.assert_allclose(read_image(path).pixels, levels / (2**bits - 1), atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("tags", "words"),
+    [({339: 2}, "neither whole numbers"), ({317: 2}, "differences"), ({259: 8}, "are damaged")],
+)
+def test_packed_samples_of_other_kinds_are_refused(tmp_path, tags, words):
+    levels = ramp(900, (40, 51), np.uint16)
+    tags = dict(tags)
+    compression = tags.pop(259, 1)
+    path = packed_tiff(tmp_path / "p.tif", levels, 10, tags=tags)
+    content = bytearray(path.read_bytes())
+    struct.pack_into("<HHIHH", content, 10 + 3 * 12, 259, 3, 1, compression, 0)
+    path.write_bytes(content)
+    check_refused(path, words)
+
+
+@pytest.mark.parametrize(
+    ("tag", "largest", "white", "reading"),
+    [
+        (281, 4095, 4095, "the file states 12 bits"),
+        (341, 4095, 4095, "the file states 12 bits"),
+        (281, 16383, 16383, "the file states 14 bits"),
+        (281, 900, 1023, "10 of 16 bits are used"),  # of this image only
+        (281, 255, 1023, "10 of 16 bits are used"),
+        (281, 65535, 1023, "10 of 16 bits are used"),
+        (280, 4095, 1023, "10 of 16 bits are used"),
+    ],
+)
+@pytest.mark.parametrize("colour", [False, True])
+def test_the_largest_value_that_a_tiff_of_words_states(
+    tmp_path, tag, largest, white, reading, colour
+):
+    levels = ramp(900, (40, 51), np.uint16)
+    tifffile.imwrite(
+        tmp_path / "w.tif",
+        np.stack([levels] * 3, axis=-1) if colour else levels,
+        photometric="rgb" if colour else "minisblack",
+        extratags=[(tag, 3, 1, largest, True)],
+    )
+    image = read_image(tmp_path / "w.tif")
+    np.testing.assert_allclose(image.pixels, levels / white, atol=1e-6)
+    assert image.reading[0] == f"white is {white}: {reading}"
+
+
+@pytest.mark.parametrize("colour", [False, True])
+def test_a_largest_value_that_is_exceeded_is_not_believed(tmp_path, colour):
+    levels = ramp(1024, (40, 51), np.uint16)
+    tifffile.imwrite(
+        tmp_path / "w.tif",
+        np.stack([levels] * 3, axis=-1) if colour else levels,
+        photometric="rgb" if colour else "minisblack",
+        extratags=[(281, 3, 1, 1023, True)],
+    )
+    image = read_image(tmp_path / "w.tif")
+    np.testing.assert_allclose(image.pixels, levels / 4095, atol=1e-6)
+    assert image.reading[0] == "white is 4095: 12 of 16 bits are used"
 
 
 @pytest.mark.parametrize("bits", [10, 12, 16])

@@ -21,6 +21,7 @@ _MAGIC = (
     (b"GIF8", "GIF"),
 )
 
+_PREAMBLE_LENGTH, _PREFIX = 128, b"DICM"
 _MEDIA_STORAGE_CLASS = 0x0002_0002
 _DICOMDIR_CLASS = b"1.2.840.10008.1.3.10"
 _DICOMDIR_GROUP = 0x0004
@@ -55,7 +56,7 @@ def format_of(head: bytes) -> str | None:
 
     ``DICM`` at byte 128 decides before everything else: the 128 bytes in front of it may hold
     anything, the header of a TIFF file included (DICOM PS3.10 7.1). Files without it are DICOM
-    where they begin with DICOM elements.
+    where they begin with DICOM elements, or with ``DICM`` and DICOM elements.
 
     Examples
     --------
@@ -64,7 +65,7 @@ def format_of(head: bytes) -> str | None:
     >>> format_of(b"plain text") is None
     True
     """
-    if head[128:132] == b"DICM":
+    if head[_PREAMBLE_LENGTH:].startswith(_PREFIX):
         return "DICOM"
     for magic, form in _MAGIC:
         if head.startswith(magic):
@@ -98,7 +99,10 @@ def leading_elements(head: bytes) -> list[Element]:
 
 def dataset_start(head: bytes) -> int:
     """Return where the first element of a DICOM file is, by its first bytes."""
-    return 132 if head[128:132] == b"DICM" else 0
+    for start in (_PREAMBLE_LENGTH, 0):  # some writers leave out the preamble alone
+        if head[start:].startswith(_PREFIX):
+            return start + len(_PREFIX)
+    return 0
 
 
 def encoding_of(element: bytes) -> tuple[bool, bool]:

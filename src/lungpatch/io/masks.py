@@ -26,6 +26,21 @@ _MIN_LABEL_FRACTION = 0.02
 _MIN_INTERIOR_FRACTION = 0.25
 """Minimum fraction of a label's pixels whose neighbours have it too; edges are thinner."""
 
+_LOWEST, _HIGHEST = 0.1, 0.55
+"""Fractions of the highest level between which labels with soft edges are looked for."""
+
+_TOLERANCE = 1 / 64
+"""How far the levels of one label are apart where its edges are soft, as a fraction likewise."""
+
+_MAX_SOFT_LABELS = 4
+"""Maximum number of such labels; more would cover a range of spread levels."""
+
+_MIN_SOFT_FRACTION = 0.1
+"""Minimum fraction that a label with soft edges has of the pixels above the labels."""
+
+_MIN_JPEG_LEVEL = 32
+"""Highest level of a mask in JPEG below which noise and labels cannot be told apart."""
+
 
 def read_mask(path: str | os.PathLike[str]) -> NDArray[np.bool_]:
     """Read a lung mask file (PNG, TIFF, BMP, GIF, JPEG), whatever its levels are.
@@ -38,16 +53,18 @@ def read_mask(path: str | os.PathLike[str]) -> NDArray[np.bool_]:
     -------
     ndarray of bool, shape (H, W)
         The background is 0. Every level that fills a region of its own is a label, such as 1 for
-        the right lung and 2 for the left one, and all labels are lung. Where there is only one,
-        as in masks with smoothed edges, and in JPEG, whose levels are not exact, the mask is true
-        above half of the highest level. A file of zeros is an empty mask.
+        the right lung and 2 for the left one, and all labels are lung. The mask is true there and
+        above half of the highest level. Where edges are smoothed, or levels are not exact as in
+        JPEG, it is true above half of the lowest label, which has to fill an even region. A file
+        of zeros is an empty mask.
 
     Raises
     ------
     MissingInputError
         If there is no such file.
     InvalidMaskError
-        If it cannot be read or decoded completely.
+        If it cannot be read or decoded completely, holds several levels none of which is 0, the
+        background, or is a JPEG of labels so low that they are lost in its noise.
 
     See Also
     --------
@@ -79,6 +96,7 @@ def read_mask(path: str | os.PathLike[str]) -> NDArray[np.bool_]:
                 raise InvalidImageError(
                     f"holds values from {levels.min():.6g}; write 0 and 1 instead"
                 )
+            _check_levels(levels, is_jpeg=form == "JPEG")
     except InvalidImageError as error:
         raise InvalidMaskError(str(error)) from error.__cause__
     highest = float(levels.max())
@@ -88,7 +106,51 @@ def read_mask(path: str | os.PathLike[str]) -> NDArray[np.bool_]:
     if form != "JPEG":
         for label in _labels_below(levels, highest / 2):
             mask |= levels == label
+    if (lowest := _lowest_soft_label(levels)) is not None:
+        mask |= levels > lowest / 2
     return mask
+
+
+def _check_levels(levels: NDArray[Any], *, is_jpeg: bool) -> None:
+    """Refuse levels of which it is not known which are lung."""
+    lowest, highest = float(levels.min()), float(levels.max())
+    if is_jpeg and 0 < highest < _MIN_JPEG_LEVEL:
+        raise InvalidImageError(
+            f"is a JPEG whose highest level is {highest:g}, so that labels are lost in its noise; "
+            "save the mask as PNG"
+        )
+    if lowest < highest and lowest > _LOWEST * highest:
+        raise InvalidImageError(
+            f"holds levels from {lowest:g} to {highest:g}, and none is the background; write 0 "
+            "where no lung is"
+        )
+
+
+def _lowest_soft_label(levels: NDArray[Any]) -> float | None:
+    """Return the lowest level that fills even regions, though edges are soft; None without any.
+
+    Most of what lies in the range of such levels must be such regions: the levels of smoothed
+    edges and of maps of probabilities are spread.
+    """
+    levels = levels.astype(np.float64)
+    highest = float(levels.max())
+    between = (levels > _LOWEST * highest) & (levels <= _HIGHEST * highest)
+    least = _MIN_SOFT_FRACTION * np.count_nonzero(levels > _HIGHEST * highest)
+    width = _TOLERANCE * highest
+    counts, edges = np.histogram(levels[between], np.arange(0, _HIGHEST * highest + width, width))
+    remaining, labels, covered = counts.astype(np.int64), [], 0
+    for _ in range(_MAX_SOFT_LABELS):
+        threes = np.convolve(remaining, np.ones(3, np.int64), mode="same")
+        peak = int(threes.argmax())
+        if threes[peak] < max(least, 1):
+            break
+        low, high = max(peak - 1, 0), min(peak + 2, len(counts))
+        remaining[low:high] = 0
+        region = between & (levels >= edges[low]) & (levels < edges[high])
+        if _interior(region) >= _MIN_INTERIOR_FRACTION * np.count_nonzero(region):
+            labels.append(float(np.median(levels[region])))
+            covered += int(counts[low:high].sum())
+    return min(labels) if labels and 2 * covered >= np.count_nonzero(between) else None
 
 
 def _labels_below(levels: NDArray[Any], half: float) -> list[Any]:

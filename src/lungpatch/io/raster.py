@@ -11,7 +11,7 @@ import numpy as np
 from lungpatch.errors import InvalidImageError
 from lungpatch.io.files import load
 from lungpatch.io.levels import MAX_SIDE, Levels, check_size, white_of_16_bit
-from lungpatch.io.tiff import read_tiff
+from lungpatch.io.tiff import read_tiff, stated_depth
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -92,7 +92,10 @@ def _levels_of(image: PillowFile.ImageFile, file: ImageFile) -> Levels:
     raw_mode = str(image.tile[0][3]) if image.tile else ""
     mode = image.mode
     _decode(image, file)
-    levels = _white_is_zero(_scaled(pillow_levels(image), stated_bits), image, mode)
+    levels = pillow_levels(image)
+    if image.format == "TIFF" and stated_bits and levels.array.max() >= 2**stated_bits:
+        stated_bits = None  # it is not true
+    levels = _white_is_zero(_scaled(levels, stated_bits), image, mode)
     if ";16" in raw_mode and not mode.startswith("I") and levels.array.max() < 128:
         raise InvalidImageError(
             "is a 16-bit colour or transparent PNG that uses few of its 16 bits, which cannot be "
@@ -104,8 +107,9 @@ def _levels_of(image: PillowFile.ImageFile, file: ImageFile) -> Levels:
 def _stated_bits(image: PillowFile.ImageFile, file: ImageFile) -> int | None:
     """Return the depth that a grey file states, where it is not that of its words."""
     if image.format == "TIFF":
-        bits = int(getattr(image, "tag_v2", {}).get(_TIFF_BITS, (1,))[0])
-        return None if bits in _WORD_BITS else bits
+        tags = getattr(image, "tag_v2", {})
+        bits = int(tags.get(_TIFF_BITS, (1,))[0])
+        return stated_depth(tags.get) if bits in _WORD_BITS else bits
     if image.format == "PNG" and image.mode.startswith("I"):
         return _significant_bits(file)
     return None
@@ -198,7 +202,7 @@ def _scaled(levels: Levels, stated_bits: int | None) -> Levels:
     elif highest < 2**stated_bits:
         white = 2.0**stated_bits - 1
         note = f"white is {white:.0f}: the file states {stated_bits} bits"
-    else:
+    else:  # PNG
         white, note = 65535.0, "white is 65535: the file states levels spread over 16 bits"
     return Levels(array, white, (*notes, note))
 

@@ -9,17 +9,24 @@ import numpy as np
 
 from lungpatch.errors import InvalidImageError
 from lungpatch.io.files import load
-from lungpatch.io.levels import Levels, check_size, luminance, white_of_16_bit
+from lungpatch.io.levels import CONTAINER_BITS, Levels, check_size, luminance, white_of_16_bit
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from numpy.typing import NDArray
 
 _ORIENTATION = 274
+_MAX_SAMPLE_VALUE = (281, 341)
 _UNCOMPRESSED = 1
 _DEFLATED = (8, 32946)
 _PREMULTIPLIED = 1
 _MAX_CHANNELS = 4
 _WORD_BITS = (1, 8, 16, 32, 64)
+_WHITES = {2**bits - 1: bits for bits in CONTAINER_BITS if 8 < bits < 16}
+_LOWEST_BIT_FIRST = 2
+_REVERSED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
+"""Each byte with its bits in the opposite order."""
 
 
 def read_tiff(file: BinaryIO) -> Levels:
@@ -51,6 +58,7 @@ def read_tiff(file: BinaryIO) -> Levels:
         white_is_zero = page.photometric == tifffile.PHOTOMETRIC.MINISWHITE
         premultiplied = bool(page.extrasamples) and page.extrasamples[-1] == _PREMULTIPLIED
         stated_bits = None if page.bitspersample in _WORD_BITS else int(page.bitspersample)
+        stated_bits = stated_bits or stated_depth(page.tags.valueof)
 
     n_grey = 3 if array.shape[-1] > 2 else 1
     white, notes = _white(array[..., :n_grey], stated_bits)
@@ -69,9 +77,41 @@ def read_tiff(file: BinaryIO) -> Levels:
     return Levels(_oriented(levels, orientation), white, notes)
 
 
+def stated_depth(value_of: Callable[[int], Any]) -> int | None:
+    """Return the depth that a TIFF of wider words states by the largest value of its samples.
+
+    Parameters
+    ----------
+    value_of : callable
+        Returns the value of a tag, or None.
+
+    Returns
+    -------
+    int or None
+        None where the value is not that of white of a depth: many programs write the largest
+        value of the image at hand.
+
+    Examples
+    --------
+    >>> stated_depth({281: 4095}.get), stated_depth({281: 3987}.get)
+    (12, None)
+    """
+    for tag in _MAX_SAMPLE_VALUE:
+        value = value_of(tag)
+        highest = value[0] if isinstance(value, tuple) and value else value
+        if highest in _WHITES:
+            return _WHITES[highest]
+    return None
+
+
 def _samples(tiff: Any, page: Any) -> NDArray[Any]:
     """Return the samples of a page, in the order in which they are stored."""
-    packed = page.dtype is not None and page.bitspersample not in _WORD_BITS
+    if page.dtype is None:
+        raise InvalidImageError(
+            f"holds samples of {page.bitspersample} bits that are neither whole numbers from 0 up "
+            "nor floats that are read; save it as 16-bit grey"
+        )
+    packed = page.bitspersample not in _WORD_BITS
     if packed and page.dtype.kind == "u" and page.compression in (_UNCOMPRESSED, *_DEFLATED):
         return _unpacked(tiff, page)
     try:
@@ -86,9 +126,10 @@ def _samples(tiff: Any, page: Any) -> NDArray[Any]:
 def _unpacked(tiff: Any, page: Any) -> NDArray[Any]:
     """Unpack samples of 2 to 31 bits, whose rows begin at whole bytes."""
     bits, row_samples = int(page.bitspersample), page.imagewidth * page.samplesperpixel
-    if page.is_tiled or page.planarconfig != 1:
+    if page.is_tiled or page.planarconfig != 1 or page.predictor != 1:
         raise InvalidImageError(
-            f"holds {bits}-bit samples in tiles or planes; save it as 16-bit grey"
+            f"holds {bits}-bit samples in tiles or planes, or as differences; save it as 16-bit "
+            "grey"
         )
     row_bytes = -(-row_samples * bits // 8)
     needed = page.imagelength * row_bytes
@@ -96,8 +137,15 @@ def _unpacked(tiff: Any, page: Any) -> NDArray[Any]:
     for offset, count in zip(page.dataoffsets, page.databytecounts, strict=True):
         tiff.filehandle.seek(offset)
         segment = tiff.filehandle.read(count)
+        if page.fillorder == _LOWEST_BIT_FIRST:
+            segment = segment.translate(_REVERSED)
         if page.compression in _DEFLATED:
-            segment = zlib.decompressobj().decompress(segment, needed)
+            try:
+                segment = zlib.decompressobj().decompress(segment, needed)
+            except zlib.error as error:
+                raise InvalidImageError(
+                    f"its compressed pixels are damaged ({error}); copy or export it again"
+                ) from error
         segments.append(segment)
     data = np.frombuffer(b"".join(segments), np.uint8)
     if len(data) < needed:
@@ -117,7 +165,7 @@ def _white(grey: NDArray[Any], stated_bits: int | None) -> tuple[float | None, t
         return 1.0, ()
     if grey.dtype.kind == "b":
         return 1.0, ()
-    if stated_bits is not None:
+    if stated_bits is not None and grey.max() < 2**stated_bits:
         white = 2**stated_bits - 1
         return float(white), (f"white is {white}: the file states {stated_bits} bits",)
     if grey.dtype.kind == "u" and grey.max() <= 65535:

@@ -32,8 +32,8 @@ class PixelFormat(NamedTuple):
 
 def read_format(header: Header, syntax: str) -> PixelFormat:
     """Read and check everything that says how the pixels are stored."""
-    rows = header.needed_integer("Rows", 0, 2**16 - 1)
-    columns = header.needed_integer("Columns", 0, 2**16 - 1)
+    rows = header.needed_integer("Rows", 1, 2**16 - 1)
+    columns = header.needed_integer("Columns", 1, 2**16 - 1)
     check_size(rows, columns)
     photometric, samples, planar, colour_notes = _read_colour(header)
     allocated, stored, high_bit, bit_notes = _read_bits(header)
