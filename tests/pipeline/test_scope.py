@@ -32,6 +32,17 @@ CHEST = {
         CHEST | {"ViewPosition": "PA ERECT"},
         CHEST | {"PatientSpeciesDescription": "Homo sapiens"},
         CHEST | {"BodyPartExamined": "something local"},
+        CHEST | {"BodyPartExamined": "TORAX"},
+        CHEST | {"AnatomicRegionMeaning": "Chest", "AnatomicalOrientationType": "BIPED"},
+        CHEST | {"SOPClassUID": "1.2.840.10008.5.1.4.1.1.1.1"},
+        CHEST | {"SOPClassUID": "1.2.840.10008.5.1.4.1.1.7"},
+        CHEST | {"SeriesDescription": "CHEST PA AND LAT", "ProtocolName": "Chest AP/LATERAL"},
+        CHEST | {"StudyDescription": "XR CHEST PA AND LATERAL"},
+        CHEST | {"StudyDescription": "HIP AND KNEE", "SeriesDescription": "bilateral"},
+        CHEST | {"BodyPartExamined": "", "StudyDescription": "Pelvis, chest"},
+        CHEST | {"BodyPartExamined": "", "SeriesDescription": "PA", "StudyDescription": "trauma"},
+        CHEST | {"BodyPartExamined": "", "AnatomicRegionMeaning": "Thorax", "ProtocolName": "ARM"},
+        CHEST | {"SeriesDescription": "Duplicate, educational"},  # CAT within a word
     ],
 )
 def test_frontal_chests_are_in_scope(tags):
@@ -47,21 +58,71 @@ def test_frontal_chests_are_in_scope(tags):
             for value in ("HIP", "HAND", "hands", "ABDOMEN", "SKULL", "LSPINE", "KNEE", "TEETH")
         ),
         *(
+            ("BodyPartExamined", value)
+            for value in ("LEFT_HAND", "FOOT-R", "Hip2", "T-SPINE", "THORACIC SPINE", "LEGS")
+        ),
+        ("AnatomicRegionMeaning", "Hip joint"),
+        ("AnatomicalOrientationType", "QUADRUPED"),
+        *(
             ("ViewPosition", value)
             for value in ("LL", "RL", "LATERAL", "ll", "LEFT LATERAL", "LAO", "RPO", "LLO")
         ),
         ("PresentationIntentType", "FOR PROCESSING"),
         ("PatientOrientation", "A\\F"),
         ("PatientOrientation", "P\\F"),
+        ("PatientOrientation", "F\\A"),
+        ("PatientOrientation", "AL\\F"),
+        ("PatientOrientation", "L\\P"),
+        ("ViewPosition", "LEFT_LATERAL"),
+        ("ViewPosition", "ML"),
+        ("ViewPosition", "MLO"),
+        ("ViewPosition", "CC"),
         ("PatientSpeciesDescription", "CANINE"),
         ("SeriesDescription", "Chest Lat"),
         ("SeriesDescription", "CHEST, LATERAL"),
         ("ProtocolName", "Thorax lat."),
+        ("ProtocolName", "THORAX_LAT"),
+        ("SeriesDescription", "Thorax seitlich"),
+        ("SeriesDescription", "profil"),
+        ("AcquisitionDeviceProcessingDescription", "CHEST,LATERAL"),
+        ("AcquisitionDeviceProcessingDescription", "CANINE THORAX VD"),
+        ("ProtocolName", "Feline chest"),
         ("ViewCodeMeaning", "left lateral"),
     ],
 )
 def test_what_the_tags_exclude_is_named(key, value):
     assert out_of_scope(CHEST | {key: value}) == f"{key} is {value.upper()}"
+
+
+@pytest.mark.parametrize(
+    ("uid", "name"),
+    [
+        ("1.2.840.10008.5.1.4.1.1.1.1.1", "Digital X-Ray Image, for processing"),
+        ("1.2.840.10008.5.1.4.1.1.2", "CT Image"),
+        ("1.2.840.10008.5.1.4.1.1.77.1.4", "VL Photographic Image"),
+    ],
+)
+def test_other_classes_of_objects_are_named(uid, name):
+    assert out_of_scope({"SOPClassUID": uid}) == f"SOPClassUID is {uid} ({name})"
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        "SeriesDescription",
+        "ProtocolName",
+        "AcquisitionDeviceProcessingDescription",
+        "StudyDescription",
+    ],
+)
+def test_descriptions_say_the_part_where_no_tag_does(key):
+    tags = {"Modality": "CR", key: "Teeth, left"}
+    assert out_of_scope(tags) == f"{key} is TEETH, LEFT"
+    assert out_of_scope(tags | {"BodyPartExamined": "CHEST"}) is None
+    assert out_of_scope(tags | {"AnatomicRegionMeaning": "Chest"}) is None
+    other = "ProtocolName" if key != "ProtocolName" else "StudyDescription"
+    assert out_of_scope(tags | {other: "thorax"}) is None
+    assert out_of_scope(tags | {other: "Routine"}) == f"{key} is TEETH, LEFT"
 
 
 def test_several_reasons_give_the_first():
