@@ -94,7 +94,7 @@ def test_boxes_are_relative_to_the_image(folder, tmp_path):
     [
         ("name\na.png\n", "column 'file' is missing"),
         ("", "column 'file' is missing"),
-        ("file,label\n", "no line but the header"),
+        ("file,label\n", "no line but the header; give the whole table"),
         ("file\na.png\n,\na.png\n", "line 4: column 'file' names 'a.png' a second time"),
         ("file,label\n,x\n", "line 2: column 'file' is empty"),
         ("file,patient\na.png,\n", "line 2: column 'patient' is empty"),

@@ -110,7 +110,7 @@ def test_patients(tmp_path):
         (b"file,patient\na.png,\n", ["line 2"]),
         (b"file,patient\na.png,1\nb.png\n", ["line 3"]),
         (b"file,patient\na.png,1\na.png,2\n", ["line 3", "a.png", "patient 2", "unique"]),
-        (b"file,patient\n\xff\xfe,1\n", ["UTF-8"]),
+        (b"file,patient\n\xff\xfe,1\n", ["UTF-8", "save it as one"]),
     ],
 )
 def test_bad_patients(tmp_path, content, words):

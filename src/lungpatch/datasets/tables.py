@@ -168,10 +168,10 @@ def read_table(path: Path, columns: Sequence[str]) -> list[Row]:
         raise MissingInputError(f"{path}: no such file; check the path") from None
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise ConfigurationError(
-            f"{path}: cannot be read as a CSV file in UTF-8 ({error}); export or download it again"
+            f"{path}: cannot be read as a CSV file in UTF-8 ({error}); save it as one"
         ) from error
     if not rows:
-        raise ConfigurationError(f"{path}: holds no line but the header; download it again")
+        raise ConfigurationError(f"{path}: holds no line but the header; give the whole table")
     return rows
 
 
