@@ -5,7 +5,6 @@ import pytest
 
 from lungpatch.evaluation.cases import GRID_SIZE, Case, boxes_mask, distinct_boxes
 
-
 ROLES = {"opacity": "positive", "read-normal": "reference", "normal": "normal", "other": "neither"}
 
 

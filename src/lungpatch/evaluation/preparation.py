@@ -256,11 +256,11 @@ def warn_of_shipped_training(dataset: Dataset) -> None:
     number = int(listed_in(dataset, [*split.training, *split.held]).sum())
     if number:
         logger.warning(
-            "%d images of %s are in the split %s, which the pipelines that come with lungpatch "
-            "were fitted to: evaluate a pipeline that was fitted to its training part, and give "
-            "the split (--split %s)",
-            number,
+            "%s: %d of the images are in the split %s, to which the pipelines that come with "
+            "lungpatch were fitted: evaluate a pipeline that was fitted to its training part, and "
+            "give the split (--split %s)",
             dataset.name,
+            number,
             split.name,
             split.name,
         )

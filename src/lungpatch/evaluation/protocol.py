@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lungpatch.datasets import Dataset, Split
+from lungpatch.errors import InsufficientDataError
 from lungpatch.evaluation.bootstrap import (
     Estimate,
     Statistic,
@@ -261,7 +262,8 @@ def evaluate(
         With labels, boxes, or both; better with patients, views and the column ``rsna_class``. What
         is taken as normal: see `lungpatch.evaluation.kinds.Kinds.of`.
     split : Split, optional
-        The control ``lung atlas`` is fitted to the images of its training part. By default nothing
+        The control ``lung atlas`` is fitted to the images of its training part, if these are
+        enough. By default nothing
         is left out; then patients need not be known, and each image counts as one.
     segmenter : Segmenter
         Finds the lungs in which all detectors are evaluated.
@@ -304,10 +306,15 @@ def evaluate(
         run_pipeline(name, pipeline, remaining, progress=progress)
         for name, pipeline in pipelines.items()
     ]
+    notes = list(prepared.notes)
     if len(prepared.training):
         training = prepared.training
-        atlas = atlas_pipeline(seed).fit(training, patients=training.patient_by_image)
-        predictions.append(run_pipeline("lung atlas", atlas, remaining, progress=progress))
+        try:
+            atlas = atlas_pipeline(seed).fit(training, patients=training.patient_by_image)
+        except InsufficientDataError as error:
+            notes.append(f"The control `lung atlas` is left out: {error}.")
+        else:
+            predictions.append(run_pipeline("lung atlas", atlas, remaining, progress=progress))
     predictions += simple_controls(cases)
     weights = patient_weights(
         [case.patient for case in cases], N_RESAMPLES, np.random.default_rng(seed)
@@ -318,7 +325,7 @@ def evaluate(
         kinds=prepared.kinds,
         left_out=prepared.left_out,
         split=split,
-        notes=prepared.notes,
+        notes=tuple(notes),
         metrics_left_out=reasons_left_out(cases, prepared.kinds),
         results=tuple(evaluate_predictions(each, cases) for each in predictions),
         n_pipelines=len(pipelines),
