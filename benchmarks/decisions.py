@@ -48,7 +48,8 @@ from lungpatch.thresholders import conformal_p_values
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from lungpatch.pipeline import Pipeline
+    from lungpatch.evaluation.operating_points import OperatingPoint
+    from lungpatch.pipeline import Detection, Pipeline
     from lungpatch.protocols import Thresholder
 
 COLUMNS = (SHIPPED, *(f"rate {rate:g}" for rate in RATES))
@@ -75,7 +76,12 @@ def main() -> None:
         calibration = pipeline.calibration_
         stem = Path(name).stem
         counts = decisions(pipeline, sets)
-        halves = {site: halves_of(pipeline, sets, site) for site in arguments.calibrate_on}
+        halves = {}
+        for site in arguments.calibrate_on:
+            try:
+                halves[site] = halves_of(pipeline, sets, site)
+            except InsufficientDataError as error:
+                print(f"{stem}: {site}: {error}\n")
         results[stem] = {
             "calibration_patients": calibration.n_patients,
             "finest_rate": calibration.finest_rate,
@@ -169,34 +175,44 @@ class Count:
     n_true_boxes: int = 0
 
 
-def run(pipeline: Pipeline, dataset: Dataset) -> Found:
-    points = operating_points(pipeline.calibration_)
-    outcomes, hits, scores = [], [], []
-    n_true_boxes = out_of_scope = 0
-    for index, found in enumerate(pipeline.detect_many(dataset)):
+def detect_all(pipeline: Pipeline, dataset: Dataset) -> list[Detection]:
+    detections = []
+    for found in pipeline.detect_many(dataset):
         if isinstance(found, Failure):
             raise found.error
-        decided = decide(found, points)
-        boxes = distinct_boxes(dataset.boxes(index, (GRID_SIZE, GRID_SIZE)))
-        outcomes.append([(flag, len(peaks) > 0) for flag, peaks in decided])
-        hits.append([holds(boxes, peaks).any(axis=1).sum() for _, peaks in decided])
-        n_true_boxes += len(boxes)
-        out_of_scope += found.status == "out_of_scope"
-        scores.append(np.nan if found.pred_score is None else found.pred_score)
-    flagged, boxed = np.array(outcomes, dtype=bool).transpose(2, 1, 0)
+        detections.append(found)
+    return detections
+
+
+def outcomes(
+    detections: Sequence[Detection], dataset: Dataset, points: Sequence[OperatingPoint]
+) -> Found:
+    decided = [decide(found, points) for found in detections]
+    boxes = [
+        distinct_boxes(dataset.boxes(index, (GRID_SIZE, GRID_SIZE)))
+        for index in range(len(dataset))
+    ]
+    hits = [
+        [holds(known, peaks).any(axis=1).sum() for _, peaks in image]
+        for known, image in zip(boxes, decided, strict=True)
+    ]
     return Found(
-        flagged=flagged,
-        boxed=boxed,
+        flagged=np.array([[flag for flag, _ in image] for image in decided]).T,
+        boxed=np.array([[len(peaks) > 0 for _, peaks in image] for image in decided]).T,
         hits=np.array(hits).T,
-        n_true_boxes=n_true_boxes,
-        scores=np.array(scores, dtype=np.float64),
-        out_of_scope=out_of_scope,
+        n_true_boxes=sum(map(len, boxes)),
+        scores=np.array([found.pred_score for found in detections], dtype=np.float64),
+        out_of_scope=sum(found.status == "out_of_scope" for found in detections),
     )
 
 
 def decisions(pipeline: Pipeline, sets: dict[str, Dataset]) -> dict[str, Count]:
-    found = {name: run(pipeline, dataset) for name, dataset in sets.items()}
-    possible = [not point.reason for point in operating_points(pipeline.calibration_)]
+    points = operating_points(pipeline.calibration_)
+    possible = [not point.reason for point in points]
+    found = {
+        name: outcomes(detect_all(pipeline, dataset), dataset, points)
+        for name, dataset in sets.items()
+    }
     counts = {
         name: Count(
             n=each.flagged.shape[1],
@@ -294,19 +310,26 @@ SITES = {
 def halves_of(pipeline: Pipeline, sets: dict[str, Dataset], site: str) -> dict[str, Any]:
     """Calibrate on one half of the patients, count on the other, for random halves."""
     normal, positive = (sets[name] for name in SITES[site])
+    found_normal, found_positive = (detect_all(pipeline, each) for each in (normal, positive))
     patients = np.unique(normal.patients)
     rows: dict[str, list[np.ndarray]] = {}
     for seed in range(HALVES):
         drawn = np.random.default_rng(seed).permutation(patients)[: patients.size // 2]
         chosen = np.isin(normal.patients, drawn)
         half = normal.select(chosen)
-        own = calibrated(pipeline, half)
-        possible = np.array([not point.reason for point in operating_points(own.calibration_)])
-        for name, dataset in (("normal", normal.select(~chosen)), ("positive", positive)):
-            found = run(own, dataset)
-            for what, flags in (("flagged", found.flagged), ("boxed", found.boxed)):
-                fractions = np.where(possible, flags.mean(axis=1), np.nan)
-                rows.setdefault(f"{name}, {what}", []).append(fractions)
+        # Calibration changes thresholds, not scores, so the images are detected once.
+        site_pipeline = pipeline.calibrate(half, patients=half.patient_by_image)
+        points = operating_points(site_pipeline.calibration_)
+        possible = np.array([not point.reason for point in points])
+        on_normal = outcomes(found_normal, normal, points)
+        on_positive = outcomes(found_positive, positive, points)
+        for name, found, counted in (
+            ("normal", on_normal, ~chosen),
+            ("positive", on_positive, np.ones(len(positive), dtype=bool)),
+        ):
+            for what, flags in (("flagged", found.flagged), ("with a box", found.boxed)):
+                fractions = np.where(possible, flags[:, counted].mean(axis=1), np.nan)
+                rows.setdefault(f"{SITES[site][name == 'positive']}: {what}", []).append(fractions)
     return {
         "calibration_patients": int(patients.size // 2),
         **{
@@ -322,10 +345,6 @@ def halves_of(pipeline: Pipeline, sets: dict[str, Dataset], site: str) -> dict[s
             for name, fractions in rows.items()
         },
     }
-
-
-def calibrated(pipeline: Pipeline, normal: Dataset) -> Pipeline:
-    return pipeline.calibrate(normal, patients=normal.patient_by_image)
 
 
 # -------------------------------------------------------------------------------------- text
