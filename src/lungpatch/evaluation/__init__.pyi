@@ -5,13 +5,16 @@ from .cases import read_cases as read_cases
 from .figures import plot_froc as plot_froc
 from .figures import plot_roc as plot_roc
 from .figures import plot_scores_by_kind as plot_scores_by_kind
+from .kinds import Kinds as Kinds
 from .metrics import LocalisationScore as LocalisationScore
 from .metrics import auroc as auroc
 from .metrics import bootstrap_interval as bootstrap_interval
 from .metrics import score_localisation as score_localisation
+from .operating_points import PointResult as PointResult
 from .predictions import Predictions as Predictions
 from .predictions import run_pipeline as run_pipeline
 from .predictions import simple_controls as simple_controls
+from .preparation import load_images as load_images
 from .protocol import DetectorResult as DetectorResult
 from .protocol import Evaluation as Evaluation
 from .protocol import evaluate as evaluate
@@ -24,7 +27,9 @@ __all__ = [
     "DetectorResult",
     "Estimate",
     "Evaluation",
+    "Kinds",
     "LocalisationScore",
+    "PointResult",
     "Predictions",
     "auroc",
     "bootstrap_interval",
@@ -32,6 +37,7 @@ __all__ = [
     "evaluate",
     "evaluate_predictions",
     "leave_out_training",
+    "load_images",
     "plot_froc",
     "plot_roc",
     "plot_scores_by_kind",
