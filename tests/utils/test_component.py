@@ -1,5 +1,6 @@
 """Parameters of components, as scikit-learn takes them, and errors of their settings."""
 
+import inspect
 import re
 import sys
 from types import SimpleNamespace
@@ -173,7 +174,7 @@ def test_a_rollback_restores_the_very_objects():
 
     copying = Copying()
     values = copying.values
-    with pytest.raises(TypeError):
+    with pytest.raises(ConfigurationError):
         copying.set_params(values=[1, 2], count="x")
     assert copying.values is values
 
@@ -314,6 +315,7 @@ def test_parts_are_found_at_any_depth():
         *(f"model__members__{i}{part}" for i in (0, 1) for part in ("", "__model", "__scorer")),
         "scorer",
         "thresholder",
+        "region_thresholder",
     ]
     assert found["model__members__1__scorer"].__class__ is L2Scorer
     assert list(find_components(GaussianModel())) == ["extractor"]
@@ -449,6 +451,69 @@ def test_fields_of_a_base_class_name_the_class_that_is_made():
     assert derived.values == (1, 2)
     derived.values = [3]
     assert derived.values == (3,)
+
+
+def test_plugins_need_nothing_for_plain_errors():
+    @attrs.define(kw_only=True, eq=False)
+    class Plain(Component):
+        count: int = attrs.field(
+            default=1, validator=[validators.instance_of(int), validators.ge(1)]
+        )
+        kind: str = attrs.field(default="a", validator=validators.in_(("a", "b")))
+        values: tuple = attrs.field(default=(), converter=tuple)
+
+    @attrs.define(kw_only=True, eq=False)
+    class Derived(Plain):
+        more: float = attrs.field(default=0.5, validator=validators.lt(1))
+
+    for made, settings, message in (
+        (Plain, {"count": "x"}, "Plain: 'count' must be int (got 'x' that is a str)"),
+        (Plain, {"count": 0}, "Plain: 'count' must be >= 1: 0"),
+        (Plain, {"kind": "c"}, "Plain: 'kind' must be in ('a', 'b') (got 'c')"),
+        (Derived, {"kind": "c"}, "Derived: 'kind' must be in ('a', 'b') (got 'c')"),
+        (Derived, {"more": 2.0}, "Derived: 'more' must be < 1: 2.0"),
+    ):
+        with pytest.raises(ConfigurationError) as caught:
+            made(**settings)
+        assert str(caught.value) == message
+        component = made()
+        ((name, value),) = settings.items()
+        with pytest.raises(ConfigurationError) as caught:
+            setattr(component, name, value)
+        assert str(caught.value) == message
+    assert Derived(count=3, more=0.1).set_params(count=4).count == 4
+    assert str(inspect.signature(Plain)).startswith("(*, count")
+    # What no validator says stays as it is.
+    with pytest.raises(TypeError, match="unexpected keyword argument 'other'"):
+        Plain(other=1)
+    with pytest.raises(TypeError, match="not iterable"):
+        Plain(values=3)
+
+
+def test_true_is_no_number(component):
+    """It is one in Python, so it would be taken for 1."""
+    for field in attrs.fields(type(component)):
+        annotation = str(field.type)
+        value = getattr(component, field.name)
+        if field.init and "bool" not in annotation and type(value) in (int, float):
+            with pytest.raises(ConfigurationError, match=rf"'{field.name}' must be"):
+                setattr(component, field.name, True)
+            assert getattr(component, field.name) == value
+
+
+def test_true_is_no_number_in_a_tuple_either():
+    @attrs.define(kw_only=True, field_transformer=plain_errors)
+    class Sizes:
+        sizes: tuple[int, ...] = attrs.field(
+            default=(1,), validator=validators.deep_iterable(validators.instance_of(int))
+        )
+        flags: tuple[bool, ...] = attrs.field(
+            default=(), validator=validators.deep_iterable(validators.instance_of(bool))
+        )
+
+    assert Sizes(sizes=(2, 3), flags=(True,)).flags == (True,)
+    with pytest.raises(ConfigurationError, match="'sizes' must be a number .got True"):
+        Sizes(sizes=(2, True))
 
 
 def test_converters_that_take_more_than_the_value_still_work():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -39,6 +40,15 @@ class Component:
     """
 
     __slots__ = ()
+
+    @classmethod
+    def __attrs_init_subclass__(cls) -> None:
+        """Let classes that were defined without `plain_errors` raise plain errors, too."""
+        made: Any = cls  # by attrs: it calls this
+        validators = (field.validator for field in attrs.fields(made))
+        if not all(check is None or isinstance(check, _PlainValidator) for check in validators):
+            for method in ("__init__", "__setattr__"):
+                setattr(cls, method, _raising_plain_errors(cls, getattr(cls, method)))
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """Return the settings by name.
@@ -227,6 +237,25 @@ def _cut(text: str, length: int) -> str:
     return text if len(text) <= length else f"{text[:length]}..."
 
 
+def _raising_plain_errors(cls: type, method: Callable[..., None]) -> Callable[..., None]:
+    """Wrap a method, so that what attrs' validators raise in it is a `ConfigurationError`."""
+
+    @functools.wraps(method)
+    def wrapper(self: Any, *args: Any, **kwargs: Any) -> None:
+        try:
+            method(self, *args, **kwargs)
+        except LungpatchError:
+            raise
+        except (TypeError, ValueError) as error:
+            # Messages of validators begin with the name of the field.
+            named = re.match(r"'(\w+)' ", str(error.args[0]) if error.args else "")
+            if not named or named[1] not in {field.name for field in attrs.fields(cls)}:
+                raise
+            raise ConfigurationError(f"{type(self).__name__}: {error_text(error)}") from error
+
+    return wrapper
+
+
 def _plain_validator(validator: Any) -> Any:
     # The fields of a base class have been transformed already.
     if validator is None or isinstance(validator, _PlainValidator):
@@ -240,7 +269,18 @@ class _PlainValidator:
 
     def __call__(self, instance: Any, field: attrs.Attribute[Any], value: Any) -> None:
         with _plain(instance, field, value):
+            _refuse_bool(field, value)
             self.check(instance, field, value)
+
+
+def _refuse_bool(field: attrs.Attribute[Any], value: Any) -> None:
+    """Refuse True and False for a number: in Python they are integers."""
+    kinds = re.findall(r"\w+", str(field.type))  # an annotation, or a type
+    values = value if isinstance(value, tuple) else (value,)
+    if "bool" not in kinds and {"int", "float"} & set(kinds):
+        for item in values:
+            if isinstance(item, bool):
+                raise TypeError(f"{field.name!r} must be a number (got {item})")
 
 
 def _plain_converter(converter: Any) -> Any:
