@@ -62,6 +62,13 @@ def test_path_array_and_image_agree(fitted, cohort):
     _equal(fitted.detect(grey), expected)
 
 
+def test_a_range_of_levels_is_for_arrays(fitted, cohort):
+    path = sorted((cohort / "normal").iterdir())[0]
+    for image in (path, str(path), lungpatch.read_image(path)):
+        with pytest.raises(ConfigurationError, match="value_range is for arrays.*leave it out"):
+            fitted.detect(image, value_range=(0, 255))
+
+
 def test_many_equals_one_by_one(fitted, cohort):
     paths = sorted((cohort / "opacity").iterdir())
     for path, result in zip(paths, fitted.detect_many(paths, batch_size=3), strict=True):

@@ -130,7 +130,7 @@ class Steps(Component):
         ----------
         image : ChestImage, path, or array
         value_range : tuple of float, optional
-            Black and white of an array.
+            Black and white of an array; none of a file or a `ChestImage`.
         sampler : PatchSampler, optional
             By default the one for detection.
         rng : numpy.random.Generator, optional
@@ -144,6 +144,8 @@ class Steps(Component):
         ------
         InvalidImageError, MissingInputError
             If the image cannot be used.
+        ConfigurationError
+            If ``value_range`` makes no sense, or is given with a file or a `ChestImage`.
         """
         start = time.perf_counter()
         original = _as_image(image, value_range)
@@ -299,11 +301,14 @@ def _status(reason: str | None, lungs: LungMask, patches: PatchBatch) -> Status:
 
 
 def _as_image(image: ImageInput, value_range: tuple[float, float] | None) -> ChestImage:
-    if isinstance(image, ChestImage):
-        return image
-    if isinstance(image, (str, os.PathLike)):
-        return read_image(image)
-    return as_chest_image(image, value_range=value_range)
+    if not isinstance(image, (ChestImage, str, os.PathLike)):
+        return as_chest_image(image, value_range=value_range)
+    if value_range is not None:
+        raise ConfigurationError(
+            f"{source_of(image)}: value_range is for arrays: the levels of a file or a ChestImage "
+            "are known; leave it out, or give lungpatch.as_chest_image(array, value_range=...)"
+        )
+    return image if isinstance(image, ChestImage) else read_image(image)
 
 
 def _unscored(prepared: PreparedImage) -> ScoredImage:
