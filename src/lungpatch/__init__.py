@@ -30,6 +30,7 @@ __getattr__, __dir__, __all__ = lazy.attach(
             "DetectionCounts",
             "SavedDetection",
             "SegmentationCounts",
+            "decide",
             "detect_folder",
             "load_detections",
             "segment_folder",

@@ -4,6 +4,7 @@ from ._version import __version__ as __version__
 from .archive import DetectionCounts as DetectionCounts
 from .archive import SavedDetection as SavedDetection
 from .archive import SegmentationCounts as SegmentationCounts
+from .archive import decide as decide
 from .archive import detect_folder as detect_folder
 from .archive import load_detections as load_detections
 from .archive import segment_folder as segment_folder
@@ -136,6 +137,7 @@ __all__ = [
     "YoudenThresholder",
     "__version__",
     "as_chest_image",
+    "decide",
     "detect_folder",
     "hookimpl",
     "load_config",

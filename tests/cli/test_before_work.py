@@ -9,7 +9,7 @@ import pytest
 
 import lungpatch
 from lungpatch.archive import segmenting
-from lungpatch.cli import commands, demo
+from lungpatch.cli import demo, saving
 from lungpatch.errors import SavedPipelineError
 from lungpatch.evaluation import protocol
 from lungpatch.reference import cohort as paper_cohort
@@ -107,7 +107,7 @@ def test_a_fitted_pipeline_is_not_lost_where_it_cannot_be_saved(
         return real(self, path, **options)
 
     monkeypatch.setattr(lungpatch.Pipeline, "save", save)
-    monkeypatch.setattr(commands.tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(saving.tempfile, "tempdir", str(tmp_path))
     status, _, err = run(
         "fit", cohort / "normal", "--config", config, "--out", tmp_path / "mine.lungpatch"
     )

@@ -40,7 +40,7 @@ def make_detection(
         heatmap[row : row + 8, column : column + 8] += np.float32(hot - 2.0)
     anomaly_map = AnomalyMap(heatmap=heatmap)
     count = 5 if is_scored else 0
-    decision = Decision(pred_score=hot / 3, threshold=1.1, rule="quantile")
+    decision = Decision(pred_score=hot / 3, threshold=1.1, rule="quantile", p_value=0.04)
     patches = PatchBatch(
         pixels=np.zeros((count, 8, 8), np.float32),
         corners=np.zeros((count, 2), np.int64),
@@ -60,7 +60,11 @@ def make_detection(
         anomaly_map=anomaly_map,
         pred_score=hot / 3 if count else None,
         decision=decision if status == "ok" else None,
-        localisation=localise(anomaly_map, threshold if status == "ok" else np.inf),
+        localisation=localise(
+            anomaly_map,
+            threshold if status == "ok" else np.inf,
+            calibration_scores=np.linspace(0, 5, 49),
+        ),
         status=status,
         reason=reason,
         seconds=0.1 + 0.2,

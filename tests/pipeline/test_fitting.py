@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 import lungpatch
 from lungpatch.errors import InsufficientDataError
 from lungpatch.pipeline.calibration import Calibration
+from lungpatch.pipeline.cohort import UnusedImage
 from lungpatch.pipeline.configuration import build_pipeline
-from lungpatch.pipeline.fitting import FitReport, UnusedImage, fit_steps
+from lungpatch.pipeline.fitting import FitReport, fit_steps
 from lungpatch.pipeline.splitting import split_by_patient
 
 

@@ -170,10 +170,10 @@ def test_records_and_overlay_say_so(fitted, lateral):
 
 def test_it_is_counted_apart(fitted, lateral):
     from lungpatch.archive import DetectionCounts
+    from lungpatch.reports import detection_record
 
-    counts = DetectionCounts()
-    counts.add(fitted.detect(lateral))
-    assert counts == DetectionCounts(out_of_scope=1)
+    record = detection_record(fitted.detect(lateral), source="a.dcm")
+    assert DetectionCounts.of([record]) == DetectionCounts(out_of_scope=1)
 
 
 def test_fit_leaves_it_out(fast_tables, cohort, lateral):

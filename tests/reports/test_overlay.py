@@ -95,8 +95,8 @@ def test_a_score_has_the_same_colour_whatever_else_is_in_the_image():
 @pytest.mark.parametrize(
     ("detection", "words"),
     [
-        (make_detection(hot=6.0), "image score 2, threshold 1.1: above threshold"),
-        (make_detection(hot=3.0), "image score 1, threshold 1.1: not above threshold"),
+        (make_detection(hot=6.0), "image score 2, p = 0.04 (fraction of normal images that score as high)"),
+        (make_detection(hot=3.0), "image score 1, p = 0.04 (fraction of normal images that score as high)"),
         (make_detection(status="no_lungs", spots=()), "no lungs found: not scored"),
         (
             make_detection(status="no_patches", spots=()),
@@ -162,7 +162,7 @@ def test_out_of_scope_nothing_is_shown_as_found(drawn):
 def test_the_colour_bar_is_labelled(drawn):
     overlay(make_detection(), SCALE)
     texts = {text for text, *_ in drawn}
-    assert {"5 or more", "1 or less", "anomaly score", "map threshold", "3"} <= texts
+    assert {"5 or more", "1 or less", "anomaly score", "region threshold", "3"} <= texts
 
 
 @pytest.mark.parametrize("threshold", [0.25, 77.0])

@@ -21,9 +21,11 @@ def test_the_record_holds_all_that_is_promised():
         "threshold": 1.1,
         "pred_label": True,
         "rule": "quantile",
+        "p_value": 0.04,
         # Model grid: rows 16..23 of 64, columns 40..47, in an image of 600 x 512.
         "boxes": [[150, 320, 225, 384]],
         "box_scores": [6.0],
+        "box_p_values": [0.02],
         "region_threshold": 3.0,
         "summary": [record["regions"][0]["text"]],
         "regions": [region.to_dict() for region in detection.regions.regions],

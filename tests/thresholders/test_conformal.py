@@ -94,4 +94,4 @@ def test_without_any_score_no_alpha_is_proposed():
 
 
 def test_the_default_rate():
-    assert ConformalThresholder().alpha == 0.05
+    assert ConformalThresholder().alpha == 0.1

@@ -130,7 +130,7 @@ def test_min_scores_of_the_defaults():
     least = {kind: kind().min_scores for kind in LEARNING}
     assert least == {
         QuantileThresholder: 1,
-        ConformalThresholder: 19,
+        ConformalThresholder: 9,
         MultiOtsuThresholder: 3,
         MixtureThresholder: 3,
         YoudenThresholder: 2,

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import attrs
-
 from lungpatch._utils.destinations import check_folder
 from lungpatch._utils.progress import ProgressCallback, silent
+from lungpatch.archive.calibrations import store_calibration
+from lungpatch.archive.deciding import DetectionCounts, decide
 from lungpatch.archive.inputs import Inputs, expand
-from lungpatch.archive.records import FolderRecords
+from lungpatch.archive.records import RECORDS, FolderRecords, of_images, read_detections
+from lungpatch.errors import ConfigurationError
 from lungpatch.pipeline import Detection, Failure, Pipeline, load_pipeline
 from lungpatch.reports import (
     detection_record,
@@ -19,53 +21,10 @@ from lungpatch.reports import (
     write_mask,
     write_overlay,
 )
+from lungpatch.thresholders.p_values import check_rate
 
 if TYPE_CHECKING:
-    import os
-
     from lungpatch.containers import ColourScale
-
-
-RECORDS = "detections.jsonl"
-
-
-@attrs.define(kw_only=True)
-class DetectionCounts:
-    """What came of the images of a folder.
-
-    Parameters
-    ----------
-    above, below : int
-        Images whose score is above the threshold, and those whose score is not.
-    unscored : int
-        Images without lungs, or with too little lung, to score.
-    out_of_scope : int
-        Images that are not frontal chest radiographs; they are neither above nor below.
-    failures : list of Failure
-        Images that could not be processed.
-
-    Examples
-    --------
-    >>> DetectionCounts(above=1, below=3)
-    DetectionCounts(above=1, below=3, unscored=0, out_of_scope=0, failures=[])
-    """
-
-    above: int = 0
-    below: int = 0
-    unscored: int = 0
-    out_of_scope: int = 0
-    failures: list[Failure] = attrs.field(factory=list)
-
-    def add(self, detection: Detection) -> None:
-        """Count one image."""
-        if detection.status == "out_of_scope":
-            self.out_of_scope += 1
-        elif detection.decision is None:
-            self.unscored += 1
-        elif detection.decision.pred_label:
-            self.above += 1
-        else:
-            self.below += 1
 
 
 def detect_folder(
@@ -73,6 +32,9 @@ def detect_folder(
     out: str | os.PathLike[str],
     *,
     pipeline: Pipeline | str | os.PathLike[str] = "default",
+    false_alarm_rate: float | None = None,
+    false_box_rate: float | None = None,
+    fdr: float | None = None,
     progress: ProgressCallback | None = None,
 ) -> DetectionCounts:
     """Detect in many images and write records, overlays, maps and lung masks.
@@ -86,9 +48,16 @@ def detect_folder(
         stay, those of the same images are replaced. It gets ``detections.jsonl``, one record
         per image, and for each image ``STEM.overlay.png``, ``STEM.anomaly.tiff`` (float32, the
         image's native size, NaN where nothing was scored) and ``STEM.mask.png`` (the lungs, 255,
-        native size).
+        native size). ``calibrations.json`` holds what `lungpatch.decide` needs.
     pipeline : Pipeline, str or path
         Fitted, or what `lungpatch.load_pipeline` takes.
+    false_alarm_rate, false_box_rate : float, optional
+        Fraction of normal images that may be above the threshold, and that may have a box, in
+        (0, 0.5]; by default the pipeline's thresholds.
+    fdr : float, optional
+        Instead of a rate of false alarms, the expected fraction of normal images among those above
+        the threshold, in (0, 0.5], over all these images; see
+        `lungpatch.thresholders.false_discovery_labels`.
     progress : callable, optional
         Called after each image; `lungpatch.progress_bar` gives one.
 
@@ -104,9 +73,14 @@ def detect_folder(
         If the pipeline is not fitted, or cannot be read.
     DestinationError
         If the results cannot be written to ``out``; checked before any work.
+    ConfigurationError
+        If a rate is outside (0, 0.5], or both ``false_alarm_rate`` and ``fdr`` are given.
+    InsufficientDataError
+        If a rate is finer than the number of calibration patients allows.
 
     See Also
     --------
+    lungpatch.decide : Decide again at another rate.
     lungpatch.load_detections : Read the results back.
     lungpatch.Pipeline.detect_many : Detect without writing anything.
 
@@ -118,27 +92,39 @@ def detect_folder(
     """
     notify = progress or silent
     out = Path(out)
+    if fdr is not None:
+        check_rate(fdr, "fdr")
+        if false_alarm_rate is not None:
+            raise ConfigurationError("give false_alarm_rate or fdr, not both")
     check_folder(out)
     paths, failures = expand(images)
     fitted = pipeline if isinstance(pipeline, Pipeline) else load_pipeline(pipeline)
-    scale = fitted.calibration_.colour_scale
-    counts = DetectionCounts(failures=failures)
+    results = fitted.detect_many(
+        paths, false_alarm_rate=false_alarm_rate, false_box_rate=false_box_rate
+    )
     out.mkdir(parents=True, exist_ok=True)
+    calibration = store_calibration(out, fitted, name=_name_of(pipeline))
     with FolderRecords(out / RECORDS, paths) as records:
         for failure in failures:
             records.append(failure_record(failure))
-        results = zip(paths, records.names, fitted.detect_many(paths), strict=True)
-        for count, (path, name, result) in enumerate(results, start=1):
+        for count, (path, name, result) in enumerate(
+            zip(paths, records.names, results, strict=True), start=1
+        ):
             if isinstance(result, Failure):
-                counts.failures.append(result)
                 records.append(failure_record(result) | {"name": name})
             else:
-                counts.add(result)
-                files = _write_files(out, name, result, scale)
                 record = detection_record(result, source=str(path))
-                records.append(record | {"name": name} | files)
+                files = _write_files(out, name, result, fitted.calibration_.colour_scale)
+                records.append(record | {"name": name, "calibration": calibration} | files)
             notify("detect", count, len(paths), {})
-    return counts
+    done: list[str | Path] = [*paths, *(failure.source for failure in failures)]
+    if fdr is not None:
+        return decide(out, fdr=fdr, images=done)
+    return DetectionCounts.of(of_images(read_detections(out), done))
+
+
+def _name_of(pipeline: Pipeline | str | os.PathLike[str]) -> str:
+    return "(in memory)" if isinstance(pipeline, Pipeline) else os.fspath(pipeline)
 
 
 def _write_files(out: Path, name: str, detection: Detection, scale: ColourScale) -> dict[str, str]:

@@ -11,11 +11,11 @@ import attrs
 import numpy as np
 import tifffile
 
-from lungpatch.archive.detecting import RECORDS
-from lungpatch.archive.records import read_records
-from lungpatch.containers import BoolImage, Decision, FloatImage
+from lungpatch.archive.records import read_detections
+from lungpatch.containers import AnomalyMap, BoolImage, Decision, FloatImage
 from lungpatch.errors import InvalidImageError, MissingInputError
 from lungpatch.io import read_mask
+from lungpatch.pipeline.localisation import localise
 
 if TYPE_CHECKING:
     import os
@@ -67,14 +67,20 @@ class SavedDetection:
 
     @property
     def decision(self) -> Decision | None:
-        """Score, threshold and label; None where nothing was scored, and out of scope."""
+        """Score, threshold, label and p-value; None where nothing was scored, and out of scope."""
         if self.record.get("threshold") is None:
             return None
         return Decision(
             pred_score=self.record["pred_score"],
             threshold=self.record["threshold"],
             rule=self.record["rule"],
+            p_value=self.record.get("p_value"),
         )
+
+    @property
+    def p_value(self) -> float | None:
+        """How unusual the score is among normal images; None where there is no decision."""
+        return self.record.get("p_value")
 
     @property
     def boxes(self) -> NDArray[np.int64]:
@@ -100,10 +106,10 @@ class SavedDetection:
             ) from error
 
     def pred_mask(self) -> BoolImage:
-        """Return where the anomaly map lies above its threshold, bool (H, W), native grid."""
+        """Return the regions of the anomaly map above its threshold, bool (H, W), native grid."""
         threshold = self.record["region_threshold"]
-        above: BoolImage = self.heatmap() > (math.inf if threshold is None else threshold)
-        return above
+        anomaly_map = AnomalyMap(heatmap=self.heatmap())
+        return localise(anomaly_map, math.inf if threshold is None else threshold).pred_mask
 
     def lungs(self) -> BoolImage:
         """Read the lung mask, bool (H, W) on the native grid.
@@ -164,11 +170,5 @@ def load_detections(folder: str | os.PathLike[str]) -> list[SavedDetection]:
     >>> for saved in lungpatch.load_detections("found"):               # doctest: +SKIP
     ...     print(saved.source, saved.decision, saved.heatmap().shape)
     """
-    path = Path(folder) / RECORDS
-    try:
-        records = read_records(path)
-    except (FileNotFoundError, NotADirectoryError):
-        raise MissingInputError(
-            f"{path}: no such file; give a folder that detect_folder or 'lungpatch detect' wrote"
-        ) from None
+    records = read_detections(Path(folder))
     return [SavedDetection(folder=Path(folder), record=record) for record in records]

@@ -7,11 +7,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from lungpatch._utils.files import JsonLines, unique_stems
-from lungpatch.errors import InvalidImageError
+from lungpatch.errors import InvalidImageError, MissingInputError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from types import TracebackType
+
+RECORDS = "detections.jsonl"
+"""The file of records in a folder of detections."""
 
 FILE_KEYS = ("overlay", "anomaly_map", "mask")
 """Keys of a record that name files beside it."""
@@ -125,6 +128,63 @@ def read_records(path: Path) -> list[dict[str, Any]]:
     # Not splitlines: names of images may hold what Unicode takes for the end of a line.
     lines = path.read_text(encoding="utf-8").split("\n")
     return [_record(path, number, line) for number, line in enumerate(lines, start=1) if line]
+
+
+def read_detections(folder: Path) -> list[dict[str, Any]]:
+    """Read the records of a folder of detections.
+
+    Parameters
+    ----------
+    folder : pathlib.Path
+
+    Returns
+    -------
+    list of dict
+
+    Raises
+    ------
+    MissingInputError
+        If there are no records.
+    InvalidImageError
+        If a line is not a record.
+
+    Examples
+    --------
+    >>> read_detections(Path("nowhere"))
+    Traceback (most recent call last):
+    ...
+    lungpatch.errors.MissingInputError: nowhere/detections.jsonl: no such file; give a folder ...
+    """
+    path = folder / RECORDS
+    try:
+        return read_records(path)
+    except (FileNotFoundError, NotADirectoryError):
+        raise MissingInputError(
+            f"{path}: no such file; give a folder that detect_folder or 'lungpatch detect' wrote"
+        ) from None
+
+
+def of_images(
+    records: Iterable[dict[str, Any]], images: Iterable[str | Path]
+) -> list[dict[str, Any]]:
+    """Return the records of some images.
+
+    Parameters
+    ----------
+    records : iterable of dict
+    images : iterable of path
+
+    Returns
+    -------
+    list of dict
+
+    Examples
+    --------
+    >>> of_images([{"image": "a.png"}, {"image": "b.png"}], ["b.png"])
+    [{'image': 'b.png'}]
+    """
+    wanted = {_key(image) for image in images}
+    return [record for record in records if _key(record["image"]) in wanted]
 
 
 def _record(path: Path, number: int, line: str) -> dict[str, Any]:

@@ -6,25 +6,36 @@ Commands import what they need when they run, since most of it loads numpy, scip
 from __future__ import annotations
 
 import json
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from lungpatch.cli import decision_commands
 from lungpatch.cli.exit_status import INTERRUPTED, SOME_FAILED
+from lungpatch.cli.options import (
+    Exclude,
+    FalseAlarmRate,
+    FalseBoxRate,
+    FalseDiscoveryRate,
+    FittedPipeline,
+    Images,
+    OutFolder,
+    Patients,
+)
 from lungpatch.cli.printing import (
+    print_counts,
     print_evaluation,
     print_failures,
     print_fit,
     print_plugins,
     print_summary,
 )
-from lungpatch.errors import ConfigurationError, DestinationError, LungpatchError
+from lungpatch.cli.saving import save_or_rescue
+from lungpatch.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from lungpatch.datasets import Dataset
-    from lungpatch.pipeline import Pipeline
     from lungpatch.reference.settings import ReproductionSettings
 
 
@@ -41,8 +52,10 @@ app = typer.Typer(
         "images\n\n"
         "3. **lungpatch detect** images/ --out found: write overlays, anomaly maps and records, "
         "with the detector that comes with lungpatch\n\n"
-        "4. **lungpatch fit** normal/ --out mine.lungpatch: fit a detector of your own to normal "
-        "images only; use it with **detect** --pipeline mine.lungpatch\n\n"
+        "4. **lungpatch calibrate** normal/ --out site.lungpatch: take the thresholds from your "
+        "own normal images; use it with **detect** --pipeline site.lungpatch\n\n"
+        "5. **lungpatch fit** normal/ --out mine.lungpatch: fit a detector of your own to normal "
+        "images only\n\n"
         "**lungpatch plugins** lists the components that a TOML file for --config can name. "
         "**lungpatch COMMAND --help** describes a command.\n\n"
         "A research tool, not a medical device."
@@ -51,26 +64,6 @@ app = typer.Typer(
 
 plugins_app = typer.Typer(invoke_without_command=True)
 app.add_typer(plugins_app, name="plugins")
-
-Images = Annotated[
-    list[Path],
-    typer.Argument(
-        help="Images (PNG, JPEG, TIFF, DICOM), or folders that are searched for them.",
-        show_default=False,
-    ),
-]
-
-FittedPipeline = Annotated[
-    str,
-    typer.Option(
-        help="`default` or `paper`, which come with lungpatch, or a pipeline saved by "
-        "`lungpatch fit`."
-    ),
-]
-
-OutFolder = Annotated[
-    Path, typer.Option(help="Folder for the results; it is made if it is missing.")
-]
 
 
 def _print_version(value: bool) -> None:
@@ -110,13 +103,8 @@ def fit(
         Path | None,
         typer.Option(help="TOML file that describes the pipeline, instead of a preset."),
     ] = None,
-    patients: Annotated[
-        Path | None,
-        typer.Option(
-            help="CSV file with the columns `file` and `patient`, so that the images of a patient "
-            "stay together. Without it, each image counts as a patient."
-        ),
-    ] = None,
+    patients: Patients = None,
+    exclude: Exclude = None,
     seed: Annotated[
         int | None,
         typer.Option(help="Seed of all randomness. [default: that of the preset or file]", min=0),
@@ -143,12 +131,12 @@ def fit(
         pipeline.seed = seed
     check_destination(out)
     owners = read_patients(patients) if patients else None
-    paths, failures = expand(normal)
+    paths, failures = expand(normal, exclude=exclude)
     with progress_bar() as progress:
         pipeline.fit(
             paths, patients=owners, progress=progress, checkpoint=out.with_suffix(".checkpoint")
         )
-    print_fit(pipeline, _save(pipeline, out))
+    print_fit(pipeline, save_or_rescue(pipeline, out))
     print_failures(failures)
     report = pipeline.report_
     assert report is not None
@@ -158,47 +146,49 @@ def fit(
         raise typer.Exit(SOME_FAILED)
 
 
-def _save(pipeline: Pipeline, out: Path) -> Path:
-    """Save a pipeline; where that fails, save it to a temporary folder, which the error names."""
-    try:
-        return pipeline.save(out)
-    except (LungpatchError, OSError) as error:
-        rescued = pipeline.save(Path(tempfile.mkdtemp(prefix="lungpatch-")) / "rescued.lungpatch")
-        raise DestinationError(
-            f"{out}: the fitted pipeline could not be saved there ({error}); it is in {rescued}"
-        ) from error
-
-
 @app.command()
 def detect(
     images: Images,
     out: OutFolder,
     pipeline: FittedPipeline = "default",
+    false_alarm_rate: FalseAlarmRate = None,
+    false_box_rate: FalseBoxRate = None,
+    fdr: FalseDiscoveryRate = None,
 ) -> None:
     """Find where radiographs depart from normal lung.
 
     Writes detections.jsonl (one record per image) and, for each image, STEM.overlay.png (to look
     at), STEM.anomaly.tiff (anomaly scores: float32, the image's size, NaN where nothing was
-    scored) and STEM.mask.png (the lungs). Ctrl-C keeps the results so far.
+    scored) and STEM.mask.png (the lungs). Ctrl-C keeps the results so far. **lungpatch decide** OUT
+    moves the rate of false alarms afterwards.
     """
     from lungpatch._utils.progress import progress_bar
     from lungpatch.archive import detect_folder, load_detections
     from lungpatch.archive.inputs import expand
 
     with progress_bar() as progress:
-        counts = detect_folder(images, out, pipeline=pipeline, progress=progress)
+        counts = detect_folder(
+            images,
+            out,
+            pipeline=pipeline,
+            false_alarm_rate=false_alarm_rate,
+            false_box_rate=false_box_rate,
+            fdr=fdr,
+            progress=progress,
+        )
     print_failures(counts.failures)
     paths, _ = expand(images)
     if len(paths) == 1:
         source = str(paths[0])
         print_summary(saved for saved in load_detections(out) if saved.source == source)
-    typer.echo(
-        f"{counts.above} above the threshold, {counts.below} not, {counts.out_of_scope} out of "
-        f"scope, {counts.unscored} without lungs to score, {len(counts.failures)} failed. "
-        f"Results: {out}"
-    )
+    print_counts(counts, out)
     if counts.failures:
         raise typer.Exit(SOME_FAILED)
+
+
+app.command()(decision_commands.decide)
+app.command()(decision_commands.calibrate)
+app.command()(decision_commands.check)
 
 
 @app.command()

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from lungpatch.archive import DetectionCounts, SavedDetection
     from lungpatch.evaluation import Evaluation
-    from lungpatch.pipeline import Failure, Pipeline
+    from lungpatch.pipeline import Calibration, Failure, Pipeline
 
 _METRICS = ("image AUROC", "patch AUROC", "pixel AUROC", "pointing game", "folder test")
 
@@ -61,13 +61,17 @@ def print_fit(pipeline: Pipeline, out: Path) -> None:
             "under an opacity; 1: it copies the opacity; above 1: it reconstructs opacities better "
             f"than normal lung); error on normal patches {shortcut['normal_error']:.2f} grey levels"
         )
-    calibration = pipeline.calibration_
+    print_calibration(pipeline.calibration_)
+    typer.echo(f"Saved to {out} after {report.seconds:.0f} s.")
+
+
+def print_calibration(calibration: Calibration) -> None:
+    """Print thresholds, and the finest rate that can be asked for."""
     typer.echo(
         f"threshold: image score {calibration.threshold:.4g}, regions "
         f"{calibration.region_threshold:.4g} ({calibration.rule}); {calibration.n_patients} "
         f"normal patients, finest false-alarm rate {calibration.finest_rate:.2g}"
     )
-    typer.echo(f"Saved to {out} after {report.seconds:.0f} s.")
 
 
 def print_evaluation(evaluation: Evaluation, out: Path) -> None:

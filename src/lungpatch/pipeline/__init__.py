@@ -1,6 +1,7 @@
 """The flow: image -> lungs -> patches -> reconstruction -> scores -> map -> decision, regions."""
 
 from lungpatch.pipeline.calibration import Calibration
+from lungpatch.pipeline.cohort import UnusedImage
 from lungpatch.pipeline.configuration import (
     build_pipeline,
     load_config,
@@ -8,14 +9,15 @@ from lungpatch.pipeline.configuration import (
     parse_settings,
     preset_names,
 )
-from lungpatch.pipeline.fitting import FitReport, UnusedImage
+from lungpatch.pipeline.fitting import FitReport
 from lungpatch.pipeline.image_scores import image_score
 from lungpatch.pipeline.loading import load_pipeline, shipped_pipelines
-from lungpatch.pipeline.localisation import build_anomaly_map, localise
+from lungpatch.pipeline.localisation import build_anomaly_map, localise, region_score
 from lungpatch.pipeline.patch_store import PatchStore
 from lungpatch.pipeline.pipeline import Pipeline
 from lungpatch.pipeline.regions import Location, Region, RegionSummary, find_regions
 from lungpatch.pipeline.results import Detection, Failure, PreparedImage, ScoredImage
+from lungpatch.pipeline.site import SiteReport
 from lungpatch.pipeline.tables import pipeline_settings
 
 __all__ = [
@@ -30,6 +32,7 @@ __all__ = [
     "Region",
     "RegionSummary",
     "ScoredImage",
+    "SiteReport",
     "UnusedImage",
     "build_anomaly_map",
     "build_pipeline",
@@ -42,5 +45,6 @@ __all__ = [
     "parse_settings",
     "pipeline_settings",
     "preset_names",
+    "region_score",
     "shipped_pipelines",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal, Self, get_args
 
 import attrs
@@ -16,7 +17,7 @@ from lungpatch.thresholders import ConformalThresholder, conformal_p_values
 from lungpatch.thresholders.p_values import check_rate
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from lungpatch._utils.progress import ProgressCallback
     from lungpatch.pipeline.results import ScoredImage
@@ -131,6 +132,27 @@ class Calibration:
             "Calibration",
             {"image_scores": len(self.image_scores), "region_scores": len(self.region_scores)},
         )
+
+    @classmethod
+    def from_record(cls, record: Mapping[str, Any]) -> Self:
+        """Restore what ``attrs.asdict`` made of a calibration, also by way of JSON.
+
+        Parameters
+        ----------
+        record : mapping
+
+        Returns
+        -------
+        Calibration
+
+        Raises
+        ------
+        LookupError, TypeError, ValueError
+            If it is not the record of a calibration.
+        """
+        zones = {zone: _scores(values) for zone, values in record["zone_scores"].items()}
+        scale = ColourScale(**record["colour_scale"])
+        return cls(**{**record, "zone_scores": zones, "colour_scale": scale})
 
     @property
     def n_patients(self) -> int:

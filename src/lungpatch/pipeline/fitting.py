@@ -6,26 +6,23 @@ import contextlib
 import copy
 import hashlib
 import logging
-import os
 import time
 from collections.abc import Iterable, Iterator, Mapping
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import attrs
 import numpy as np
 from attrs import validators
 
-from lungpatch._utils.patients import normalise_patient
 from lungpatch._utils.progress import ProgressCallback, silent
 from lungpatch._version import __version__
-from lungpatch.containers import ChestImage, TrainingHistory
+from lungpatch.containers import TrainingHistory
 from lungpatch.errors import ConfigurationError, InsufficientDataError
 from lungpatch.models.diagnostics import identity_shortcut
 from lungpatch.networks.checkpoints import checkpoints_in
 from lungpatch.pipeline.calibration import Calibration, NormalImage, score_normal, summarise
+from lungpatch.pipeline.cohort import UnusedImage, UsableImage, patients_of, read_cohort
 from lungpatch.pipeline.patch_store import PatchSelection, PatchStore
-from lungpatch.pipeline.results import Failure, PreparedImage
 from lungpatch.pipeline.snapshot import Snapshot
 from lungpatch.pipeline.splitting import (
     ROLES,
@@ -35,7 +32,12 @@ from lungpatch.pipeline.splitting import (
     hold_out,
     split_by_patient,
 )
-from lungpatch.pipeline.steps import ImageInput, Steps
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from lungpatch.pipeline.results import PreparedImage
+    from lungpatch.pipeline.steps import ImageInput, Steps
 
 logger = logging.getLogger(__name__)
 
@@ -53,26 +55,6 @@ def _counts(names: tuple[str, ...]) -> Any:
             raise ValueError(f"{attribute.name} must hold a number for each of {names}")
 
     return check
-
-
-@attrs.frozen(kw_only=True)
-class UnusedImage:
-    """An image that ``fit`` could not use, and why.
-
-    Parameters
-    ----------
-    source : str
-        Its path, or its id.
-    reason : str
-
-    Examples
-    --------
-    >>> UnusedImage(source="a.png", reason="no_lungs")
-    UnusedImage(source='a.png', reason='no_lungs')
-    """
-
-    source: str
-    reason: str
 
 
 @attrs.frozen(kw_only=True)
@@ -117,15 +99,14 @@ class FitReport:
 
 
 @attrs.frozen(kw_only=True)
-class _Usable:
-    """An image that can be used: whose it is, and its place in the store of patches."""
+class _Stored:
+    """The patches of an image in the store."""
 
-    item: ImageInput
-    source: str
-    patient: str
-    digest: bytes
-    stored: int
+    index: int
     n_patches: int
+
+
+_Usable = UsableImage[_Stored]
 
 
 @attrs.define(kw_only=True)
@@ -163,7 +144,7 @@ def fit_steps(
     start = time.perf_counter()
     notify = progress or silent
     inputs = list(images)
-    owners = _patients_of(inputs, patients)
+    owners = patients_of(inputs, patients)
     _check_feasible(steps, owners)
     split_rng, sample_rng, train_rng, shortcut_rng, map_rng, fold_rng = (
         np.random.default_rng(seed) for seed in np.random.SeedSequence(steps.seed).spawn(6)
@@ -209,30 +190,7 @@ def _check_feasible(steps: Steps, owners: list[str]) -> None:
                 "ones only: fit with another thresholder, then fit this one on scores and labels "
                 "of your own and pass its threshold_ to a FixedThresholder"
             )
-    check_counts(len(set(owners)), _min_scores(steps), calibration=steps.calibration)
-
-
-def _patients_of(inputs: list[ImageInput], patients: Mapping[str, str] | None) -> list[str]:
-    names = []
-    for index, item in enumerate(inputs):
-        if isinstance(item, ChestImage):
-            names.append(item.image_id)
-        elif isinstance(item, (str, os.PathLike)):
-            names.append(Path(item).name)
-        else:
-            names.append(f"array {index}")
-    if patients is None:
-        # Numbered, since two folders may hold files of one name.
-        return [f"{index}: {name}" for index, name in enumerate(names)]
-    known = {name: normalise_patient(patient) for name, patient in patients.items()}
-    owners = [known.get(name) or known.get(Path(name).stem, "") for name in names]
-    missing = [name for name, owner in zip(names, owners, strict=True) if not owner]
-    if missing:
-        raise ConfigurationError(
-            f"the table of patients lacks {len(missing)} of {len(names)} images, {missing[0]!r} "
-            "first: add them, or fit without a table, each image then being its own patient"
-        )
-    return owners
+    check_counts(len(set(owners)), steps.min_calibration_patients, calibration=steps.calibration)
 
 
 def _read(
@@ -243,68 +201,18 @@ def _read(
     rng: np.random.Generator,
     notify: ProgressCallback,
 ) -> _Cohort:
-    """Read every image once, store its patches, and note what cannot be used, and why."""
-    found: list[_Usable] = []
-    unused: list[UnusedImage] = []
+    """Read every image once and store its patches."""
     # One seed per fit and image: the patches of an image do not depend on the order of the input.
     entropy = int(rng.integers(2**63))
-    for count, (item, patient) in enumerate(zip(inputs, owners, strict=True), start=1):
-        prepared = steps.prepare_or_fail(item)
-        notify("read", count, len(inputs), {})
-        if isinstance(prepared, Failure):
-            unused.append(UnusedImage(source=prepared.source, reason=str(prepared.error)))
-        elif prepared.status != "ok":
-            reason = ": ".join(filter(None, (prepared.status, prepared.reason)))
-            unused.append(UnusedImage(source=prepared.image.source, reason=reason))
-        else:
-            found.append(_stored(steps, prepared, item, patient, store, entropy))
-    usable, duplicates = _without_duplicates(found)
-    unused += duplicates
-    for image in unused:
-        logger.warning("left out: %s: %s", image.source, image.reason)
+
+    def keep(prepared: PreparedImage, _patient: str, digest: bytes) -> _Stored:
+        image_rng = np.random.default_rng([entropy, int.from_bytes(digest[:8])])
+        patches = steps.fit_sampler.sample(prepared.resized, prepared.lungs, rng=image_rng)
+        store.add(patches)
+        return _Stored(index=store.n_images - 1, n_patches=len(patches))
+
+    usable, unused = read_cohort(steps, inputs, owners, keep=keep, notify=notify)
     return _Cohort(usable=usable, unused=unused)
-
-
-def _stored(
-    steps: Steps,
-    prepared: PreparedImage,
-    item: ImageInput,
-    patient: str,
-    store: PatchStore,
-    entropy: int,
-) -> _Usable:
-    digest = hashlib.sha256(prepared.resized.pixels.tobytes()).digest()
-    rng = np.random.default_rng([entropy, int.from_bytes(digest[:8])])
-    patches = steps.fit_sampler.sample(prepared.resized, prepared.lungs, rng=rng)
-    store.add(patches)
-    return _Usable(
-        item=item,
-        source=prepared.image.source,
-        patient=patient,
-        digest=digest,
-        stored=store.n_images - 1,
-        n_patches=len(patches),
-    )
-
-
-def _without_duplicates(found: list[_Usable]) -> tuple[list[_Usable], list[UnusedImage]]:
-    """Keep one of equal images, and sort by content."""
-    ordered = sorted(found, key=lambda image: (image.digest, image.source, image.patient))
-    usable: list[_Usable] = []
-    duplicates = []
-    for image in ordered:
-        if usable and usable[-1].digest == image.digest:
-            kept = usable[-1].source
-            duplicates.append(
-                UnusedImage(source=image.source, reason=f"the same image as {kept}, counted once")
-            )
-        else:
-            usable.append(image)
-    return usable, duplicates
-
-
-def _min_scores(steps: Steps) -> int:
-    return max(1, steps.thresholder.min_scores, steps.region_thresholder.min_scores)
 
 
 def _split(steps: Steps, cohort: _Cohort, rng: np.random.Generator) -> None:
@@ -314,19 +222,19 @@ def _split(steps: Steps, cohort: _Cohort, rng: np.random.Generator) -> None:
     reason = f"; {len(unused)} images could not be used, the first: {unused[0]}" if unused else ""
     try:
         if steps.calibration == "cross":
-            check_counts(len(names), _min_scores(steps), calibration="cross")
+            check_counts(len(names), steps.min_calibration_patients, calibration="cross")
             cohort.roles = hold_out(names, fraction=steps.validation_fraction, rng=rng)
         else:
             cohort.roles = split_by_patient(
                 names,
                 validation_fraction=steps.validation_fraction,
                 calibration_fraction=steps.calibration_fraction,
-                min_calibration=_min_scores(steps),
+                min_calibration=steps.min_calibration_patients,
                 rng=rng,
             )
     except InsufficientDataError as error:
         raise InsufficientDataError(f"{error}{reason}") from None
-    if not any(image.n_patches for image in cohort.in_role("training")):
+    if not any(image.kept.n_patches for image in cohort.in_role("training")):
         raise InsufficientDataError(
             "no training patch was found: no image holds lungs large enough for a patch. Lower "
             f"patch_size or min_lung_fraction, or check the segmenter{reason}"
@@ -392,7 +300,7 @@ def _checkpoints(steps: Steps, cohort: _Cohort, folder: Path | None) -> Iterator
 
 
 def _patches(images: Iterable[_Usable], store: PatchStore) -> PatchSelection:
-    return store.select(image.stored for image in images)
+    return store.select(image.kept.index for image in images)
 
 
 def _train(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import itertools
 import math
 import time
@@ -11,12 +12,14 @@ from typing import TYPE_CHECKING, Self
 import attrs
 
 from lungpatch._utils.component import plain_errors
+from lungpatch._utils.progress import silent
 from lungpatch.containers import Decision
 from lungpatch.errors import ConfigurationError, NotFittedError
-from lungpatch.pipeline.calibration import Calibration
+from lungpatch.pipeline.calibration import Calibration, summarise
 from lungpatch.pipeline.fitting import FitReport, fit_steps
 from lungpatch.pipeline.localisation import localise
 from lungpatch.pipeline.results import Detection, Failure, PreparedImage, ScoredImage
+from lungpatch.pipeline.site import SiteReport, check_site
 from lungpatch.pipeline.snapshot import Snapshot
 from lungpatch.pipeline.steps import ImageInput, Steps, list_inputs
 from lungpatch.pipeline.storage import save_pipeline
@@ -302,6 +305,107 @@ class Pipeline(Steps):
                     yield result
                 else:
                     yield _conclude(next(scored), calibration)
+
+    def check(
+        self,
+        images: str | os.PathLike[str] | Iterable[ImageInput],
+        *,
+        patients: Mapping[str, str] | None = None,
+        min_patients: int = 1,
+        progress: ProgressCallback | None = None,
+    ) -> SiteReport:
+        """Compare normal images with those that the pipeline was calibrated on.
+
+        If their p-values are spread evenly, false alarms are as rare as the rates promise.
+
+        Parameters
+        ----------
+        images : path of a folder, or iterable of ChestImage, paths or arrays
+            Thought normal, and not used by ``fit``.
+        patients : mapping of str to str, optional
+            File name (or image id) to patient. By default each image is its own patient.
+        min_patients : int
+            Fewer are refused before an image is read.
+        progress : callable, optional
+            Called as the work goes on; `lungpatch.progress_bar` gives one.
+
+        Returns
+        -------
+        SiteReport
+
+        Raises
+        ------
+        NotFittedError
+            Before ``fit``, and where a part or a setting was changed since.
+        InsufficientDataError
+            If there are too few patients, or no image can be used.
+        ConfigurationError
+            If ``patients`` lacks an image.
+
+        See Also
+        --------
+        lungpatch.reports.plot_site : Draw the comparison.
+        """
+        return check_site(
+            self,
+            self.calibration_,
+            list(list_inputs(images)),
+            patients=patients,
+            min_patients=min_patients,
+            notify=progress or silent,
+        )
+
+    def calibrate(
+        self,
+        images: str | os.PathLike[str] | Iterable[ImageInput] | SiteReport,
+        *,
+        patients: Mapping[str, str] | None = None,
+        progress: ProgressCallback | None = None,
+    ) -> Self:
+        """Return this detector, calibrated on a site's own normal images.
+
+        What was trained stays. Thresholds, p-values, the colour scale and the scores by zone of
+        the lungs come from these images. They need at least 20 patients to be of use.
+
+        Parameters
+        ----------
+        images : path of a folder, or iterable of ChestImage, paths or arrays, or SiteReport
+            Normal, and not used by ``fit``; or what ``check`` returned for them.
+        patients : mapping of str to str, optional
+            File name (or image id) to patient. By default each image is its own patient.
+        progress : callable, optional
+            Called as the work goes on; `lungpatch.progress_bar` gives one.
+
+        Returns
+        -------
+        Pipeline
+            Another one; this one stays as it is.
+
+        Raises
+        ------
+        NotFittedError
+            Before ``fit``, and where a part or a setting was changed since.
+        InsufficientDataError
+            If no image can be used, or a thresholder needs more patients.
+        ConfigurationError
+            If ``patients`` lacks an image.
+        """
+        report = self.report_
+        if not isinstance(images, SiteReport):
+            images = self.check(
+                images,
+                patients=patients,
+                min_patients=self.min_calibration_patients,
+                progress=progress,
+            )
+        assert report is not None  # set together with the calibration
+        site = attrs.evolve(
+            self,
+            thresholder=copy.deepcopy(self.thresholder),
+            region_thresholder=copy.deepcopy(self.region_thresholder),
+        )
+        site._restore(summarise(site, images.normals, "site"), report)
+        return site
 
     def save(self, path: str | os.PathLike[str], *, registry: Registry | None = None) -> Path:
         """Write the fitted pipeline to a folder; `lungpatch.load_pipeline` reads it.

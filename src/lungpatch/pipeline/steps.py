@@ -116,6 +116,11 @@ class Steps(Component):
                 "raise grid_size or lower patch_size"
             )
 
+    @property
+    def min_calibration_patients(self) -> int:
+        """Number of normal patients that the thresholders need."""
+        return max(1, self.thresholder.min_scores, self.region_thresholder.min_scores)
+
     def prepare(
         self,
         image: ImageInput,

@@ -18,10 +18,11 @@ import numpy as np
 from lungpatch._utils.destinations import check_folder
 from lungpatch._utils.files import atomic_folder, write_json
 from lungpatch._version import __version__
-from lungpatch.containers import ColourScale, TrainingHistory
+from lungpatch.containers import TrainingHistory
 from lungpatch.errors import SavedPipelineError
 from lungpatch.pipeline.calibration import Calibration, fit_thresholds
-from lungpatch.pipeline.fitting import FitReport, UnusedImage
+from lungpatch.pipeline.cohort import UnusedImage
+from lungpatch.pipeline.fitting import FitReport
 from lungpatch.pipeline.tables import COMPONENT_KINDS, pipeline_settings
 from lungpatch.plugins.registry import Registry, default_registry
 from lungpatch.plugins.settings import inner_components
@@ -177,10 +178,7 @@ def restored_calibration(saved: SavedPipeline, steps: Steps) -> Calibration:
     >>> restored_calibration(saved, pipeline).threshold        # doctest: +SKIP
     1.5
     """
-    record = dict(saved.content["calibration"])
-    record["colour_scale"] = ColourScale(**record["colour_scale"])
-    record["zone_scores"] = {zone: tuple(v) for zone, v in record["zone_scores"].items()}
-    calibration = Calibration(**record)
+    calibration = Calibration.from_record(saved.content["calibration"])
     found = fit_thresholds(steps, calibration.image_scores, calibration.region_scores)
     stored = (calibration.threshold, calibration.region_threshold)
     if not np.allclose(found, stored, rtol=1e-9, atol=0.0):

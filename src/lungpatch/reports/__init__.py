@@ -14,6 +14,7 @@ from lungpatch.reports.segmentation import (
     segmentation_record,
     write_mask,
 )
+from lungpatch.reports.site import plot_site, write_site_report
 
 __all__ = [
     "SegmentationSheets",
@@ -23,8 +24,10 @@ __all__ = [
     "overlay",
     "plot_detection",
     "plot_history",
+    "plot_site",
     "segmentation_record",
     "write_anomaly_map",
     "write_mask",
     "write_overlay",
+    "write_site_report",
 ]

@@ -79,8 +79,8 @@ def overlay(detection: DetectionFields, scale: ColourScale) -> Rendering:
 
     The anomaly scores are painted in the colours of ``scale``, the same for every image. Outlines
     of the lungs and of what lies above the threshold, the boxes with their maxima, the colour bar,
-    the decision in words and ``detection.regions`` in words are drawn too. Radiographs of 512 to
-    1024 pixels on their longer side keep their size; smaller and larger ones are resized to the
+    the score with its p-value, and ``detection.regions`` in words are drawn too. Radiographs of 512
+    to 1024 pixels on their longer side keep their size; smaller and larger ones are resized to the
     nearer of the two.
 
     Parameters
@@ -100,7 +100,7 @@ def overlay(detection: DetectionFields, scale: ColourScale) -> Rendering:
 
     Examples
     --------
-    >>> rendering = overlay(detection, pipeline.calibration_.colour_scale)         # doctest: +SKIP
+    >>> rendering = overlay(detection, scale)                               # doctest: +SKIP
     """
     height, width = shape = _panel_shape(detection.image.shape)
     grey = _resize_grey(detection.image.pixels, shape)
@@ -222,7 +222,7 @@ def _draw_bar(
     tick = max(2, width // 8)
     draw.line((left - tick, middle, left + width + tick, middle), _CONTOUR, tick)
     # Between the labels of the two ends, whatever the threshold.
-    lines = ["map threshold", f"{threshold:.3g}{beyond}"]
+    lines = ["region threshold", f"{threshold:.3g}{beyond}"]
     highest, lowest = top + 3 * line // 2, top + height - (2 * len(lines) + 3) * line // 2
     text_top = min(max(middle - line * len(lines) // 2, highest), lowest)
     for number, text in enumerate(lines):
@@ -235,10 +235,11 @@ def _decision_text(detection: DetectionFields) -> tuple[str, Colour]:
         return f"out of scope, not classified: {detection.reason}", _WARNING
     if decision is None:
         return _UNSCORED[detection.status], _WARNING
-    numbers = f"image score {decision.pred_score:.4g}, threshold {decision.threshold:.4g}: "
-    if decision.pred_label:
-        return numbers + "above threshold", _WARNING
-    return numbers + "not above threshold", TEXT
+    # No label: what is above the threshold can be decided again, and this rendering stays.
+    text = f"image score {decision.pred_score:.4g}"
+    if decision.p_value is not None:
+        text += f", p = {decision.p_value:.2g} (fraction of normal images that score as high)"
+    return text, TEXT
 
 
 def _legend(detection: DetectionFields) -> list[tuple[Colour, str]]:
@@ -250,7 +251,7 @@ def _legend(detection: DetectionFields) -> list[tuple[Colour, str]]:
     count = len(detection.localisation.boxes)
     return [
         (_LUNGS, "lungs"),
-        (_CONTOUR, "above the map threshold"),
+        (_CONTOUR, "above the region threshold"),
         (_BOXES, f"box, with its maximum ({count} found)"),
     ]
 
