@@ -11,6 +11,7 @@ from lungpatch.evaluation.froc import (
     count_boxes,
     froc_curve,
     froc_statistics,
+    holds,
     iou,
 )
 
@@ -222,3 +223,10 @@ def test_the_maximum_of_a_region_lies_in_it_and_not_only_in_its_box(flat_map):
     boxes, peaks = boxes_above(heatmap, 0.5)
     assert boxes.tolist() == [[10, 10, 40, 40], [10, 20, 20, 32]]
     assert peaks.tolist() == [[39, 30], [10, 20]]
+
+
+def test_a_box_holds_its_first_row_and_column_but_not_those_after_its_last():
+    boxes = np.array([[2, 3, 5, 7]])
+    points = np.array([[2, 3], [4, 6], [5, 6], [4, 7], [1, 3], [2, 2]])
+    assert holds(boxes, points).tolist() == [[True, True, False, False, False, False]]
+    assert holds(boxes, np.empty((0, 2), np.int64)).shape == (1, 0)

@@ -72,6 +72,20 @@ def test_with_boxes_alone_no_image_is_normal():
     assert "not taken as normal" in kinds.describe()
 
 
+@pytest.mark.parametrize(
+    ("columns", "positive", "reference"),
+    [
+        ({"columns": {"rsna_class": ["Normal"] * 4}}, "read as opacity", "read as normal"),
+        ({"labels": ["scar"] * 4}, "of any other label", "labelled normal"),
+        ({"relative_boxes": [BOX] * 4}, "with a box", "no images"),
+    ],
+)
+def test_what_is_compared_has_words(columns, positive, reference):
+    kinds = Kinds.of(_images(**columns))
+    assert positive in kinds.positive_words
+    assert reference in kinds.reference_words
+
+
 def test_several_positive_kinds_are_also_one_group():
     kinds = Kinds.of(_images(labels=["a", "normal", "b", "b"]))
     groups = kinds.groups()

@@ -15,8 +15,16 @@ from lungpatch.datasets.dataset import Dataset
 from lungpatch.datasets.phantom import phantom_cohort, save_cohort
 from lungpatch.datasets.splits import Split, load_split
 from lungpatch.errors import ConfigurationError, InsufficientDataError, MissingInputError
-from lungpatch.evaluation.kinds import ALL_POSITIVE
-from lungpatch.evaluation.preparation import load_images, prepare
+from lungpatch.evaluation.cases import of_training_patients
+from lungpatch.evaluation.kinds import ALL_POSITIVE, Kinds
+from lungpatch.evaluation.preparation import (
+    Prepared,
+    check_files,
+    check_measurable,
+    load_images,
+    prepare,
+    warn_of_shipped_training,
+)
 from lungpatch.evaluation.sections import BOXES, POOLED, WITHIN
 
 N_NORMAL, N_POSITIVE = 4, 3
@@ -246,6 +254,7 @@ def _dataset(tmp_path, labels, **columns):
 def test_without_a_split_no_image_is_left_out(tmp_path):
     dataset = _dataset(tmp_path, ["normal", "scar"], patients=["1", "2"], views=["PA", "AP"])
     prepared = prepare(dataset, None)
+    assert isinstance(prepared, Prepared)
     assert len(prepared.remaining) == 2
     assert len(prepared.training) == 0
     assert prepared.left_out == {}
@@ -280,7 +289,7 @@ def test_some_unknown_patients_are_patients_of_their_own(tmp_path):
 def test_images_that_the_shipped_pipelines_were_fitted_to_are_named(tmp_path, caplog):
     dataset = _dataset(tmp_path, ["normal", "scar"], patients=["1", "2"])
     with caplog.at_level(logging.WARNING):
-        prepare(dataset, None)
+        warn_of_shipped_training(dataset)
         assert not caplog.records
         known = sorted(load_split("cxr-half").training)[0]
         (tmp_path / known).touch()
@@ -292,10 +301,26 @@ def test_images_that_the_shipped_pipelines_were_fitted_to_are_named(tmp_path, ca
 def test_missing_files_are_an_error_only_if_they_are_to_be_evaluated(tmp_path):
     dataset = _dataset(tmp_path, ["normal", "scar"], patients=["1", "2"])
     Path(dataset.images[1]).unlink()
-    with pytest.raises(MissingInputError, match=r"1\.png: no such file; it is in the table"):
-        prepare(dataset, None)
+    for check in (check_files, lambda images: prepare(images, None)):
+        with pytest.raises(MissingInputError, match=r"1\.png: no such file; it is in the table"):
+            check(dataset)
     split = Split(name="s", training={"1.png": "2"}, held={}, pixels_sha256="")
+    assert of_training_patients(dataset, split).tolist() == [False, True]
     assert len(prepare(dataset, split).remaining) == 1
+
+
+@pytest.mark.parametrize(
+    ("labels", "boxed", "enough"),
+    [(["normal"], False, True), (["scar"], True, True), (["scar"], False, False),
+     ([""], True, True), ([""], False, False)],
+)  # fmt: skip
+def test_a_normal_image_or_a_box_is_enough(tmp_path, labels, boxed, enough):
+    dataset = _dataset(tmp_path, labels, relative_boxes=[[(0, 0, 0.5, 0.5)] if boxed else ()])
+    if enough:
+        check_measurable(dataset, Kinds.of(dataset))
+    else:
+        with pytest.raises(InsufficientDataError, match="nothing can be measured"):
+            check_measurable(dataset, Kinds.of(dataset))
 
 
 def test_a_split_that_leaves_no_normal_image_is_an_error(tmp_path):

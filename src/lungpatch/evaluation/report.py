@@ -261,8 +261,8 @@ def _sections(table: Table) -> list[str]:
 
 
 def _head(columns: Sequence[str]) -> list[str]:
-    return [_row(["", *columns]), "| --- |" + " --- |" * len(columns)]
+    return ["| | " + " | ".join(columns) + " |", "| --- |" + " --- |" * len(columns)]
 
 
 def _row(cells: Sequence[str]) -> str:
-    return f"| {' | '.join(cells)} |".replace("|  |", "| |")
+    return "| " + " | ".join(cell.replace("|", r"\|") for cell in cells) + " |"
