@@ -28,11 +28,15 @@ __getattr__, __dir__, __all__ = lazy.attach(
         "_version": ["__version__"],
         "archive": [
             "DetectionCounts",
+            "DicomServer",
             "SavedDetection",
             "SegmentationCounts",
+            "TransferCounts",
             "decide",
             "detect_folder",
             "load_detections",
+            "pull_images",
+            "push_results",
             "segment_folder",
         ],
         "containers": [

@@ -2,11 +2,15 @@ from ._utils.component import Component as Component
 from ._utils.progress import progress_bar as progress_bar
 from ._version import __version__ as __version__
 from .archive import DetectionCounts as DetectionCounts
+from .archive import DicomServer as DicomServer
 from .archive import SavedDetection as SavedDetection
 from .archive import SegmentationCounts as SegmentationCounts
+from .archive import TransferCounts as TransferCounts
 from .archive import decide as decide
 from .archive import detect_folder as detect_folder
 from .archive import load_detections as load_detections
+from .archive import pull_images as pull_images
+from .archive import push_results as push_results
 from .archive import segment_folder as segment_folder
 from .containers import AnomalyMap as AnomalyMap
 from .containers import ChestImage as ChestImage
@@ -85,6 +89,7 @@ __all__ = [
     "Decision",
     "Detection",
     "DetectionCounts",
+    "DicomServer",
     "EnsembleModel",
     "Failure",
     "FeatureExtractor",
@@ -131,6 +136,7 @@ __all__ = [
     "Thresholder",
     "TorchModuleExtractor",
     "TrainingHistory",
+    "TransferCounts",
     "UNet",
     "UNetSegmenter",
     "WholeImageSegmenter",
@@ -146,6 +152,8 @@ __all__ = [
     "load_preset",
     "preset_names",
     "progress_bar",
+    "pull_images",
+    "push_results",
     "read_image",
     "segment_folder",
 ]

@@ -65,6 +65,24 @@ class DestinationError(LungpatchError, OSError):
         return str(self.args[0]) if self.args else ""
 
 
+class DicomServerError(LungpatchError, ConnectionError):
+    """A DICOMweb server cannot be reached, refuses, or answers with half of what was asked for.
+
+    Examples
+    --------
+    >>> import lungpatch
+    >>> server = lungpatch.DicomServer(url="http://localhost:1/dicom-web")
+    >>> lungpatch.pull_images(server, {"PatientID": "P7"}, "images")   # doctest: +SKIP
+    Traceback (most recent call last):
+    ...
+    lungpatch.errors.DicomServerError: http://localhost:1/dicom-web: cannot be reached ...
+    """
+
+    def __str__(self) -> str:
+        # OSError prints (errno, text) tuples; the message alone is what a user reads.
+        return str(self.args[0]) if self.args else ""
+
+
 class InvalidMaskError(LungpatchError, ValueError):
     """A lung mask is missing, unreadable, or of another shape than its image.
 

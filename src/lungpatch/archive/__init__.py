@@ -2,15 +2,21 @@
 
 from lungpatch.archive.deciding import DetectionCounts, decide
 from lungpatch.archive.detecting import detect_folder
+from lungpatch.archive.dicomweb import TransferCounts, pull_images, push_results
+from lungpatch.archive.dicomweb_connection import DicomServer
 from lungpatch.archive.loading import SavedDetection, load_detections
 from lungpatch.archive.segmenting import SegmentationCounts, segment_folder
 
 __all__ = [
     "DetectionCounts",
+    "DicomServer",
     "SavedDetection",
     "SegmentationCounts",
+    "TransferCounts",
     "decide",
     "detect_folder",
     "load_detections",
+    "pull_images",
+    "push_results",
     "segment_folder",
 ]

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lungpatch.cli import decision_commands
+from lungpatch.cli import decision_commands, dicomweb_commands
 from lungpatch.cli.exit_status import INTERRUPTED, SOME_FAILED
 from lungpatch.cli.options import (
     Exclude,
@@ -189,6 +189,8 @@ def detect(
 app.command()(decision_commands.decide)
 app.command()(decision_commands.calibrate)
 app.command()(decision_commands.check)
+app.command()(dicomweb_commands.pull)
+app.command()(dicomweb_commands.push)
 
 
 @app.command()

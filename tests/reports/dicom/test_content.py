@@ -21,7 +21,7 @@ from lungpatch.errors import (
 )
 from lungpatch.io import find_images, read_image
 from lungpatch.pipeline.localisation import localise
-from lungpatch.reports.dicom import DEFAULT_KINDS, KINDS, write_dicom_objects
+from lungpatch.reports.dicom import DEFAULT_KINDS, KINDS, check_kinds, write_dicom_objects
 from lungpatch.reports.dicom.result import RESEARCH_ONLY
 
 PATIENT_AND_STUDY = (
@@ -452,6 +452,10 @@ def test_kinds_are_checked(tmp_path, kinds, message):
     path = save_radiograph(tmp_path / "a")
     with pytest.raises(ConfigurationError, match=message):
         write_dicom_objects(detection_in(path), path, tmp_path, pipeline=PIPELINE, kinds=kinds)
+
+
+def test_kinds_are_put_in_order():
+    assert check_kinds(["pm", "sr", "pm"]) == ("sr", "pm")
 
 
 def test_highdicom_is_asked_for_before_work(tmp_path, monkeypatch):
