@@ -92,10 +92,12 @@ def detect_folder(
     """
     notify = progress or silent
     out = Path(out)
-    if fdr is not None:
-        check_rate(fdr, "fdr")
-        if false_alarm_rate is not None:
-            raise ConfigurationError("give false_alarm_rate or fdr, not both")
+    rates = {"false_alarm_rate": false_alarm_rate, "false_box_rate": false_box_rate, "fdr": fdr}
+    for rate_name, rate in rates.items():
+        if rate is not None:
+            check_rate(rate, rate_name)
+    if fdr is not None and false_alarm_rate is not None:
+        raise ConfigurationError("give false_alarm_rate or fdr, not both")
     check_folder(out)
     paths, failures = expand(images)
     fitted = pipeline if isinstance(pipeline, Pipeline) else load_pipeline(pipeline)
