@@ -121,7 +121,7 @@ def test_what_cannot_be_measured_has_a_reason(make_case):
     read = Kinds.of(_images(1, columns={"rsna_class": ["Lung Opacity"]}))
     reasons = reasons_left_out([opacity], read)
     assert reasons["image AUROC"] == "there are no images read as normal"
-    assert "beside images labelled normal" in reasons["folder test"]
+    assert "and images labelled normal" in reasons["folder test"]
     assert "lung both in and outside" in reasons["pixel AUROC"]
     assert "best box IoU" not in reasons
     labelled = Kinds.of(_images(1, labels=["effusion"]))
@@ -138,5 +138,13 @@ def test_what_cannot_be_measured_has_a_reason(make_case):
 
 
 def test_metrics_of_one_reason_are_said_together():
-    said = describe_left_out({"a": "no box", "b": "no label", "c": "no box"})
-    assert said == ["Not computed: a, c; no box.", "Not computed: b; no label."]
+    reasons = {"image AUROC": "no label", "folder test": "one source", "image AP": "no label"}
+    assert describe_left_out(reasons) == [
+        "Not computed, since no label: image AUROC, image AP.",
+        "Not computed, since one source: folder test.",
+    ]
+    (said,) = describe_left_out(dict.fromkeys((*WITHIN, *BOXES[1:]), "no box"))
+    listed = ", ".join(BOXES[1:])
+    assert said == (
+        f"Not computed, since no box: all of 'Localisation within each image', {listed}."
+    )

@@ -121,6 +121,6 @@ def test_tables_in_markdown_are_tables(evaluation):
         boxes == r"| scar\|old (positive, 2 images): fraction with a box | 0.00 [0.00, 0.84] |  |"
     )
     assert "- A note." in lines
-    assert "- Not computed: folder test; a reason." in lines
+    assert "- Not computed, since a reason: folder test." in lines
     assert "images of any other label against images labelled normal" in text
     assert "folder test |" not in text

@@ -77,7 +77,7 @@ def test_labels_alone(folder, evaluated, tmp_path):
     assert "Taken as normal: the 4 images with the label normal" in out
     assert "opacity 0 2, opacity 1 1" in out
     assert "no image was left out" in out
-    assert "Not computed: folder test" in out
+    assert "tells normal images of two sources apart: folder test." in out
     assert results["split"] is None
     assert results["kinds"] == {
         "opacity 0": "positive",
@@ -208,7 +208,7 @@ def test_normal_images_alone_give_false_alarms(folder, evaluated, tmp_path):
     )
     status, out, _, results = evaluated("--metadata", tmp_path / "m.csv")
     assert status == 0
-    assert "image AUROC, image AP; there are no images of any other label" in out
+    assert "since there are no images of any other label: image AUROC, image AP." in out
     assert list(results["operating_points"]["fast"]["points"][0]["flagged"]) == ["normal"]
 
 

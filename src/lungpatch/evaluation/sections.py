@@ -76,7 +76,7 @@ def reasons_left_out(cases: Sequence[Case], kinds: Kinds) -> dict[str, str]:
     Examples
     --------
     >>> reasons_left_out(cases, kinds)["folder test"]                  # doctest: +SKIP
-    'it compares normal images of two sources, which the column rsna_class would tell'
+    'only the column rsna_class tells normal images of two sources apart'
     """
     boxed = any(len(case.boxes) for case in cases)
     reasons = {
@@ -108,14 +108,18 @@ def describe_left_out(reasons: Mapping[str, str]) -> list[str]:
     Examples
     --------
     >>> describe_left_out({"image AUROC": "no label is known", "image AP": "no label is known"})
-    ['Not computed: image AUROC, image AP; no label is known.']
+    ['Not computed, since no label is known: image AUROC, image AP.']
     """
-    metrics_by_reason: dict[str, list[str]] = {}
-    for metric, reason in reasons.items():
-        metrics_by_reason.setdefault(reason, []).append(metric)
+    by_reason: dict[str, list[str]] = {}
+    for section, metrics in SECTIONS.items():
+        of_section = {metric: reasons[metric] for metric in metrics if metric in reasons}
+        if len(of_section) == len(metrics) and len(set(of_section.values())) == 1:
+            by_reason.setdefault(of_section[metrics[0]], []).append(f"all of '{section}'")
+        else:
+            for metric, reason in of_section.items():
+                by_reason.setdefault(reason, []).append(metric)
     return [
-        f"Not computed: {', '.join(metrics)}; {reason}."
-        for reason, metrics in metrics_by_reason.items()
+        f"Not computed, since {reason}: {', '.join(names)}." for reason, names in by_reason.items()
     ]
 
 
@@ -135,8 +139,8 @@ def _why_not_compared(cases: Sequence[Case], kinds: Kinds) -> str:
 
 def _why_no_folder_test(kinds: Kinds) -> str:
     if kinds.known_by == "readings":
-        return "it needs images read as normal beside images labelled normal"
-    return "it compares normal images of two sources, which the column rsna_class would tell"
+        return "there are not both images read as normal and images labelled normal"
+    return "only the column rsna_class tells normal images of two sources apart"
 
 
 def _any_of(role: str, cases: Sequence[Case]) -> bool:
