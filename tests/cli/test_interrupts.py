@@ -154,7 +154,7 @@ def test_evaluate_and_reproduce_stop(run, monkeypatch, tmp_path, arguments):
     def interrupted(*args, **options):
         os.kill(os.getpid(), signal.SIGINT)
 
-    monkeypatch.setattr("lungpatch.datasets.load_folder", interrupted)
+    monkeypatch.setattr("lungpatch.evaluation.preparation.load_folder", interrupted)
     monkeypatch.setattr("lungpatch.reference.reproduction.reproduce", interrupted)
     status, out, err = run(*arguments, "--out", tmp_path / "found")
     assert (status, out) == (INTERRUPTED, "")
