@@ -4,9 +4,10 @@
 
 Fits a small ensemble of the kinds of members that the preset `default` has, on a synthetic
 cohort, by the command line in a process of its own. The process is killed (SIGKILL) after random
-times, started again with the same command, and at last left alone. Prints when it was killed,
-what the next process found, and the largest difference of weights, calibration scores and
-thresholds from those of a fit that was never killed.
+times, started again with the same command, and at last left alone. Writes the table
+`killed_fit.inc`: when each process was killed and at what it was, whether it had gone on from
+checkpoints, and the largest difference of weights, and whether calibration and thresholds are
+those of a fit that was never killed.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from __future__ import annotations
 import argparse
 import json
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -23,6 +25,7 @@ from pathlib import Path
 
 import numpy as np
 from safetensors.numpy import load_file
+from tables import markdown_table, write_table
 
 from lungpatch.datasets import phantom_cohort, save_cohort
 
@@ -44,7 +47,7 @@ weight = 1.0
 [model.members.model]
 name = "lesion-head"
 patch_size = 64
-passes = 4
+passes = 20
 [model.members.model.extractor]
 name = "lung-encoder"
 [model.members.scorer]
@@ -56,8 +59,8 @@ weight = 0.5
 name = "synthetic-lesion"
 patch_size = 64
 channels = [4, 4, 8, 8, 8]
-epochs = 30
-patience = 30
+epochs = 300
+patience = 300
 device = "cpu"
 [model.members.scorer]
 name = "feature"
@@ -72,6 +75,7 @@ BETWEEN_CHECKPOINTS = (
 def main() -> None:
     arguments = parse_arguments()
     rng = random.Random(arguments.seed)
+    rows: list[tuple[object, ...]] = []
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder)
         save_cohort(phantom_cohort(24, 0, seed=arguments.seed, size=256), work / "cohort")
@@ -79,19 +83,22 @@ def main() -> None:
         start = time.perf_counter()
         run(work, "undisturbed")
         whole = time.perf_counter() - start
-        print(f"undisturbed: {whole:.0f} s")
-        for number in range(arguments.kills):
-            seconds = rng.uniform(0.1, 0.6) * whole
+        rows.append(("undisturbed", f"ended after {whole:.0f} s", "", ""))
+        code, number = None, 0
+        while code != 0:
+            number += 1
+            seconds = rng.uniform(0.1, 0.4) * whole if number <= arguments.kills else None
             code, output = run(work, "killed", kill_after=seconds)
-            found = "went on from checkpoints" if "going on from" in output else "found none"
-            ended = "killed" if code == -signal.SIGKILL else f"ended by itself ({code})"
-            print(f"run {number + 1}: {found}, {ended} after {seconds:.1f} s")
-            if code == 0:
-                break
-        if code != 0:
-            _, output = run(work, "killed")
-            print("last run:", "went on" if "going on from" in output else "found none")
-        print_differences(work / "undisturbed.lungpatch", work / "killed.lungpatch")
+            assert code in (0, -signal.SIGKILL), output
+            ended = "ended" if code == 0 else f"killed after {seconds:.1f} s"
+            stages = re.findall(r"^(\w+): \d+/\d+", output, flags=re.MULTILINE)
+            went_on = "yes" if "going on from" in output else "no"
+            rows.append((number, ended, stages[-1] if stages else "start", went_on))
+            print(*rows[-1], flush=True)
+        differences = compare(work / "undisturbed.lungpatch", work / "killed.lungpatch")
+    head = ("process", "end", "stage", "went on from checkpoints")
+    text = f"{markdown_table(head, rows)}\n{differences}\n"
+    write_table("killed_fit", text, arguments.out, publish=arguments.publish)
 
 
 def run(work: Path, name: str, kill_after: float | None = None) -> tuple[int, str]:
@@ -112,8 +119,8 @@ def run(work: Path, name: str, kill_after: float | None = None) -> tuple[int, st
     return process.returncode, output
 
 
-def print_differences(one: Path, other: Path) -> None:
-    """Print the largest difference between two saved pipelines."""
+def compare(one: Path, other: Path) -> str:
+    """Say how two saved pipelines differ."""
     weights, others = (load_file(path / "weights.safetensors") for path in (one, other))
     assert weights.keys() == others.keys()
     largest = max(
@@ -123,14 +130,21 @@ def print_differences(one: Path, other: Path) -> None:
     calibrations = [
         json.loads((path / "pipeline.json").read_text())["calibration"] for path in (one, other)
     ]
-    print(f"largest difference of weights: {largest}")
-    print(f"calibration scores and thresholds equal: {calibrations[0] == calibrations[1]}")
+    same = "the same" if calibrations[0] == calibrations[1] else "not the same"
+    return (
+        f"Largest difference of weights from the undisturbed fit: {largest:g}. Calibration scores "
+        f"and thresholds: {same}."
+    )
 
 
 def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--kills", type=int, default=10)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--out", type=Path, help="folder for the table")
+    parser.add_argument(
+        "--publish", action="store_true", help="write the table into the documentation, too"
+    )
     return parser.parse_args()
 
 

@@ -44,6 +44,7 @@ INPUTS = {
     "confounders-default": (_LUNGS, _SPLIT, "src/lungpatch/presets/default.toml"),
     "confounders-paper": (_LUNGS, _SPLIT, "src/lungpatch/presets/paper.toml"),
     "fuzz_reading": (),
+    "killed_fit": (_LUNGS, "src/lungpatch/presets/default.toml"),
     "decisions": (_LUNGS, "src/lungpatch/weights/default.lungpatch/*"),
     "detection": (_LUNGS, "src/lungpatch/presets/paper.toml"),
     "patch_extraction": (),
