@@ -154,6 +154,7 @@ def counted(make_case):
             (np.array([[3, 3], [29, 0], [30, 0]]), none, np.array([[1, 1], [2, 2]]), none, none),
             (none,) * 5,
         ),
+        n_undecided=0,
     )
     return outcomes, cases, kinds
 

@@ -42,6 +42,7 @@ def _evaluation(make_case, labels, flagged):
         ),
         flagged=np.array([flagged, [False] * n], dtype=bool),
         peaks=(none, none),
+        n_undecided=2,
     )
     predictions = Predictions(
         name="own", scores=np.arange(float(n)), heatmaps=None, outcomes=outcomes
@@ -85,7 +86,10 @@ def test_rows_are_kinds_and_columns_are_operating_points(evaluation):
     assert "calibrated on 14 normal patients" in found.facts[0]
     assert "finest false-alarm rate that can be asked for is 0.067" in found.facts[0]
     assert "image scores above 1.25, regions above 2.5" in found.facts[0]
-    assert found.facts[1] == "Rate 0.05 is empty: too few."
+    assert found.facts[1:] == (
+        "Rate 0.05 is empty: too few.",
+        "2 images are out of scope or without a score, and count as not flagged.",
+    )
 
 
 def test_records_hold_the_same(evaluation):
@@ -93,6 +97,7 @@ def test_records_hold_the_same(evaluation):
     assert all(isinstance(result, PointResult) for result in results)
     record = operating_record(evaluation)["own"]
     assert (record["calibration_patients"], record["finest_rate"]) == (14, 1 / 15)
+    assert record["undecided_images"] == 2
     shipped, empty = record["points"]
     assert shipped["threshold"] == 1.25
     assert shipped["flagged"]["normal"] == attrs.asdict(results[0].flagged["normal"])

@@ -200,7 +200,10 @@ def test_a_pipeline_gives_one_score_and_one_map_per_image(fitted, dataset, split
     predictions = run_pipeline("fast", fitted, few)
     assert predictions.scores.shape == (2,)
     assert [heatmap.shape for heatmap in predictions.heatmaps] == [(GRID_SIZE, GRID_SIZE)] * 2
-    assert predictions.unscored == 0
+    assert predictions.unscored == predictions.outcomes.n_undecided == 0
+    assert predictions.outcomes.flagged.shape == (4, 2)
+    black = attrs.evolve(few, images=[np.zeros((128, 128), np.uint8)] * 2)
+    assert run_pipeline("fast", fitted, black).outcomes.n_undecided == 2
     assert predictions.milliseconds > 0
     assert listed_in(dataset, split.training).sum() == 8
     assert not atlas_pipeline(3).is_fitted

@@ -124,6 +124,8 @@ class Outcomes:
     peaks : tuple of tuple of ndarray of int64, shape (K, 2)
         By point and image: where each region that got a box has its maximum, as row and column of
         the evaluation grid.
+    n_undecided : int
+        Number of images that are out of scope or have no score; they are not flagged.
 
     Examples
     --------
@@ -135,6 +137,7 @@ class Outcomes:
     points: tuple[OperatingPoint, ...]
     flagged: NDArray[np.bool_]
     peaks: tuple[tuple[NDArray[np.int64], ...], ...]
+    n_undecided: int
 
     @property
     def finest_rate(self) -> float:

@@ -101,6 +101,7 @@ def operating_record(evaluation: Evaluation) -> dict[str, Any]:
         name: {
             "calibration_patients": outcomes.n_patients,
             "finest_rate": outcomes.finest_rate,
+            "undecided_images": outcomes.n_undecided,
             "points": [
                 {
                     **attrs.asdict(result.point),
@@ -147,6 +148,9 @@ def _facts(name: str, outcomes: Outcomes, results: Sequence[PointResult]) -> tup
         for result in results
         if result.point.reason
     ]
+    if outcomes.n_undecided:
+        plural = "1 image is" if outcomes.n_undecided == 1 else f"{outcomes.n_undecided} images are"
+        facts.append(f"{plural} out of scope or without a score, and count as not flagged.")
     return tuple(facts)
 
 

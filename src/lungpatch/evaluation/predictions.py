@@ -102,12 +102,14 @@ def run_pipeline(
     calibration = pipeline.calibration_
     points = operating_points(calibration)
     decided = []
+    n_undecided = 0
     for count, found in enumerate(pipeline.detect_many(dataset), start=1):
         if isinstance(found, Failure):
             raise found.error
         scores.append(np.nan if found.pred_score is None else found.pred_score)
         heatmaps.append(to_evaluation_grid(found.anomaly_map.heatmap))
         decided.append(decide(found, points))
+        n_undecided += found.decision is None
         seconds.append(found.seconds)
         notify(name, count, len(dataset), {})
     return Predictions(
@@ -121,6 +123,7 @@ def run_pipeline(
             points=points,
             flagged=np.array([[flag for flag, _ in image] for image in decided]).T,
             peaks=tuple(zip(*([peaks for _, peaks in image] for image in decided), strict=True)),
+            n_undecided=n_undecided,
         ),
     )
 

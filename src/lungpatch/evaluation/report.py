@@ -211,8 +211,7 @@ def _decisions(evaluation: Evaluation) -> list[str]:
                 lines += [f"### {title}", "", *_head(tables.head), *table, ""]
     if lines:
         lines += [
-            "Rate: tolerated fraction of normal images that are flagged, and that have a box. "
-            "Images that are out of scope or have no score count as not flagged.",
+            "Rate: tolerated fraction of normal images that are flagged, and that have a box.",
             "",
         ]
     return lines
