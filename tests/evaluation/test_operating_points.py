@@ -102,6 +102,16 @@ def test_outcomes_at_the_shipped_thresholds_are_those_of_the_detection(fitted, c
         assert len(peaks) == len(found.localisation.boxes)
 
 
+def test_a_score_at_the_threshold_is_not_above_it(fitted, cohort):
+    found = fitted.detect(sorted((cohort / "opacity").iterdir())[0])
+    score = found.pred_score
+    at, below = (
+        OperatingPoint(name="0.5", threshold=threshold, region_threshold=np.inf)
+        for threshold in (score, np.nextafter(score, -np.inf))
+    )
+    assert [flagged for flagged, _ in decide(found, [at, below])] == [False, True]
+
+
 @pytest.mark.parametrize("side", [128, 256, 512])
 def test_a_peak_is_where_the_map_is_highest(side):
     heatmap = np.zeros((side, side), dtype=np.float32)
