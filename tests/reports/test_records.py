@@ -1,5 +1,6 @@
 import json
 
+import attrs
 import pytest
 from made_detections import make_detection
 
@@ -17,6 +18,9 @@ def test_the_record_holds_all_that_is_promised():
         "status": "ok",
         "reason": None,
         "reading": ["MONOCHROME1: inverted"],
+        "StudyInstanceUID": None,
+        "SeriesInstanceUID": None,
+        "SOPInstanceUID": None,
         "pred_score": 2.0,
         "threshold": 1.1,
         "pred_label": True,
@@ -40,6 +44,17 @@ def test_the_record_holds_all_that_is_promised():
         "left upper zone, medial to lateral, 7 % of the left lung, peak 6 (threshold 3)"
     )
     assert record["regions"][0]["peak"] == record["maximum"]
+
+
+def test_the_record_of_a_dicom_image_has_its_uids():
+    detection = make_detection()
+    tags = {"StudyInstanceUID": "1.2", "SOPInstanceUID": "1.2.3.4", "PatientID": "P7"}
+    image = attrs.evolve(detection.image, tags=tags)
+    record = detection_record(attrs.evolve(detection, image=image), source="a.dcm")
+    assert record["StudyInstanceUID"] == "1.2"
+    assert record["SeriesInstanceUID"] is None
+    assert record["SOPInstanceUID"] == "1.2.3.4"
+    assert "P7" not in json.dumps(record)
 
 
 @pytest.mark.parametrize("status", ["no_lungs", "no_patches"])

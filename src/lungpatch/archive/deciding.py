@@ -10,7 +10,7 @@ import numpy as np
 
 from lungpatch._utils.files import JsonLines
 from lungpatch.archive.calibrations import read_calibrations
-from lungpatch.archive.records import RECORDS, of_images, read_detections
+from lungpatch.archive.records import DICOM_ERROR_KEY, RECORDS, of_images, read_detections
 from lungpatch.errors import ConfigurationError, InvalidImageError, LungpatchError
 from lungpatch.pipeline import Failure
 from lungpatch.thresholders import false_discovery_labels
@@ -38,6 +38,9 @@ class DetectionCounts:
         Images that are not frontal chest radiographs; they are neither above nor below.
     failures : list of Failure
         Images that could not be processed.
+    without_dicom : list of Failure
+        Images of which DICOM objects were wanted and none could be written; they are among the
+        others, too.
 
     Examples
     --------
@@ -50,6 +53,7 @@ class DetectionCounts:
     unscored: int = 0
     out_of_scope: int = 0
     failures: list[Failure] = attrs.field(factory=list)
+    without_dicom: list[Failure] = attrs.field(factory=list, repr=False)
 
     @classmethod
     def of(cls, records: Iterable[Mapping[str, Any]]) -> Self:
@@ -66,6 +70,9 @@ class DetectionCounts:
         """
         counts = cls()
         for record in records:
+            if record.get(DICOM_ERROR_KEY):
+                no_objects = LungpatchError(record[DICOM_ERROR_KEY])
+                counts.without_dicom.append(Failure(source=record["image"], error=no_objects))
             if record["status"] == "error":
                 error = LungpatchError(record.get("error"))
                 counts.failures.append(Failure(source=record["image"], error=error))

@@ -10,10 +10,11 @@ from lungpatch._utils.destinations import check_folder
 from lungpatch._utils.progress import ProgressCallback, silent
 from lungpatch.archive.calibrations import store_calibration
 from lungpatch.archive.deciding import DetectionCounts, decide
+from lungpatch.archive.dicom_objects import ObjectWriter
 from lungpatch.archive.inputs import Inputs, expand
 from lungpatch.archive.records import RECORDS, FolderRecords, of_images, read_detections
 from lungpatch.errors import ConfigurationError
-from lungpatch.pipeline import Detection, Failure, Pipeline, load_pipeline
+from lungpatch.pipeline import Detection, Failure, Pipeline, load_pipeline, pipeline_digest
 from lungpatch.reports import (
     detection_record,
     failure_record,
@@ -24,10 +25,12 @@ from lungpatch.reports import (
 from lungpatch.thresholders.p_values import check_rate
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from lungpatch.containers import ColourScale
 
 
-def detect_folder(
+def detect_folder(  # noqa: PLR0913 - they are the options of a command
     images: Inputs,
     out: str | os.PathLike[str],
     *,
@@ -35,6 +38,7 @@ def detect_folder(
     false_alarm_rate: float | None = None,
     false_box_rate: float | None = None,
     fdr: float | None = None,
+    dicom: Iterable[str] | None = None,
     progress: ProgressCallback | None = None,
 ) -> DetectionCounts:
     """Detect in many images and write records, overlays, maps and lung masks.
@@ -58,6 +62,12 @@ def detect_folder(
         Instead of a rate of false alarms, the expected fraction of normal images among those above
         the threshold, in (0, 0.5], over all these images; see
         `lungpatch.thresholders.false_discovery_labels`.
+    dicom : iterable of str, optional
+        Kinds of DICOM objects that are written of DICOM images, such as ``["sc", "sr"]``:
+        ``"sc"`` (secondary capture of the overlay), ``"sr"`` (structured report), ``"seg"``
+        (segmentation), ``"pr"`` (presentation state) and ``"pm"`` (parametric map); see
+        `lungpatch.reports.dicom.write_dicom_objects`. The files are ``STEM.KIND.dcm``. An image of
+        which none can be written keeps its other results; its record says why.
     progress : callable, optional
         Called after each image; `lungpatch.progress_bar` gives one.
 
@@ -68,13 +78,16 @@ def detect_folder(
     Raises
     ------
     MissingInputError
-        If there is no image at all.
+        If there is no image at all, or DICOM objects are wanted and no image is DICOM.
     NotFittedError, SavedPipelineError
         If the pipeline is not fitted, or cannot be read.
     DestinationError
         If the results cannot be written to ``out``; checked before any work.
     ConfigurationError
-        If a rate is outside (0, 0.5], or both ``false_alarm_rate`` and ``fdr`` are given.
+        If a rate is outside (0, 0.5], if both ``false_alarm_rate`` and ``fdr`` are given, or
+        ``dicom`` and ``fdr``, or if a kind of DICOM object is unknown.
+    MissingExtraError
+        If DICOM objects are wanted and highdicom is not installed.
     InsufficientDataError
         If a rate is finer than the number of calibration patients allows.
 
@@ -98,12 +111,23 @@ def detect_folder(
             check_rate(rate, rate_name)
     if fdr is not None and false_alarm_rate is not None:
         raise ConfigurationError("give false_alarm_rate or fdr, not both")
+    if fdr is not None and dicom is not None:
+        raise ConfigurationError(
+            "DICOM objects hold decisions, and those at an fdr are made when all images are done: "
+            "give a false_alarm_rate, or do without DICOM objects"
+        )
     check_folder(out)
     paths, failures = expand(images)
+    writer = None if dicom is None else ObjectWriter.for_images(paths, kinds=dicom, out=out)
     fitted = pipeline if isinstance(pipeline, Pipeline) else load_pipeline(pipeline)
     results = fitted.detect_many(
         paths, false_alarm_rate=false_alarm_rate, false_box_rate=false_box_rate
     )
+    if writer is not None:
+        digest = pipeline_digest(
+            fitted, false_alarm_rate=false_alarm_rate, false_box_rate=false_box_rate
+        )
+        writer = writer.of_pipeline(name=_name_of(pipeline), digest=digest)
     out.mkdir(parents=True, exist_ok=True)
     calibration = store_calibration(out, fitted, name=_name_of(pipeline))
     with FolderRecords(out / RECORDS, paths) as records:
@@ -117,7 +141,9 @@ def detect_folder(
             else:
                 record = detection_record(result, source=str(path))
                 files = _write_files(out, name, result, fitted.calibration_.colour_scale)
-                records.append(record | {"name": name, "calibration": calibration} | files)
+                objects = writer.write(result, path, name=name) if writer else {}
+                named = {"name": name, "calibration": calibration} | files | objects
+                records.append(record | named)
             notify("detect", count, len(paths), {})
     done: list[str | Path] = [*paths, *(failure.source for failure in failures)]
     if fdr is not None:

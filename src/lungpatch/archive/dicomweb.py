@@ -19,7 +19,7 @@ from lungpatch.archive.dicomweb_connection import (
     NoAnswerError,
     RefusedError,
 )
-from lungpatch.archive.records import read_detections
+from lungpatch.archive.records import DICOM_KEY, read_detections
 from lungpatch.errors import (
     ConfigurationError,
     DicomServerError,
@@ -313,7 +313,9 @@ def _instances_of(connection: Connection, study: str) -> set[str]:
 
 def _dicom_files(found: Path) -> list[Path]:
     """List the DICOM objects that the records of a folder name."""
-    names = [name for record in read_detections(found) for name in record.get("dicom", {}).values()]
+    names = [
+        name for record in read_detections(found) for name in record.get(DICOM_KEY, {}).values()
+    ]
     if not names:
         raise MissingInputError(
             f"{found}: its records name no DICOM object; detect with --dicom (in Python: "

@@ -6,7 +6,8 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from lungpatch._utils.files import JsonLines, unique_stems
+from lungpatch._utils.files import JsonLines
+from lungpatch.archive.names import choose_names
 from lungpatch.errors import InvalidImageError, MissingInputError
 
 if TYPE_CHECKING:
@@ -18,6 +19,12 @@ RECORDS = "detections.jsonl"
 
 FILE_KEYS = ("overlay", "anomaly_map", "mask")
 """Keys of a record that name files beside it."""
+
+DICOM_KEY = "dicom"
+"""Key of a record that names the image's DICOM objects, by their kind."""
+
+DICOM_ERROR_KEY = "dicom_error"
+"""Key of a record that says why DICOM objects were wanted and are not there."""
 
 
 class FolderRecords:
@@ -67,7 +74,7 @@ class FolderRecords:
     def _choose_names(self, images: Sequence[Path], taken: Sequence[str]) -> list[str]:
         known = {key: record["name"] for key, record in self._replaced.items() if "name" in record}
         new = [image for image in images if _key(image) not in known]
-        chosen = dict(zip(map(_key, new), unique_stems(new, taken=taken), strict=True))
+        chosen = dict(zip(map(_key, new), choose_names(new, taken=taken), strict=True))
         return [(known | chosen)[_key(image)] for image in images]
 
     def __enter__(self) -> Self:
@@ -80,10 +87,8 @@ class FolderRecords:
         """Add the record of an image; it takes the place of an earlier one of the same image."""
         self._lines.append(record)
         earlier = self._replaced.pop(_key(record["image"]), {})
-        written = {record.get(key) for key in FILE_KEYS}
-        for key in FILE_KEYS:
-            if earlier.get(key) and earlier[key] not in written:
-                (self._folder / earlier[key]).unlink(missing_ok=True)
+        for name in _files_of(earlier) - _files_of(record):
+            (self._folder / name).unlink(missing_ok=True)
 
     def __exit__(
         self,
@@ -185,6 +190,12 @@ def of_images(
     """
     wanted = {_key(image) for image in images}
     return [record for record in records if _key(record["image"]) in wanted]
+
+
+def _files_of(record: Mapping[str, Any]) -> set[str]:
+    """Return the names of the files of an image."""
+    named = (record.get(key) for key in FILE_KEYS)
+    return {name for name in (*named, *record.get(DICOM_KEY, {}).values()) if name}
 
 
 def _record(path: Path, number: int, line: str) -> dict[str, Any]:

@@ -14,6 +14,7 @@ import typer
 from lungpatch.cli import decision_commands, dicomweb_commands
 from lungpatch.cli.exit_status import INTERRUPTED, SOME_FAILED
 from lungpatch.cli.options import (
+    DicomKinds,
     Exclude,
     FalseAlarmRate,
     FalseBoxRate,
@@ -30,6 +31,7 @@ from lungpatch.cli.printing import (
     print_fit,
     print_plugins,
     print_summary,
+    print_without_dicom,
 )
 from lungpatch.cli.saving import save_or_rescue
 from lungpatch.errors import ConfigurationError
@@ -154,6 +156,7 @@ def detect(
     false_alarm_rate: FalseAlarmRate = None,
     false_box_rate: FalseBoxRate = None,
     fdr: FalseDiscoveryRate = None,
+    dicom: DicomKinds = None,
 ) -> None:
     """Find where radiographs depart from normal lung.
 
@@ -174,15 +177,17 @@ def detect(
             false_alarm_rate=false_alarm_rate,
             false_box_rate=false_box_rate,
             fdr=fdr,
+            dicom=None if dicom is None else [kind.strip() for kind in dicom.split(",")],
             progress=progress,
         )
     print_failures(counts.failures)
+    print_without_dicom(counts.without_dicom)
     paths, _ = expand(images)
     if len(paths) == 1:
         source = str(paths[0])
         print_summary(saved for saved in load_detections(out) if saved.source == source)
     print_counts(counts, out)
-    if counts.failures:
+    if counts.failures or counts.without_dicom:
         raise typer.Exit(SOME_FAILED)
 
 

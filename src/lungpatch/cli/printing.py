@@ -23,6 +23,12 @@ def print_failures(failures: Iterable[Failure]) -> None:
         typer.echo(f"failed: {failure.error}", err=True)
 
 
+def print_without_dicom(failures: Iterable[Failure]) -> None:
+    """Print why images have no DICOM objects."""
+    for failure in failures:
+        typer.echo(f"no DICOM objects: {failure.error}", err=True)
+
+
 def print_summary(detections: Iterable[SavedDetection]) -> None:
     """Print where the anomaly score is high, or why an image is out of scope."""
     for detection in detections:

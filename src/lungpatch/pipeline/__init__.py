@@ -9,6 +9,7 @@ from lungpatch.pipeline.configuration import (
     parse_settings,
     preset_names,
 )
+from lungpatch.pipeline.digest import pipeline_digest
 from lungpatch.pipeline.fitting import FitReport
 from lungpatch.pipeline.image_scores import image_score
 from lungpatch.pipeline.loading import load_pipeline, shipped_pipelines
@@ -43,6 +44,7 @@ __all__ = [
     "load_preset",
     "localise",
     "parse_settings",
+    "pipeline_digest",
     "pipeline_settings",
     "preset_names",
     "region_score",

@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from lungpatch.reports.fields import DetectionFields, FailureFields
 
+UID_KEYWORDS = ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID")
+"""What names an image of a DICOM archive."""
+
 
 def detection_record(detection: DetectionFields, *, source: str) -> dict[str, Any]:
     """Return the result of one image as JSON-ready values.
@@ -32,6 +35,8 @@ def detection_record(detection: DetectionFields, *, source: str) -> dict[str, An
         ``reading``
             What was assumed or done when the image was read, in words
             (`lungpatch.ChestImage.reading`).
+        ``StudyInstanceUID``, ``SeriesInstanceUID``, ``SOPInstanceUID``
+            Of a DICOM image, else null.
         ``pred_score``, ``threshold``, ``pred_label``, ``rule``
             The image's score, its threshold, whether the score is above it, and the thresholder
             that set it; null where nothing was scored. Out of scope, only ``pred_score`` is given:
@@ -84,6 +89,7 @@ def detection_record(detection: DetectionFields, *, source: str) -> dict[str, An
         "status": detection.status,
         "reason": detection.reason,
         "reading": list(detection.image.reading),
+        **{keyword: detection.image.tags.get(keyword) for keyword in UID_KEYWORDS},
         "pred_score": None if detection.pred_score is None else float(detection.pred_score),
         "threshold": None if decision is None else float(decision.threshold),
         "pred_label": None if decision is None else bool(decision.pred_label),
