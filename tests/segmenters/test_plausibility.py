@@ -14,12 +14,14 @@ from lungpatch.containers import ChestImage
 from lungpatch.datasets.phantom import phantom_chest
 from lungpatch.errors import InvalidMaskError
 from lungpatch.io import read_image
+from lungpatch.segmenters import plausibility
 from lungpatch.segmenters.plausibility import (
     Range,
     _between,
     _border,
     _Lung,
     _pair,
+    _probability,
     _upper_less_lower,
     implausibility,
 )
@@ -146,6 +148,26 @@ def test_an_undecided_network_is_a_reason_at_any_resolution(side: int) -> None:
     assert found.startswith("segmenter undecided over 5")
 
 
+@pytest.mark.parametrize(
+    ("undecided", "doubt"), [(0.0, 0.0), (0.12, 0.0), (0.2, 0.5), (0.28, 1.0), (0.36, 1.5)]
+)
+def test_doubts_grow_with_the_part_that_is_undecided(undecided: float, doubt: float) -> None:
+    inside = np.full(100, 0.9, np.float32)  # sure from here on
+    inside[: round(100 * undecided)] = 0.899
+    ((found, _),) = _probability(inside)
+    assert found == pytest.approx(doubt)
+
+
+def test_a_measure_at_its_limit_is_a_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    mask = PAIR & PAIR[:, ::-1]  # the same to both sides
+    half = np.full((SIDE, SIDE), 0.97, np.float32)
+    half[:, : SIDE // 2] = 0.6
+    for limit, implausible in ((0.5, True), (0.51, False)):
+        monkeypatch.setattr(plausibility, "UNDECIDED", Range(0.0, limit))
+        found = implausibility(image_of(mask), mask, probability=half)
+        assert (found == "segmenter undecided over 50 % of the lungs") is implausible
+
+
 def test_small_doubts_add_up() -> None:
     mask = RIGHT | lung(95, 176, 84, 50)
     image = image_of(mask)
@@ -234,6 +256,11 @@ def test_each_border_has_its_own_fraction(mask: np.ndarray, name: str, doubt: fl
     found = {reason.split()[-2]: doubt for doubt, reason in _border(mask)}
     assert list(found) == ["upper", "lower", "left", "right"]
     assert found[name] == pytest.approx(doubt)
+
+
+def test_lungs_one_pixel_from_the_border_are_not_along_it() -> None:
+    assert [doubt for doubt, _ in _border(block(1, 1, 62, 62))] == [0.0] * 4
+    assert min(doubt for doubt, _ in _border(block(0, 0, 64, 64))) > 1
 
 
 def test_a_range_grows_from_the_usual_to_the_limit_either_way() -> None:
