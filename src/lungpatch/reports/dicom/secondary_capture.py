@@ -87,7 +87,7 @@ def _with_notice(result: Result, scale: ColourScale) -> Rendering:
     """Draw the overlay, and the notice below it."""
     drawn = overlay(result.detection, scale)
     height, width = drawn.shape[:2]
-    size = max(16, width // 60)
+    size = max(16, width // 80)
     canvas = Image.new("RGB", (width, height + 2 * size), BACKGROUND)
     canvas.paste(Image.fromarray(drawn), (0, 0))
     font = font_of_size(size)
