@@ -214,9 +214,10 @@ def test_a_tenth_is_kept(search):
         assert (np.bincount(model.state()["cells"]) == 2).all()
 
 
-def test_a_choice_of_patches_where_there_are_more():
-    model = fitted(batch_of(9, 1), max_patches=4)
-    assert len(model.state()["bank"]) == 4 * GRID * GRID
+@pytest.mark.parametrize("max_patches", [1, 4, 7, 8, 9, 16, 17, 20, 21])
+def test_a_choice_of_patches_where_there_are_more(max_patches):
+    model = fitted(batch_of(20, 1), max_patches=max_patches)
+    assert len(model.state()["bank"]) == min(max_patches, 20) * GRID * GRID
 
 
 def test_other_features_than_learnt_are_refused():

@@ -4,7 +4,7 @@ from drawn_lungs import IMAGE, LUNGS, OTHER, summary
 
 from lungpatch.datasets.phantom import phantom_chest
 from lungpatch.errors import ConfigurationError, InvalidMaskError
-from lungpatch.synthesis import OPACITY_KINDS, RECIPES, LesionSynthesiser
+from lungpatch.synthesis import OPACITY_KINDS, RECIPES, LesionSynthesiser, lesions
 from lungpatch.synthesis.lesions import as_recipes
 
 
@@ -116,6 +116,59 @@ def test_a_lung_without_surroundings_gets_lesions_too():
         assert lesion.alpha.max() > 0.1
 
 
+class Ends:
+    """A generator whose numbers are always the last (or first) of their range, without noise."""
+
+    def __init__(self, *, last, tissue=True):
+        self.last, self.tissue = last, tissue
+
+    def uniform(self, low, high):
+        return high if self.last else low
+
+    def random(self):
+        return 0.0 if self.tissue else 0.99
+
+    def standard_normal(self, shape, dtype):
+        return np.zeros(shape, dtype)
+
+
+@pytest.mark.parametrize(
+    ("outside", "last", "expected"),
+    [
+        # lung of grey level 0.2; all of the way to soft tissue, 0.1 above that of the image
+        (0.5, True, 0.6),
+        (0.95, True, 1.0),
+        (0.0, True, 0.3),  # no tissue is darker
+        (None, True, 0.9),  # nothing but lung: 0.8 is taken for soft tissue
+        # a quarter of the way to 0.15 below it
+        (0.5, False, 0.2 + 0.25 * (0.35 - 0.2)),
+        (None, False, 0.2 + 0.25 * (0.65 - 0.2)),
+        (0.3, False, 0.2 + 0.25 * (0.3 - 0.2)),
+        (0.0, False, 0.2 + 0.25 * (0.3 - 0.2)),
+    ],
+)
+def test_soft_tissue_is_reached_by_hand(monkeypatch, outside, last, expected):
+    lung = np.zeros((64, 64), bool)
+    lung[8:56, 8:56] = True
+    pixels = np.full(lung.shape, outside or 0.0, np.float32)
+    pixels[lung] = 0.2
+    if outside is None:
+        lung[:], pixels[:] = True, 0.2
+    monkeypatch.setattr(lesions, "opacity_alpha", lambda *_, **__: lung.astype(np.float32))
+    changed, alpha = lesions._opacify(pixels, lung, Ends(last=last), "lobar")
+    assert changed[32, 32] == pytest.approx(expected, abs=1e-4)
+    assert alpha[32, 32] == pytest.approx(1.0 if last else 0.5, abs=1e-4)
+
+
+@pytest.mark.parametrize(("last", "expected"), [(True, 0.2 + 0.5 * 0.8), (False, 0.2 + 0.05 * 0.8)])
+def test_added_brightness_by_hand(monkeypatch, last, expected):
+    lung = np.ones((64, 64), bool)
+    monkeypatch.setattr(lesions, "opacity_alpha", lambda *_, **__: lung.astype(np.float32))
+    pixels = np.full(lung.shape, 0.2, np.float32)
+    changed, _ = lesions._opacify(pixels, lung, Ends(last=last, tissue=False), "lobar")
+    assert changed[32, 32] == pytest.approx(expected, abs=1e-4)
+
+
 def test_an_empty_mask_is_refused():
     for recipe in RECIPES:
         synthesiser = LesionSynthesiser(recipes=(recipe,), normal_fraction=0.0)
@@ -140,6 +193,15 @@ def test_wrong_settings_are_refused():
     with pytest.raises(ConfigurationError, match="max_lesions"):
         LesionSynthesiser(max_lesions=0)
     assert LesionSynthesiser(normal_fraction=0, max_lesions=1).max_lesions == 1
+
+
+def test_by_default_a_quarter_stays_normal_and_others_get_up_to_two_lesions():
+    counts = [
+        len(LesionSynthesiser().paint(IMAGE, LUNGS, np.random.default_rng(n), other=OTHER).recipes)
+        for n in range(300)
+    ]
+    assert set(counts) == {0, 1, 2}
+    assert 0.18 < counts.count(0) / 300 < 0.32
 
 
 def test_recipes_may_come_as_a_list_as_toml_gives_them():
