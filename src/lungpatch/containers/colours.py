@@ -45,7 +45,8 @@ def _colour_table() -> NDArray[np.uint8]:
     return table
 
 
-_TABLE = _colour_table()
+COLOUR_TABLE = _colour_table()
+"""Red, green, blue and opacity of the steps of every scale, uint8 (256, 4)."""
 
 
 def _finite(_: Any, attribute: attrs.Attribute[Any], value: float) -> None:
@@ -147,9 +148,29 @@ class ColourScale:
             Red, green, blue and opacity, not premultiplied. Opacity rises from 0 at ``low`` to
             70 % in the middle of the scale, and is 0 for NaN.
         """
+        return COLOUR_TABLE[self.to_index(scores)]
+
+    def to_index(self, scores: ArrayLike) -> NDArray[np.uint8]:
+        """Return the rows of `COLOUR_TABLE` that hold the colours of scores.
+
+        Parameters
+        ----------
+        scores : array-like of float, any shape
+            NaN where nothing was scored.
+
+        Returns
+        -------
+        ndarray of uint8, of the same shape
+            0 at ``low`` and for NaN, 255 at ``high``.
+
+        Examples
+        --------
+        >>> ColourScale(low=1.0, high=5.0).to_index([0.5, 3.0, 9.0, float("nan")])
+        array([  0, 128, 255,   0], dtype=uint8)
+        """
         position = (np.asarray(scores, dtype=np.float64) - self.low) / (self.high - self.low)
         index = 255.0 * np.clip(np.nan_to_num(position, nan=0.0), 0.0, 1.0)
-        return _TABLE[np.rint(index).astype(np.uint8)]
+        return np.rint(index).astype(np.uint8)
 
     def paint(self, grey: NDArray[np.uint8], scores: ArrayLike) -> NDArray[np.uint8]:
         """Paint the colours of scores over a grey image.
