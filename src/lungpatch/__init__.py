@@ -38,6 +38,7 @@ __getattr__, __dir__, __all__ = lazy.attach(
             "pull_images",
             "push_results",
             "segment_folder",
+            "worklist",
         ],
         "containers": [
             "AnomalyMap",

@@ -12,6 +12,7 @@ from .archive import load_detections as load_detections
 from .archive import pull_images as pull_images
 from .archive import push_results as push_results
 from .archive import segment_folder as segment_folder
+from .archive import worklist as worklist
 from .containers import AnomalyMap as AnomalyMap
 from .containers import ChestImage as ChestImage
 from .containers import ColourScale as ColourScale
@@ -156,4 +157,5 @@ __all__ = [
     "push_results",
     "read_image",
     "segment_folder",
+    "worklist",
 ]

@@ -6,6 +6,7 @@ from lungpatch.archive.dicomweb import TransferCounts, pull_images, push_results
 from lungpatch.archive.dicomweb_connection import DicomServer
 from lungpatch.archive.loading import SavedDetection, load_detections
 from lungpatch.archive.segmenting import SegmentationCounts, segment_folder
+from lungpatch.archive.worklist import worklist
 
 __all__ = [
     "DetectionCounts",
@@ -19,4 +20,5 @@ __all__ = [
     "pull_images",
     "push_results",
     "segment_folder",
+    "worklist",
 ]

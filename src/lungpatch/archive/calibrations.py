@@ -21,6 +21,29 @@ if TYPE_CHECKING:
 FILE = "calibrations.json"
 
 
+@attrs.frozen(kw_only=True)
+class StoredCalibration:
+    """A calibration of a folder of results, and the pipeline whose it is.
+
+    Parameters
+    ----------
+    pipeline : str
+        What the user calls it.
+    lungpatch : str
+        The version that ran it.
+    calibration : Calibration
+
+    Examples
+    --------
+    >>> StoredCalibration(pipeline="default", lungpatch="0.1",
+    ...                   calibration=pipeline.calibration_)           # doctest: +SKIP
+    """
+
+    pipeline: str
+    lungpatch: str
+    calibration: Calibration
+
+
 def store_calibration(folder: Path, pipeline: Pipeline, *, name: str) -> str:
     """Note in a folder of results which fitted pipeline makes them.
 
@@ -60,7 +83,7 @@ def store_calibration(folder: Path, pipeline: Pipeline, *, name: str) -> str:
     return key
 
 
-def read_calibrations(folder: Path) -> dict[str, Calibration]:
+def read_calibrations(folder: Path) -> dict[str, StoredCalibration]:
     """Return the calibrations of a folder of results by their keys.
 
     Parameters
@@ -69,7 +92,7 @@ def read_calibrations(folder: Path) -> dict[str, Calibration]:
 
     Returns
     -------
-    dict of str to Calibration
+    dict of str to StoredCalibration
         Empty if the folder has none.
 
     Raises
@@ -87,11 +110,17 @@ def read_calibrations(folder: Path) -> dict[str, Calibration]:
     if not path.exists():
         return {}
     try:
-        return {
-            key: Calibration.from_record(entry["calibration"]) for key, entry in _read(path).items()
-        }
+        return {key: _stored(entry) for key, entry in _read(path).items()}
     except (AttributeError, LookupError, TypeError, ValueError) as error:
         raise _not_ours(path, error) from error
+
+
+def _stored(entry: Any) -> StoredCalibration:
+    return StoredCalibration(
+        pipeline=str(entry["pipeline"]),
+        lungpatch=str(entry["lungpatch"]),
+        calibration=Calibration.from_record(entry["calibration"]),
+    )
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -11,8 +11,10 @@ import numpy as np
 from lungpatch._utils.files import JsonLines
 from lungpatch.archive.calibrations import read_calibrations
 from lungpatch.archive.records import DICOM_ERROR_KEY, RECORDS, of_images, read_detections
+from lungpatch.archive.worklist import worklist
 from lungpatch.errors import ConfigurationError, InvalidImageError, LungpatchError
 from lungpatch.pipeline import Failure
+from lungpatch.reports.worklist import check_page
 from lungpatch.thresholders import false_discovery_labels
 
 if TYPE_CHECKING:
@@ -96,7 +98,8 @@ def decide(
 ) -> DetectionCounts:
     """Decide again in a folder of results, without detecting again.
 
-    The records get new thresholds and labels. Scores, p-values, maps and boxes stay.
+    The records get new thresholds and labels, and the worklist page is written again. Scores,
+    p-values, maps and boxes stay.
 
     Parameters
     ----------
@@ -123,6 +126,8 @@ def decide(
         If the rate is finer than the number of calibration patients allows.
     MissingInputError, InvalidImageError
         If the folder has no records, or they cannot be used.
+    DestinationError
+        If a page that is no worklist is there.
 
     Examples
     --------
@@ -133,6 +138,7 @@ def decide(
     if (false_alarm_rate is None) == (fdr is None):
         raise ConfigurationError("give either false_alarm_rate or fdr")
     folder = Path(folder)
+    check_page(folder)
     records = read_detections(folder)
     chosen = records if images is None else of_images(records, images)
     decided = [record for record in chosen if record.get("pred_label") is not None]
@@ -149,14 +155,15 @@ def decide(
         _decide_by_discoveries(decided, fdr)
     else:
         at_rate = {
-            key: calibration.at_rates(false_alarm_rate=false_alarm_rate)
-            for key, calibration in calibrations.items()
+            key: stored.calibration.at_rates(false_alarm_rate=false_alarm_rate)
+            for key, stored in calibrations.items()
             if any(record["calibration"] == key for record in decided)
         }
         _decide_by_alarms(decided, at_rate)
     with JsonLines(folder / RECORDS) as lines:
         for record in records:
             lines.append(record)
+    worklist(folder)
     return DetectionCounts.of(chosen)
 
 

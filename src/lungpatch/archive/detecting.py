@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from lungpatch._utils.destinations import check_folder
 from lungpatch._utils.progress import ProgressCallback, silent
@@ -12,7 +12,14 @@ from lungpatch.archive.calibrations import store_calibration
 from lungpatch.archive.deciding import DetectionCounts, decide
 from lungpatch.archive.dicom_objects import ObjectWriter
 from lungpatch.archive.inputs import Inputs, expand
-from lungpatch.archive.records import RECORDS, FolderRecords, of_images, read_detections
+from lungpatch.archive.records import (
+    RECORDS,
+    VIEWS_KEY,
+    FolderRecords,
+    of_images,
+    read_detections,
+)
+from lungpatch.archive.worklist import worklist
 from lungpatch.errors import ConfigurationError
 from lungpatch.pipeline import Detection, Failure, Pipeline, load_pipeline, pipeline_digest
 from lungpatch.reports import (
@@ -22,6 +29,7 @@ from lungpatch.reports import (
     write_mask,
     write_overlay,
 )
+from lungpatch.reports.worklist import check_page, write_views
 from lungpatch.thresholders.p_values import check_rate
 
 if TYPE_CHECKING:
@@ -52,7 +60,8 @@ def detect_folder(  # noqa: PLR0913 - they are the options of a command
         stay, those of the same images are replaced. It gets ``detections.jsonl``, one record
         per image, and for each image ``STEM.overlay.png``, ``STEM.anomaly.tiff`` (float32, the
         image's native size, NaN where nothing was scored) and ``STEM.mask.png`` (the lungs, 255,
-        native size). ``calibrations.json`` holds what `lungpatch.decide` needs.
+        native size). ``calibrations.json`` holds what `lungpatch.decide` needs. ``index.html`` is a
+        page to look at all of it (`lungpatch.worklist`), and ``detections.csv`` a table.
     pipeline : Pipeline, str or path
         Fitted, or what `lungpatch.load_pipeline` takes.
     false_alarm_rate, false_box_rate : float, optional
@@ -82,7 +91,8 @@ def detect_folder(  # noqa: PLR0913 - they are the options of a command
     NotFittedError, SavedPipelineError
         If the pipeline is not fitted, or cannot be read.
     DestinationError
-        If the results cannot be written to ``out``; checked before any work.
+        If the results cannot be written to ``out``, or a page that is no worklist is there; checked
+        before any work.
     ConfigurationError
         If a rate is outside (0, 0.5], if both ``false_alarm_rate`` and ``fdr`` are given, or
         ``dicom`` and ``fdr``, or if a kind of DICOM object is unknown.
@@ -117,6 +127,7 @@ def detect_folder(  # noqa: PLR0913 - they are the options of a command
             "give a false_alarm_rate, or do without DICOM objects"
         )
     check_folder(out)
+    check_page(out)
     paths, failures = expand(images)
     writer = None if dicom is None else ObjectWriter.for_images(paths, kinds=dicom, out=out)
     fitted = pipeline if isinstance(pipeline, Pipeline) else load_pipeline(pipeline)
@@ -130,21 +141,26 @@ def detect_folder(  # noqa: PLR0913 - they are the options of a command
         writer = writer.of_pipeline(name=_name_of(pipeline), digest=digest)
     out.mkdir(parents=True, exist_ok=True)
     calibration = store_calibration(out, fitted, name=_name_of(pipeline))
-    with FolderRecords(out / RECORDS, paths) as records:
-        for failure in failures:
-            records.append(failure_record(failure))
-        for count, (path, name, result) in enumerate(
-            zip(paths, records.names, results, strict=True), start=1
-        ):
-            if isinstance(result, Failure):
-                records.append(failure_record(result) | {"name": name})
-            else:
-                record = detection_record(result, source=str(path))
-                files = _write_files(out, name, result, fitted.calibration_.colour_scale)
-                objects = writer.write(result, path, name=name) if writer else {}
-                named = {"name": name, "calibration": calibration} | files | objects
-                records.append(record | named)
-            notify("detect", count, len(paths), {})
+    try:
+        with FolderRecords(out / RECORDS, paths) as records:
+            for failure in failures:
+                records.append(failure_record(failure))
+            for count, (path, name, result) in enumerate(
+                zip(paths, records.names, results, strict=True), start=1
+            ):
+                if isinstance(result, Failure):
+                    records.append(failure_record(result) | {"name": name})
+                else:
+                    record = detection_record(result, source=str(path))
+                    files = _write_files(out, name, result, fitted.calibration_.colour_scale)
+                    objects = writer.write(result, path, name=name) if writer else {}
+                    named = {"name": name, "calibration": calibration} | files | objects
+                    records.append(record | named)
+                notify("detect", count, len(paths), {})
+    finally:
+        # Also if the work was interrupted: the page shows what the records hold.
+        if (out / RECORDS).exists():
+            worklist(out)
     done: list[str | Path] = [*paths, *(failure.source for failure in failures)]
     if fdr is not None:
         return decide(out, fdr=fdr, images=done)
@@ -155,7 +171,7 @@ def _name_of(pipeline: Pipeline | str | os.PathLike[str]) -> str:
     return "(in memory)" if isinstance(pipeline, Pipeline) else os.fspath(pipeline)
 
 
-def _write_files(out: Path, name: str, detection: Detection, scale: ColourScale) -> dict[str, str]:
+def _write_files(out: Path, name: str, detection: Detection, scale: ColourScale) -> dict[str, Any]:
     """Write what belongs to one image; return the names for its record."""
     files = {
         "overlay": f"{name}.overlay.png",
@@ -165,4 +181,4 @@ def _write_files(out: Path, name: str, detection: Detection, scale: ColourScale)
     write_overlay(out / files["overlay"], detection, scale)
     write_anomaly_map(out / files["anomaly_map"], detection)
     write_mask(out / files["mask"], detection.native_lungs)
-    return files
+    return files | {VIEWS_KEY: write_views(out, name, detection, scale)}

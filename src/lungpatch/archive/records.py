@@ -20,6 +20,9 @@ RECORDS = "detections.jsonl"
 FILE_KEYS = ("overlay", "anomaly_map", "mask")
 """Keys of a record that name files beside it."""
 
+VIEWS_KEY = "views"
+"""Key of a record that names the files that the worklist page shows, by their kind."""
+
 DICOM_KEY = "dicom"
 """Key of a record that names the image's DICOM objects, by their kind."""
 
@@ -194,8 +197,10 @@ def of_images(
 
 def _files_of(record: Mapping[str, Any]) -> set[str]:
     """Return the names of the files of an image."""
-    named = (record.get(key) for key in FILE_KEYS)
-    return {name for name in (*named, *record.get(DICOM_KEY, {}).values()) if name}
+    named = [record.get(key) for key in FILE_KEYS]
+    for key in (VIEWS_KEY, DICOM_KEY):
+        named += record.get(key, {}).values()
+    return {name for name in named if name}
 
 
 def _record(path: Path, number: int, line: str) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lungpatch.cli import decision_commands, dicomweb_commands
+from lungpatch.cli import decision_commands, dicomweb_commands, worklist_commands
 from lungpatch.cli.exit_status import INTERRUPTED, SOME_FAILED
 from lungpatch.cli.options import (
     DicomKinds,
@@ -191,6 +191,7 @@ def detect(
         raise typer.Exit(SOME_FAILED)
 
 
+app.command()(worklist_commands.worklist)
 app.command()(decision_commands.decide)
 app.command()(decision_commands.calibrate)
 app.command()(decision_commands.check)

@@ -13,6 +13,7 @@ from lungpatch.cli.options import (
     FalseAlarmRate,
     FalseDiscoveryRate,
     FittedPipeline,
+    FoundFolder,
     Images,
     Patients,
 )
@@ -33,7 +34,7 @@ Report = Annotated[
 
 
 def decide(
-    found: Annotated[Path, typer.Argument(help="Folder that `lungpatch detect` wrote.")],
+    found: FoundFolder,
     false_alarm_rate: FalseAlarmRate = None,
     fdr: FalseDiscoveryRate = None,
 ) -> None:

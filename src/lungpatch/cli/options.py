@@ -27,6 +27,10 @@ OutFolder = Annotated[
     Path, typer.Option(help="Folder for the results; it is made if it is missing.")
 ]
 
+FoundFolder = Annotated[
+    Path, typer.Argument(help="Folder that `lungpatch detect` wrote.", show_default=False)
+]
+
 FalseAlarmRate = Annotated[
     float | None,
     typer.Option(

@@ -43,7 +43,8 @@ def print_counts(counts: DetectionCounts, out: Path) -> None:
     from lungpatch.archive.calibrations import read_calibrations
 
     calibrations = "; ".join(
-        f"{each.n_patients} normal patients, finest false-alarm rate {each.finest_rate:.2g}"
+        f"{each.calibration.n_patients} normal patients, finest false-alarm rate "
+        f"{each.calibration.finest_rate:.2g}"
         for each in read_calibrations(out).values()
     )
     typer.echo(

@@ -15,6 +15,7 @@ from lungpatch.reports.segmentation import (
     write_mask,
 )
 from lungpatch.reports.site import plot_site, write_site_report
+from lungpatch.reports.worklist import write_worklist
 
 __all__ = [
     "SegmentationSheets",
@@ -30,4 +31,5 @@ __all__ = [
     "write_mask",
     "write_overlay",
     "write_site_report",
+    "write_worklist",
 ]
