@@ -270,6 +270,37 @@ def test_a_range_grows_from_the_usual_to_the_limit_either_way() -> None:
     assert downwards.doubt(0.1) == pytest.approx(1)
 
 
+LIMITS = {
+    "MIN_COVER": 0.06,
+    "MAX_COVER": 0.7,
+    "MAX_LOOSE": 0.1,
+    "MIN_LUNG_RATIO": 0.1,
+    "MAX_DOUBT": 2.0,
+    "SURE": 0.9,
+    "SIZES": Range(1.4, 2.6),
+    "HEIGHTS": Range(1.25, 1.8),
+    "WIDTHS": Range(1.3, 1.9),
+    "SHAPE": Range(1.35, 0.92),
+    "TILT": Range(0.25, 0.55),
+    "NARROW_SPACE": Range(0.2, 0.12),
+    "WIDE_SPACE": Range(0.5, 0.95),
+    "CONTRAST": Range(0.45, 0.03),
+    "BRIGHT_TOP": Range(0.0, 0.3),
+    "ENDS": Range(0.1, 0.55),
+    "FLANKS": Range(0.5, 0.7),
+    "TAPER": Range(0.78, 0.95),
+    "OUTLINE": Range(1.1, 1.6),
+    "UNDECIDED": Range(0.12, 0.28),
+}
+
+
+def test_the_limits_are_those_that_were_set_on_images() -> None:
+    """On 608 images of chests and on others: a change needs them again."""
+    kinds = (Range, float)
+    found = {name: value for name, value in vars(plausibility).items() if isinstance(value, kinds)}
+    assert found == LIMITS
+
+
 @pytest.mark.parametrize(
     "mask", [np.zeros((SIDE, 9), bool), PAIR.astype(np.uint8), PAIR.astype(np.float32)]
 )
