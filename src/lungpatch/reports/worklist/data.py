@@ -203,7 +203,7 @@ def _maker(maker: Maker, records: Sequence[Mapping[str, Any]]) -> dict[str, Any]
         "images": len(mine),
         "rules": list(dict.fromkeys(str(record.get("rule")) for record in decided)),
         "thresholds": thresholds,
-        "decided_rate": _rate_of(thresholds[0], calibration) if thresholds else None,
+        "decided_rates": [_rate_of(threshold, calibration) for threshold in thresholds],
     }
 
 

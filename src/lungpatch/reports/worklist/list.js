@@ -156,7 +156,6 @@ function fillRow(row, record, position) {
   name.textContent = record.label;
   name.title = record.image;
   words.textContent = wordsOf(record);
-  words.className = record.why ? "words more" : "words";
   cells[2].textContent = formatP(record.p);
   cells[3].textContent = formatNumber(record.score, 4);
   cells[4].textContent = record.status === "ok" ? record.boxes.length : "";

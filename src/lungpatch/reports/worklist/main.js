@@ -84,18 +84,17 @@ function setUpRate() {
 
 function resetRate() {
   rate = null;
-  const decided = MAKERS.map((maker) => maker.decided_rate).filter((each) => each !== null);
-  byId("rate").value = Math.round((decided[0] ?? finest) * levels);
+  const [decided = finest] = MAKERS.flatMap((maker) => maker.decided_rates);
+  byId("rate").value = Math.round(decided * levels);
 }
 
 function describeRate(flagged, scored) {
   if (!MAKERS.length) return;
   const shown = Number(byId("rate").value) / levels;
-  const rules = [...new Set(MAKERS.flatMap((maker) => maker.rules))].join(", ");
   const value = formatPercent(shown);
-  byId("rate-value").textContent = rate === null ? `${rules || "none"}` : value;
-  const words = `${value} of normal images may be flagged`;
-  byId("rate").setAttribute("aria-valuetext", rate === null ? `as decided: ${rules}` : words);
+  const words = rate === null ? decidedWords() : value;
+  byId("rate-value").textContent = words;
+  byId("rate").setAttribute("aria-valuetext", words);
   byId("rate-reset").disabled = rate === null;
   const ns = MAKERS.map((maker) => `n = ${maker.n} normal patients`).join("; ");
   const note = byId("rate-note");
@@ -105,6 +104,11 @@ function describeRate(flagged, scored) {
     note.append("To keep it: ");
     note.append(element("code", "", `lungpatch decide FOUND --false-alarm-rate ${rounded(rate)}`));
   }
+}
+
+function decidedWords() {
+  const rates = [...new Set(MAKERS.flatMap((maker) => maker.decided_rates))];
+  return rates.length === 1 ? `${formatPercent(rates[0])}, as decided` : "as decided";
 }
 
 // Rounded upwards, since a rate just below a level would be that of the level before.
@@ -398,6 +402,11 @@ function setUpList() {
     if (event.target.closest(".row")) openViewer();
   });
   new ResizeObserver(() => list.draw()).observe(byId("rows"));
+  // A click on a row focuses the part that scrolls; keys belong to the whole.
+  byId("rows").addEventListener("focus", () => byId("grid").focus({ preventScroll: true }));
+  byId("grid").addEventListener("focus", () => {
+    if (list.positionOf(list.selected) >= 0) list.reveal(list.positionOf(list.selected));
+  });
   byId("back").addEventListener("click", closeViewer);
   byId("previous").addEventListener("click", () => list.move(-1));
   byId("next").addEventListener("click", () => list.move(1));

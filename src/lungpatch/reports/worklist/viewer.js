@@ -172,16 +172,14 @@ const viewer = {
 function findingOf(record) {
   const parts = [];
   const flagged = isFlagged(record);
-  if (flagged !== null) parts.push(element("strong", "", flagged ? "Flagged" : "Not flagged"));
-  else parts.push(element("strong", "", `Not classified: ${STATUS_WORDS[record.status]}`));
-  if (record.score !== null) {
-    let text = `, score ${formatNumber(record.score, 4)}`;
-    if (record.p !== null) {
-      const n = record.maker ? ` (of ${record.maker.n})` : "";
-      text += `, p = ${formatP(record.p)}: ${formatPercent(record.p)} of normal images${n} score as high`;
-    }
-    parts.push(text);
+  const word = flagged === null ? STATUS_WORDS[record.status] : flagged ? "flagged" : "not flagged";
+  parts.push(element("span", flagged ? "chip flagged" : "chip other", word));
+  if (record.p !== null) {
+    parts.push(
+      ` p = ${formatP(record.p)}: about ${formatPercent(record.p)} of normal images score as high. `,
+    );
   }
+  if (record.score !== null) parts.push(` Score ${formatNumber(record.score, 4)}.`);
   return parts;
 }
 
@@ -197,9 +195,10 @@ function showFindings(record) {
     button.type = "button";
     button.dataset.index = index;
     button.setAttribute("aria-pressed", "false");
-    button.append(element("span", "index", index + 1), element("span", "", text));
+    const words = element("span", "", text);
     const p = record.boxPs[index];
-    if (p !== undefined) button.append(element("span", "p", `p = ${formatP(p)}`));
+    if (p !== undefined) words.append(" ", element("span", "p", `p = ${formatP(p)}`));
+    button.append(element("span", "index", index + 1), words);
     button.addEventListener("click", () => viewer.choose(index));
     const item = element("li");
     item.append(button);
