@@ -17,10 +17,15 @@ const list = {
   spare: [],
   onSelect: () => {},
 
+  // Height of the part that rows are seen in, below the heads of the columns.
+  viewHeight() {
+    return byId("grid").clientHeight - byId("columns").offsetHeight;
+  },
+
   show(records) {
     this.records = records;
     this.positions = new Map(records.map((record, position) => [record, position]));
-    byId("sizer").style.height = `${records.length * ROW_HEIGHT}px`;
+    byId("rows").style.height = `${records.length * ROW_HEIGHT}px`;
     byId("grid").setAttribute("aria-rowcount", records.length + 1);
     byId("empty").hidden = records.length > 0;
     byId("grid").hidden = records.length === 0;
@@ -38,11 +43,11 @@ const list = {
   },
 
   draw() {
-    const rows = byId("rows");
-    const first = Math.max(0, Math.floor(rows.scrollTop / ROW_HEIGHT) - OVERSCAN);
+    const { scrollTop } = byId("grid");
+    const first = Math.max(0, Math.floor(scrollTop / ROW_HEIGHT) - OVERSCAN);
     const last = Math.min(
       this.records.length,
-      Math.ceil((rows.scrollTop + rows.clientHeight) / ROW_HEIGHT) + OVERSCAN,
+      Math.ceil((scrollTop + this.viewHeight()) / ROW_HEIGHT) + OVERSCAN,
     );
     for (const [position, row] of this.drawn) {
       if (position < first || position >= last) {
@@ -55,7 +60,7 @@ const list = {
         const row = this.spare.pop() ?? makeRow();
         fillRow(row, this.records[position], position);
         this.drawn.set(position, row);
-        if (!row.isConnected) rows.append(row);
+        if (!row.isConnected) byId("rows").append(row);
       }
     }
     for (const row of this.spare) row.remove();
@@ -80,12 +85,11 @@ const list = {
   },
 
   reveal(position) {
-    const rows = byId("rows");
+    const grid = byId("grid");
     const top = position * ROW_HEIGHT;
-    if (top < rows.scrollTop) rows.scrollTop = top;
-    else if (top + ROW_HEIGHT > rows.scrollTop + rows.clientHeight) {
-      rows.scrollTop = top + ROW_HEIGHT - rows.clientHeight;
-    }
+    const bottom = top + ROW_HEIGHT - this.viewHeight();
+    if (top < grid.scrollTop) grid.scrollTop = top;
+    else if (bottom > grid.scrollTop) grid.scrollTop = bottom;
     this.draw();
   },
 

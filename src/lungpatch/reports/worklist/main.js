@@ -29,7 +29,7 @@ list.onSelect = (record) => {
 function update() {
   list.show(chooseRecords());
   const kept = list.positionOf(list.selected) >= 0;
-  if (!kept) byId("rows").scrollTop = 0;
+  if (!kept) byId("grid").scrollTop = 0;
   list.select(kept ? list.selected : (list.records[0] ?? null));
   count();
 }
@@ -346,8 +346,8 @@ ACTIONS.set("[", changeOpacity(-10)).set("]", changeOpacity(10));
 const LIST_STEPS = {
   ArrowDown: () => 1,
   ArrowUp: () => -1,
-  PageDown: () => Math.max(1, Math.floor(byId("rows").clientHeight / ROW_HEIGHT) - 1),
-  PageUp: () => -Math.max(1, Math.floor(byId("rows").clientHeight / ROW_HEIGHT) - 1),
+  PageDown: () => Math.max(1, Math.floor(list.viewHeight() / ROW_HEIGHT)),
+  PageUp: () => -Math.max(1, Math.floor(list.viewHeight() / ROW_HEIGHT)),
   Home: () => -list.records.length,
   End: () => list.records.length,
 };
@@ -394,19 +394,14 @@ function setUpList() {
     waiting = false;
     list.draw();
   };
-  byId("rows").addEventListener("scroll", () => {
+  byId("grid").addEventListener("scroll", () => {
     if (!waiting) requestAnimationFrame(draw);
     waiting = true;
   });
   byId("rows").addEventListener("click", (event) => {
     if (event.target.closest(".row")) openViewer();
   });
-  new ResizeObserver(() => list.draw()).observe(byId("rows"));
-  // A click on a row focuses the part that scrolls; keys belong to the whole.
-  byId("rows").addEventListener("focus", () => byId("grid").focus({ preventScroll: true }));
-  byId("grid").addEventListener("focus", () => {
-    if (list.positionOf(list.selected) >= 0) list.reveal(list.positionOf(list.selected));
-  });
+  new ResizeObserver(() => list.draw()).observe(byId("grid"));
   byId("back").addEventListener("click", closeViewer);
   byId("previous").addEventListener("click", () => list.move(-1));
   byId("next").addEventListener("click", () => list.move(1));
