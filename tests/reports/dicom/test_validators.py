@@ -1,6 +1,7 @@
 """DICOM objects as others' tools see them: dicom3tools' dciodvfy, and dsrdump, dcm2pnm of DCMTK."""
 
 import os
+from copy import deepcopy
 from pathlib import Path
 
 import numpy as np
@@ -13,8 +14,10 @@ from made_dicom_results import (
     run_validator,
     save_radiograph,
 )
+from made_dicoms import lookup_table
 from PIL import Image
 from pydicom.data import get_testdata_file
+from pydicom.uid import ExplicitVRBigEndian, ImplicitVRLittleEndian
 
 from lungpatch.errors import InvalidImageError
 from lungpatch.io import read_image
@@ -99,6 +102,69 @@ def test_the_presentation_shows_what_reading_reads(tmp_path, case):
     np.testing.assert_allclose(
         np.sort(displayed, axis=None), np.sort(read, axis=None) * 255, atol=1.5
     )
+
+
+CURVE = (np.linspace(0, 1, 4096) ** 2 * 4095).astype(np.uint16)
+EIGHT = (CURVE >> 4).astype(np.uint8)
+
+
+def modality_table():
+    table = lookup_table(CURVE, 0, 12)
+    table[0].ModalityLUTType = "US"
+    return table
+
+
+TABLES = {
+    "VOI of 12 bits": {"VOILUTSequence": lookup_table(CURVE, 0, 12)},
+    "VOI of 12 bits, said to be 16": {"VOILUTSequence": lookup_table(CURVE, 0, 16)},
+    "VOI of 8 bits in words": {"VOILUTSequence": lookup_table(EIGHT, 0, 8)},
+    "VOI of bytes": {
+        "VOILUTSequence": lookup_table(EIGHT.tobytes(), 0, 8, vr="OW", n_entries=4096)
+    },
+    "VOI of negative values": {
+        "VOILUTSequence": lookup_table(CURVE, -1024, 12),
+        "RescaleSlope": "1",
+        "RescaleIntercept": "-1024",
+    },
+    "modality": {"ModalityLUTSequence": modality_table()},
+    "modality and window": {
+        "ModalityLUTSequence": modality_table(),
+        "WindowCenter": "2000",
+        "WindowWidth": "1500",
+    },
+    "modality and exact window": {
+        "ModalityLUTSequence": modality_table(),
+        "WindowCenter": "2000",
+        "WindowWidth": "1500",
+        "VOILUTFunction": "LINEAR_EXACT",
+    },
+    "modality and VOI": {
+        "ModalityLUTSequence": modality_table(),
+        "VOILUTSequence": lookup_table(CURVE, 0, 12),
+    },
+}
+
+
+@pytest.mark.parametrize("case", TABLES)
+@pytest.mark.parametrize("encoding", ["explicit", "implicit", "big endian"])
+@pytest.mark.parametrize("photometric", ["MONOCHROME1", "MONOCHROME2"])
+def test_the_presentation_has_tables_that_the_standard_allows(
+    tmp_path, case, encoding, photometric
+):
+    syntax = {"explicit": None, "implicit": ImplicitVRLittleEndian}.get(
+        encoding, ExplicitVRBigEndian
+    )
+    elements = deepcopy(TABLES[case])
+    for sequence in (elements.get("ModalityLUTSequence"), elements.get("VOILUTSequence")):
+        if encoding == "big endian" and sequence and sequence[0]["LUTData"].VR == "OW":
+            pairs = np.frombuffer(sequence[0].LUTData, np.uint16)
+            sequence[0].LUTData = pairs.byteswap().tobytes()
+    path = save_radiograph(tmp_path / "a", photometric=photometric, syntax=syntax, **elements)
+    state = written(path, tmp_path)["pr"]
+    assert dciodvfy_errors(state) == []
+    run_validator("dcmp2pgm", "-p", state, path, tmp_path / "a.pgm")
+    displayed = np.asarray(Image.open(tmp_path / "a.pgm"))
+    np.testing.assert_allclose(displayed, read_image(path).pixels * 255, atol=1.5)
 
 
 def real_images():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import attrs
 from pydicom.dataelem import DataElement
@@ -12,6 +12,8 @@ from pydicom.dataset import Dataset
 
 from lungpatch._utils.orientation import Turn, turn_of
 from lungpatch.errors import InvalidImageError
+from lungpatch.reports.dicom.elements import Texts, element, is_valid, name_of, set_element
+from lungpatch.reports.dicom.transforms import display_transforms
 
 if TYPE_CHECKING:
     import os
@@ -133,25 +135,25 @@ def read_source(path: str | os.PathLike[str]) -> Source:
     """
     path = Path(path)
     dataset = _read_header(path)
-    texts = _Texts(dataset)
+    texts = Texts(dataset)
     header = Dataset()
     for keyword in _UIDS:
         if not texts(keyword):
             raise InvalidImageError(
-                f"{path}: has no {_name(keyword)}, which DICOM results refer to; add the tag "
+                f"{path}: has no {name_of(keyword)}, which DICOM results refer to; add the tag "
                 "(dcmodify or pydicom can), export the image again, or do without DICOM results"
             )
-        _set(header, keyword, texts(keyword))
+        set_element(header, keyword, texts(keyword))
     for keyword in (*_PICTURE, "PatientOrientation"):
         if texts(keyword):
-            _set(header, keyword, texts(keyword))
+            set_element(header, keyword, texts(keyword))
     for keyword in ("Rows", "Columns", "SamplesPerPixel", "BitsStored", "PixelRepresentation"):
         if keyword in dataset:
-            _set(header, keyword, dataset[keyword].value)
+            set_element(header, keyword, dataset[keyword].value)
     if not (header.get("Rows") and header.get("Columns")):
         raise InvalidImageError(f"{path}: is no DICOM image: it has no rows or no columns")
     for keyword in _REQUIRED:  # highdicom asks for them; `Source.identity` has their values
-        _set(header, keyword, None)
+        set_element(header, keyword, None)
     header.SpecificCharacterSet = "ISO_IR 192"
     spacing = _positive(texts("PixelSpacing"))
     if spacing is not None:
@@ -161,7 +163,7 @@ def read_source(path: str | os.PathLike[str]) -> Source:
         path=path,
         header=header,
         identity=tuple(_identity(texts)),
-        display=_display(dataset, texts),
+        display=display_transforms(dataset, texts),
         turn=turn_of(tuple(header.get("PatientOrientation") or ()))[0],
         spacing=spacing or _positive(texts("ImagerPixelSpacing")),
         aspect_ratio=ratio and Fraction(ratio[0] / ratio[1]).limit_denominator(10_000),
@@ -189,96 +191,10 @@ def _read_header(path: Path) -> Dataset:
         ) from error
 
 
-class _Texts:
-    """The values of a dataset as text, whatever they hold.
-
-    They are taken from their bytes: pydicom warns about or refuses values that are not as the
-    standard wants them, but results must name the patient exactly as their source does.
-    """
-
-    def __init__(self, dataset: Dataset) -> None:
-        from pydicom.charset import convert_encodings
-
-        self._dataset = dataset
-        self._encodings = convert_encodings(dataset.get("SpecificCharacterSet") or "ISO_IR 6")
-
-    def __call__(self, keyword: str) -> str | list[str]:
-        """Return a value, or a list of several; "" where there is none."""
-        from pydicom.charset import decode_bytes
-        from pydicom.datadict import dictionary_VR, tag_for_keyword
-        from pydicom.valuerep import PN_DELIMS, TEXT_VR_DELIMS
-
-        tag: Any = tag_for_keyword(keyword)
-        element: Any = self._dataset.get_item(tag) if tag in self._dataset else None
-        value = getattr(element, "value", None)
-        if not isinstance(value, bytes | bytearray):
-            text = "" if value is None else str(value)
-        else:
-            delimiters = PN_DELIMS if dictionary_VR(tag) == "PN" else TEXT_VR_DELIMS
-            text = decode_bytes(bytes(value), self._encodings, delimiters)
-        values = [part.strip(" \0\t\r\n") for part in text.split("\\")]
-        return values if len(values) > 1 and any(values) else values[0]
-
-
-def _identity(texts: _Texts) -> Iterable[DataElement]:
+def _identity(texts: Texts) -> Iterable[DataElement]:
     for keyword in (*_REQUIRED, *_OPTIONAL):
         value = texts(keyword)
-        if keyword in _REQUIRED or (value and _is_valid(keyword, value)):
-            yield _element(keyword, value)
+        if keyword in _REQUIRED or (value and is_valid(keyword, value)):
+            yield element(keyword, value)
     if texts("PatientIdentityRemoved") == "YES" and not texts("DeidentificationMethod"):
-        yield _element("DeidentificationMethod", "as the source image says in codes")
-
-
-def _is_valid(keyword: str, value: str | list[str]) -> bool:
-    from pydicom.config import RAISE
-    from pydicom.datadict import dictionary_VR
-    from pydicom.valuerep import validate_value
-
-    try:
-        validate_value(dictionary_VR(keyword), value, RAISE)
-    except ValueError:
-        return False
-    return isinstance(value, str)
-
-
-def _display(dataset: Dataset, texts: _Texts) -> Dataset:
-    """Copy the transforms of grey levels that reading applies: the first of each kind."""
-    from copy import deepcopy
-
-    display = Dataset()
-    if dataset.get("ModalityLUTSequence"):
-        display.ModalityLUTSequence = deepcopy(dataset.ModalityLUTSequence[:1])
-    elif texts("RescaleSlope") or texts("RescaleIntercept"):
-        _set(display, "RescaleIntercept", texts("RescaleIntercept") or "0")
-        _set(display, "RescaleSlope", texts("RescaleSlope") or "1")
-        _set(display, "RescaleType", texts("RescaleType") or "US")
-    if dataset.get("VOILUTSequence"):
-        display.VOILUTSequence = deepcopy(dataset.VOILUTSequence[:1])
-    elif texts("WindowCenter") and texts("WindowWidth"):
-        for keyword in ("WindowCenter", "WindowWidth", "VOILUTFunction"):
-            value = texts(keyword)
-            if value:
-                _set(display, keyword, value[0] if isinstance(value, list) else value)
-    return display
-
-
-def _set(dataset: Dataset, keyword: str, value: Any) -> None:
-    dataset.add(_element(keyword, value))
-
-
-def _element(keyword: str, value: Any) -> DataElement:
-    """Return an element that is written as it is, also where the standard wants it otherwise."""
-    from pydicom.config import IGNORE
-    from pydicom.datadict import dictionary_VR, tag_for_keyword
-
-    tag = tag_for_keyword(keyword)
-    assert tag is not None  # keywords are those of this package
-    return DataElement(tag, dictionary_VR(tag), value, validation_mode=IGNORE)
-
-
-def _name(keyword: str) -> str:
-    from pydicom.datadict import tag_for_keyword
-
-    tag = tag_for_keyword(keyword)
-    assert tag is not None  # keywords are those of this package
-    return f"{keyword} ({tag >> 16:04X},{tag & 0xFFFF:04X})"
+        yield element("DeidentificationMethod", "as the source image says in codes")
