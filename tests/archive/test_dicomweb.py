@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pydicom
 import pytest
+import requests
 from dicomweb_client import DICOMwebClient
 from made_dicom_results import IDENTITY, PIPELINE, detection_in, save_radiograph
 from orthanc_server import PASSWORD, USER, orthanc
@@ -26,6 +27,7 @@ from lungpatch.errors import (
     MissingExtraError,
     MissingInputError,
 )
+from lungpatch.io import find_images
 from lungpatch.reports.dicom import KINDS, write_dicom_objects
 
 
@@ -96,6 +98,8 @@ def test_results_there_and_back_are_equal(tmp_path, server):
         assert file.stem == name
         assert file.parent.name == dataset.SeriesInstanceUID
         assert file.parent.parent.name == dataset.StudyInstanceUID
+    with pytest.raises(MissingInputError):
+        find_images(tmp_path / "back")  # results are no radiographs, wherever they come from
     # Again: nothing is sent or fetched twice.
     counts = push_results(found, server)
     assert (counts.transferred, counts.present, counts.failures) == (0, 2 * len(KINDS), [])
@@ -196,8 +200,6 @@ def test_credentials_from_environment_and_header(tmp_path, monkeypatch):
         monkeypatch.setenv("LUNGPATCH_DICOMWEB_PASSWORD", PASSWORD)
         assert push_results(found, server).transferred == 1
         monkeypatch.delenv("LUNGPATCH_DICOMWEB_USER")
-        import requests
-
         basic = requests.Request("GET", url, auth=(USER, PASSWORD)).prepare().headers
         server = DicomServer(url=url, headers={"authorization": basic["Authorization"]})
         assert pull_images(server, {"PatientID": "P7"}, tmp_path / "out").transferred == 1
@@ -516,9 +518,14 @@ def test_headers_and_tokens_are_sent(tmp_path, monkeypatch):
     monkeypatch.setenv("LUNGPATCH_DICOMWEB_TOKEN", "t0ken")
     assert sent()["Authorization"] == "Bearer t0ken"
     assert sent(Authorization="Basic abc")["Authorization"] == "Basic abc"
+    netrc = tmp_path / "netrc"
+    netrc.write_text("machine 127.0.0.1 login other password wrong\n")
+    netrc.chmod(0o600)
+    monkeypatch.setenv("NETRC", str(netrc))
+    assert sent()["Authorization"] == "Bearer t0ken"
 
 
-def test_certificates_are_verified(tmp_path):
+def test_certificates_are_verified(tmp_path, monkeypatch):
     openssl = shutil.which("openssl")
     if openssl is None:
         pytest.skip("openssl is not installed")
@@ -543,6 +550,8 @@ def test_certificates_are_verified(tmp_path):
         with pytest.raises(DicomServerError, match=r"certificate is not trusted.*--ca-bundle"):
             pull_images(DicomServer(url=url), {"PatientID": "P7"}, tmp_path / "out")
         server = DicomServer(url=url, ca_bundle=certificate)
+        assert pull_images(server, {"PatientID": "P7"}, tmp_path / "out").failures == []
+        monkeypatch.setenv("REQUESTS_CA_BUNDLE", requests.certs.where())
         assert pull_images(server, {"PatientID": "P7"}, tmp_path / "out").failures == []
 
 

@@ -33,6 +33,7 @@ _TRANSIENT = frozenset({408, 429, 500, 502, 503, 504})
 _REFUSED = frozenset({401, 403, 407})
 _NOT_FOUND = 404
 _MAX_QUOTED = 200
+_BUNDLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
 _UID_TAGS = {"studies": "0020000D", "series": "0020000E", "instances": "00080018"}
 _UID = re.compile(r"[0-9.]{1,64}")
 # Instances are sent with their length: servers may refuse them in chunks.
@@ -160,9 +161,12 @@ class Connection:
         session = requests.Session()
         if server.ca_bundle is not None:
             session.verify = os.fspath(server.ca_bundle)
-            # Else requests prefers the bundles that the environment names.
-            session.trust_env = False
-        session.headers.update(_with_credentials(server.headers))
+            if any(os.environ.get(name) for name in _BUNDLES):
+                session.trust_env = False  # else requests prefers the bundle that it names
+        headers = _with_credentials(server.headers)
+        session.headers.update(headers)
+        if any(name.lower() == "authorization" for name in headers):
+            session.auth = _as_it_is  # else requests prefers what ~/.netrc says
         self._client = DICOMwebClient(
             server.url.rstrip("/"),
             session=session,
@@ -300,6 +304,11 @@ def _with_credentials(headers: Mapping[str, str]) -> dict[str, str]:
         basic = base64.b64encode(f"{user}:{password or ''}".encode()).decode()
         return given | {"Authorization": f"Basic {basic}"}
     return given
+
+
+def _as_it_is(request: Any) -> Any:
+    """Authenticate a request by the headers that it has."""
+    return request
 
 
 def _check_whole(response: Any, *_: object, **__: object) -> None:
