@@ -85,8 +85,8 @@ def _read(file: ImageFile, path: Path) -> ChestImage:
     head = file.head()
     if is_result(head):
         raise InvalidImageError(
-            "is a result that lungpatch wrote (an overlay, a mask, a map, a sheet or a report), not "
-            "a radiograph; leave it out"
+            "is a result that lungpatch wrote (an overlay, a mask, a map, a sheet or a report), "
+            "not a radiograph; leave it out"
         )
     if is_dicomdir(head):
         raise InvalidImageError("is a DICOMDIR, an index of other files; give those files")
