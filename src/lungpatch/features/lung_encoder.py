@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from lungpatch._utils.component import plain_errors
 from lungpatch.features.network_extractor import NetworkExtractor, TrainedNetwork
-from lungpatch.networks.compact_unet import CHANNELS, standardise
+from lungpatch.networks.compact_unet import CHANNELS, CompactUNet, standardise
 from lungpatch.networks.lung_network import load_lung_network
 
 if TYPE_CHECKING:
@@ -71,12 +71,11 @@ class LungEncoder(NetworkExtractor):
 
 
 class _Standardised(nn.Module):
-    """A network that standardises its input, as it was trained."""
+    """The encoder of a network that standardises its input, as it was trained."""
 
-    def __init__(self, network: nn.Module) -> None:
+    def __init__(self, network: CompactUNet) -> None:
         super().__init__()
         self.network = network
 
     def forward(self, images: Tensor) -> Tensor:
-        output: Tensor = self.network(standardise(images))
-        return output
+        return self.network.encode(standardise(images))[-1]

@@ -22,8 +22,8 @@ from lungpatch.errors import ConfigurationError
 from lungpatch.features.fixed import FixedExtractor
 from lungpatch.networks.compact_unet import resize
 from lungpatch.networks.network_model import CPU_CHUNK_PIXELS, GPU_CHUNK_PIXELS, at_least_1
+from lungpatch.networks.prepared import prepare
 from lungpatch.networks.torch_adapter import (
-    copy_on,
     lies_on,
     network_state,
     own_random_numbers,
@@ -187,7 +187,7 @@ class _Layers:
 
     @classmethod
     def of(cls, trained: TrainedNetwork, names: tuple[str, ...], device: torch.device) -> _Layers:
-        network = copy_on(trained.network, device)
+        network = prepare(trained.network, device, keep=names)
         modules = dict(network.named_modules())
         for name in names:
             _check_layer(name, modules)

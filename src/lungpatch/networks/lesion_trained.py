@@ -129,8 +129,8 @@ class LesionTrainedNetwork(LesionSettings, NetworkModel):
 
         def output_of(network: nn.Module, part: PatchBatch, device: torch.device) -> Tensor:
             images = self._network_input(part, device)
-            output: Tensor = network(images)
-            mirrored: Tensor = network(images.flip(3))
+            both: Tensor = network(torch.cat([images, images.flip(3)]))
+            output, mirrored = both.chunk(2)
             return (output + mirrored.flip(3)) / 2
 
         return self._run(patches, output_of)

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from lungpatch.errors import LungpatchError
 from lungpatch.networks.compact_unet import CompactUNet, resize, standardise
+from lungpatch.networks.prepared import prepare
 from lungpatch.networks.torch_adapter import place
 
 if TYPE_CHECKING:
@@ -94,6 +95,33 @@ def load_lung_network(device: torch.device) -> LungNetwork:
     network.load_state_dict(weights, assign=True)
     place(network, device)
     return network.eval().requires_grad_(False)
+
+
+@cache
+def prepared_lung_network(device: torch.device) -> nn.Module:
+    """Return the packaged network, prepared for inference on a device.
+
+    Parameters
+    ----------
+    device : torch.device
+
+    Returns
+    -------
+    torch.nn.Module
+        All callers share it and must not change it.
+
+    Raises
+    ------
+    LungpatchError
+        As by `load_lung_network`.
+
+    Examples
+    --------
+    >>> import torch
+    >>> prepared_lung_network(torch.device("cpu"))(torch.zeros(1, 1, 256, 256)).shape
+    torch.Size([1, 1, 128, 128])
+    """
+    return prepare(load_lung_network(torch.device("cpu")), device)
 
 
 def check_weights(weights: Mapping[str, Tensor], network: nn.Module) -> None:

@@ -14,8 +14,8 @@ from lungpatch._utils.component import EXECUTION, Component, plain_errors
 from lungpatch._utils.devices import DEVICES, Device, choose_device
 from lungpatch.containers import FloatImage, PatchBatch
 from lungpatch.errors import ConfigurationError, NotFittedError
+from lungpatch.networks.prepared import prepare
 from lungpatch.networks.torch_adapter import (
-    copy_on,
     lies_on,
     load_network_state,
     network_state,
@@ -50,7 +50,7 @@ def at_least_1() -> Any:
 
 @attrs.frozen(eq=False)
 class _Twin:
-    """A network, and its copy on another device."""
+    """A network, and its copy for inference on a device."""
 
     network: nn.Module
     copy: nn.Module
@@ -75,7 +75,7 @@ class NetworkModel(Component):
     )
 
     network_: nn.Module | None = attrs.field(init=False, default=None, repr=False)
-    _elsewhere: _Twin | None = attrs.field(init=False, default=None, repr=False)
+    _twin: _Twin | None = attrs.field(init=False, default=None, repr=False)
 
     if TYPE_CHECKING:
         patch_size: int
@@ -130,14 +130,12 @@ class NetworkModel(Component):
         return self.network_
 
     def _network_on(self, device: torch.device) -> nn.Module:
-        """Return the fitted network on a device: itself where it is there, else a copy."""
+        """Return the fitted network, prepared for inference on a device."""
         network = self._fitted_network()
-        if lies_on(network, device):
-            return network
         # Read once and replaced whole, since other threads do the same at the same time.
-        twin = self._elsewhere
+        twin = self._twin
         if twin is None or twin.network is not network or not lies_on(twin.copy, device):
-            twin = self._elsewhere = _Twin(network, copy_on(network, device))
+            twin = self._twin = _Twin(network, prepare(network, device))
         return twin.copy
 
     def _check_size(self, patch_size: int) -> None:

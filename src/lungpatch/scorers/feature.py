@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING, Literal
 
 import attrs
@@ -117,27 +118,40 @@ class FeatureScorer(Component):
 
 def _enlarge(maps: NDArray[np.float64], side: int) -> NDArray[np.float64]:
     """Interpolate (N, h, w) bilinearly to (N, side, side), pixel areas aligned."""
-    for axis in (1, 2):
-        length = maps.shape[axis]
-        if length == side:
-            continue
-        position = (np.arange(side) + 0.5) * length / side - 0.5
-        position = np.clip(position, 0, length - 1)
-        below = np.minimum(position.astype(np.int64), max(length - 2, 0))
-        weight = (position - below).reshape((-1, 1) if axis == 1 else (-1,))
-        low = np.take(maps, below, axis)
-        high = np.take(maps, np.minimum(below + 1, length - 1), axis)
-        maps = low + weight * (high - low)
-    return maps
+    rows, columns = (_interpolation(length, side) for length in maps.shape[1:])
+    return rows @ maps @ columns.T
+
+
+@lru_cache(maxsize=16)
+def _interpolation(length: int, side: int) -> NDArray[np.float64]:
+    """Return the matrix that interpolates linearly along an axis, (side, length)."""
+    position = np.clip((np.arange(side) + 0.5) * length / side - 0.5, 0, length - 1)
+    below = np.minimum(position.astype(np.int64), max(length - 2, 0))
+    above = np.minimum(below + 1, length - 1)
+    weight = position - below
+    matrix = np.zeros((side, length))
+    matrix[np.arange(side), below] = 1.0 - weight
+    matrix[np.arange(side), above] += weight
+    return matrix
 
 
 def _smooth(maps: NDArray[np.float64], support: BoolImage, sigma: float) -> NDArray[np.float64]:
     """Smooth each map over its support only, so that nothing leaks in from outside."""
-    sigmas = (0.0, sigma, sigma)
-    weight = ndimage.gaussian_filter(support.astype(np.float64), sigmas)
-    total = ndimage.gaussian_filter(np.where(support, maps, 0.0), sigmas)
+    smooth = _smoothing(maps.shape[1], sigma)
+    weight = smooth @ support.astype(np.float64) @ smooth.T
+    total = smooth @ np.where(support, maps, 0.0) @ smooth.T
     smoothed: NDArray[np.float64] = np.where(support, total / np.maximum(weight, 1e-12), maps)
     return smoothed
+
+
+@lru_cache(maxsize=16)
+def _smoothing(side: int, sigma: float) -> NDArray[np.float64]:
+    """Return the matrix that smooths along an axis with a Gaussian, (side, side).
+
+    For wide Gaussians two products of matrices take a fifth of the time of the filter itself.
+    """
+    matrix: NDArray[np.float64] = ndimage.gaussian_filter1d(np.eye(side), sigma, axis=0)
+    return matrix
 
 
 def _mean_of_highest(errors: NDArray[np.float64], fraction: float) -> float:

@@ -112,11 +112,11 @@ class UNetSegmenter(Component):
         with IMPORTING:
             import torch
 
-            from lungpatch.networks.lung_network import load_lung_network, network_input
+            from lungpatch.networks.lung_network import network_input, prepared_lung_network
             from lungpatch.networks.torch_adapter import reproducible
 
         device = choose_device(self.device)
-        network = load_lung_network(device)
+        network = prepared_lung_network(device)
         # torch warns of read-only arrays, so it gets a copy.
         pixels = torch.from_numpy(image.pixels.copy())[None, None].to(device)
         with torch.inference_mode(), reproducible(device):
