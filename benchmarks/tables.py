@@ -50,6 +50,7 @@ INPUTS = {
     "patch_extraction": (),
     "ssim": (),
     "lung_segmentation": (_LUNGS,),
+    "site_calibration": (_LUNGS, "src/lungpatch/weights/default.lungpatch/*"),
     "conformal": (),
     "conformal_lists": (),
     "conformal_contamination": (),

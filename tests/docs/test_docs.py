@@ -78,7 +78,7 @@ def prepared(cohort, saved, tmp_path_factory):
     folder = tmp_path_factory.mktemp("pages")
     shutil.copytree(cohort / "normal", folder / "normal")
     further = folder / "further"  # as many as a conformal threshold needs
-    save_cohort(phantom_cohort(6, 0, seed=31, size=256), further)
+    save_cohort(phantom_cohort(10, 0, seed=31, size=256), further)
     for path in (further / "normal").iterdir():
         path.rename(folder / "normal" / f"further-{path.name}")
     shutil.rmtree(further)
@@ -98,6 +98,7 @@ def prepared(cohort, saved, tmp_path_factory):
         f"{path.name},normal,{path.stem},PA," for path in (folder / "normal").glob("further-*")
     ]
     (folder / "table.csv").write_text("\n".join(rows), encoding="utf-8")
+    (folder / "abnormal.csv").write_text("file\nnormal-000.png\n", encoding="utf-8")
     shutil.copy(cohort / "opacity" / "opacity-000.png", folder / "patient.png")
     _write_dicom(folder / "image.dcm", lungpatch.read_image(folder / "patient.png"))
     shutil.copytree(saved, folder / "mine.lungpatch")
