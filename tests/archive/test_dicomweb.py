@@ -366,6 +366,17 @@ def test_an_answer_without_its_end(tmp_path, images, kept):
     check_only_the_second_fails(counts, images, tmp_path / "out", "incomplete")
 
 
+def test_an_answer_that_ends_between_two_elements(tmp_path, images):
+    """What was read of it looks whole: the pixels are what is missing."""
+
+    def send(handler, file):
+        body = multipart(file)
+        handler.answer(body[: body.index(b"\xe0\x7f\x10\x00")], "multipart/related; boundary=b")
+
+    counts = pull(damaged(send), images, tmp_path / "out")
+    check_only_the_second_fails(counts, images, tmp_path / "out", "incomplete")
+
+
 def test_an_image_that_is_cut_short_in_a_whole_answer(tmp_path, images):
     def send(handler, file):
         short = file.with_suffix(".short")
