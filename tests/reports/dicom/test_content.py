@@ -138,6 +138,7 @@ def test_values_that_the_standard_does_not_allow_are_repeated_where_they_identif
     for keyword, value in (
         ("PatientID", "P" * 70),
         ("StudyDate", "2024.3.5"),
+        ("StudyTime", "14:04:38.5"),
         ("PatientSex", "female"),
         ("PatientAge", "62"),
     ):
@@ -147,6 +148,7 @@ def test_values_that_the_standard_does_not_allow_are_repeated_where_they_identif
     for dataset in write(path, tmp_path).values():
         assert dataset.get_item("PatientID").value == b"P" * 70
         assert dataset.get_item("StudyDate").value.strip() == b"2024.3.5"
+        assert dataset.StudyTime == "140438.5"  # as ACR-NEMA wrote it
         assert dataset.PatientSex == "female"
         assert "PatientAge" not in dataset
 
@@ -159,6 +161,53 @@ def test_what_the_source_lacks_stays_empty(tmp_path):
         assert not dataset.PatientID
         assert not dataset.StudyDate
         assert dataset.InstanceNumber == 1
+
+
+@pytest.mark.parametrize(
+    "sop_class",
+    [
+        "1.2.840.10008.5.1.4.1.1.1.1",  # digital X-ray
+        "1.2.840.10008.5.1.4.1.1.2",  # CT, of which highdicom wants a position in space
+        "1.2.840.10008.5.1.4.1.1.7.2",  # of several frames
+        "1.2.840.10008.5.1.4.1.1.6",  # retired
+        "1.2.3.4",  # private
+    ],
+)
+def test_images_of_any_class(tmp_path, sop_class):
+    path = save_radiograph(tmp_path / "a", SOPClassUID=sop_class)
+    for dataset in write(path, tmp_path).values():
+        named = [
+            item.ReferencedSOPClassUID
+            for element in elements_of(dataset)
+            if element.VR == "SQ"
+            for item in element.value
+            if item.get("ReferencedSOPInstanceUID") == IDENTITY["SOPInstanceUID"]
+        ]
+        assert set(named) == {sop_class}
+
+
+def test_an_object_that_cannot_be_made_is_an_error_that_names_the_image(tmp_path, monkeypatch):
+    from lungpatch.reports.dicom import writing
+
+    def fails(result):
+        raise KeyError("odd")
+
+    monkeypatch.setitem(writing._BUILDERS, "sr", fails)
+    path = save_radiograph(tmp_path / "a")
+    with pytest.raises(InvalidImageError, match=f"{path}: no sr object can be made of it"):
+        write(path, tmp_path, ["sr"])
+
+
+def test_an_overlay_needs_a_colour_scale(tmp_path):
+    path = save_radiograph(tmp_path / "a")
+    detection = detection_in(path)
+    anomaly_map = attrs.evolve(detection.anomaly_map, colour_scale=None)
+    detection = attrs.evolve(detection, anomaly_map=anomaly_map)
+    with pytest.raises(ValueError, match="no colour scale"):
+        write_dicom_objects(detection, path, tmp_path, pipeline=PIPELINE)
+    files = write_dicom_objects(detection, path, tmp_path, pipeline=PIPELINE, kinds=["pm"])
+    (window,) = pydicom.dcmread(files["pm"]).SharedFunctionalGroupsSequence[0].FrameVOILUTSequence
+    assert (float(window.WindowCenter), float(window.WindowWidth)) == (4.0, 4.0)  # 2 to 6
 
 
 # ----------------------------------------------------------------------------------------- UIDs

@@ -152,6 +152,7 @@ class Result:
 
     def completed(self, dataset: Dataset) -> Dataset:
         """Give an object patient and study of its source, and its notices; it is changed."""
+        self._set_class_of_source(dataset)
         for element in self.source.identity:
             dataset[element.tag] = element
         dataset.SpecificCharacterSet = "ISO_IR 192"
@@ -160,6 +161,15 @@ class Result:
         if dataset.Modality != "SR":
             self._set_body_part(dataset)
         return dataset
+
+    def _set_class_of_source(self, dataset: Dataset) -> None:
+        """Let all references to the source name the class that it has."""
+        if dataset.get("ReferencedSOPInstanceUID") == self.source.header.SOPInstanceUID:
+            dataset.ReferencedSOPClassUID = self.source.sop_class
+        for element in dataset:
+            if element.VR == "SQ":
+                for item in element.value:
+                    self._set_class_of_source(item)
 
     def _set_body_part(self, dataset: Dataset) -> None:
         body_part = self.source.header.get("BodyPartExamined")

@@ -34,11 +34,6 @@ def secondary_capture(result: Result) -> Dataset:
     -------
     highdicom.sc.SCImage
 
-    Raises
-    ------
-    ValueError
-        If the anomaly map has no colour scale, which a fitted pipeline gives it.
-
     Examples
     --------
     >>> secondary_capture(result).save_as("image.sc.dcm")              # doctest: +SKIP
@@ -48,10 +43,7 @@ def secondary_capture(result: Result) -> Dataset:
 
     detection, header = result.detection, result.source.header
     scale = detection.anomaly_map.colour_scale
-    if scale is None:
-        raise ValueError(
-            "the anomaly map has no colour scale: use what a fitted pipeline's detect returns"
-        )
+    assert scale is not None  # checked before
     dataset = SCImage(
         pixel_array=_with_notice(result, scale),
         photometric_interpretation="RGB",
@@ -69,7 +61,7 @@ def secondary_capture(result: Result) -> Dataset:
     dataset.DerivationDescription = f"Overlay of {result.model_name}. {RESEARCH_ONLY}"
     image, source, series = Dataset(), Dataset(), Dataset()
     for item in (image, source):
-        item.ReferencedSOPClassUID = header.SOPClassUID
+        item.ReferencedSOPClassUID = result.source.sop_class
         item.ReferencedSOPInstanceUID = header.SOPInstanceUID
     series.SeriesInstanceUID = header.SeriesInstanceUID
     series.ReferencedInstanceSequence = [image]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING
 import attrs
 from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
+from pydicom.uid import ComputedRadiographyImageStorage
 
 from lungpatch._utils.orientation import Turn, turn_of
 from lungpatch.errors import InvalidImageError
@@ -47,6 +49,9 @@ _OPTIONAL = (
     "DeidentificationMethod",
     "StudyDescription",
 )
+# As ACR-NEMA wrote them, which DICOM no longer allows: 1997.04.24 and 14:04:38.5.
+_OLD_DATE_OR_TIME = re.compile(r"\d{4}\.\d{2}\.\d{2}|\d{2}:\d{2}:\d{2}(\.\d*)?")
+
 _PICTURE = (
     "Modality",
     "InstanceNumber",
@@ -67,7 +72,10 @@ class Source:
     ----------
     path : pathlib.Path
     header : pydicom.Dataset
-        UIDs, size and kind of the image; patient and study are empty in it.
+        UIDs, size and kind of the image; patient and study are empty in it. Its class is that of
+        radiographs in any case: highdicom asks for more of others, or does not know them.
+    sop_class : str
+        The class that the image has.
     identity : tuple of pydicom.DataElement
         Patient and study, as the source names them.
     display : pydicom.Dataset
@@ -88,6 +96,7 @@ class Source:
 
     path: Path
     header: Dataset
+    sop_class: str
     identity: tuple[DataElement, ...]
     display: Dataset
     turn: Turn
@@ -155,6 +164,8 @@ def read_source(path: str | os.PathLike[str]) -> Source:
     for keyword in _REQUIRED:  # highdicom asks for them; `Source.identity` has their values
         set_element(header, keyword, None)
     header.SpecificCharacterSet = "ISO_IR 192"
+    sop_class = str(header.SOPClassUID)
+    header.SOPClassUID = ComputedRadiographyImageStorage
     spacing = _positive(texts("PixelSpacing"))
     if spacing is not None:
         header.PixelSpacing = list(spacing)
@@ -162,6 +173,7 @@ def read_source(path: str | os.PathLike[str]) -> Source:
     return Source(
         path=path,
         header=header,
+        sop_class=sop_class,
         identity=tuple(_identity(texts)),
         display=display_transforms(dataset, texts),
         turn=turn_of(tuple(header.get("PatientOrientation") or ()))[0],
@@ -194,6 +206,8 @@ def _read_header(path: Path) -> Dataset:
 def _identity(texts: Texts) -> Iterable[DataElement]:
     for keyword in (*_REQUIRED, *_OPTIONAL):
         value = texts(keyword)
+        if isinstance(value, str) and _OLD_DATE_OR_TIME.fullmatch(value):
+            value = re.sub("[.:]", "", value, count=2)
         if keyword in _REQUIRED or (value and is_valid(keyword, value)):
             yield element(keyword, value)
     if texts("PatientIdentityRemoved") == "YES" and not texts("DeidentificationMethod"):

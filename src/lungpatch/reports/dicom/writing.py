@@ -9,7 +9,7 @@ import numpy as np
 
 from lungpatch._utils.extras import require_extra
 from lungpatch._utils.files import atomic_write
-from lungpatch.errors import ConfigurationError
+from lungpatch.errors import ConfigurationError, InvalidImageError
 from lungpatch.reports.dicom.parametric_map import parametric_map
 from lungpatch.reports.dicom.presentation_state import presentation_state
 from lungpatch.reports.dicom.result import PipelineIdentity, Result
@@ -131,6 +131,9 @@ def write_dicom_objects(
         If the source is no DICOM image, lacks a UID, or is not the image of the detection.
     ConfigurationError
         If a kind is unknown.
+    ValueError
+        If a secondary capture is wanted and the anomaly map has no colour scale, which a fitted
+        pipeline gives it.
     MissingExtraError
         If highdicom is not installed (``pip install "lungpatch[dicom]"``).
     OSError
@@ -153,6 +156,10 @@ def write_dicom_objects(
     from pydicom.config import disable_value_validation
 
     wanted = check_kinds(kinds)
+    if "sc" in wanted and detection.anomaly_map.colour_scale is None:
+        raise ValueError(
+            "the anomaly map has no colour scale: use what a fitted pipeline's detect returns"
+        )
     read = read_source(source)
     result = Result(detection=detection, source=read, pipeline=pipeline)
     if not np.isfinite(detection.anomaly_map.heatmap).any():
@@ -162,12 +169,23 @@ def write_dicom_objects(
     # UIDs, names and dates of the source are repeated as they are, valid or not.
     with disable_value_validation():
         for kind in wanted:
-            dataset = _BUILDERS[kind](result)
+            dataset = _built(kind, result)
             _set_dimension_uid(dataset, result.uid(kind, "dimensions"))
             files[kind] = Path(out) / f"{stem}.{kind}.dcm"
             with atomic_write(files[kind]) as temporary:
                 dataset.save_as(temporary, enforce_file_format=True)
     return files
+
+
+def _built(kind: str, result: Result) -> Dataset:
+    """Build an object; what its source makes impossible is an error that names the source."""
+    try:
+        return _BUILDERS[kind](result)
+    except (AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
+        raise InvalidImageError(
+            f"{result.source.path}: no {kind} object can be made of it ({error}); leave that kind "
+            "out, or do without DICOM results"
+        ) from error
 
 
 def _set_dimension_uid(dataset: Dataset, uid: str) -> None:
