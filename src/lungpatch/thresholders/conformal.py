@@ -62,7 +62,7 @@ class ConformalThresholder(FittedThresholds):
     Traceback (most recent call last):
     ...
     lungpatch.errors.InsufficientDataError: a false-alarm rate of at most 0.1 needs the scores of
-    at least 9 normal patients, got 3: give more, or raise alpha to 0.25 or above
+    at least 9 normal patients, got 3: give more, or ask for a rate of 0.25 or above
     """
 
     alpha: float = attrs.field(
@@ -106,7 +106,7 @@ class ConformalThresholder(FittedThresholds):
         count = scores.size
         if count < self.min_scores:
             lowest = math.ceil(1000 / (count + 1)) / 1000
-            remedy = f", or raise alpha to {lowest:g} or above" if lowest < 1 else ""
+            remedy = f", or ask for a rate of {lowest:g} or above" if lowest < 1 else ""
             raise InsufficientDataError(
                 f"a false-alarm rate of at most {self.alpha:g} needs the scores of at least "
                 f"{self.min_scores} normal patients, got {count}: give more{remedy}"
