@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import attrs
 import numpy as np
 import pytest
@@ -11,6 +13,7 @@ from lungpatch.errors import (
     NotFittedError,
 )
 from lungpatch.pipeline import PreparedImage, ScoredImage
+from lungpatch.pipeline.cohort import patients_of
 from lungpatch.pipeline.configuration import build_pipeline
 
 
@@ -132,6 +135,35 @@ def test_patients_must_be_complete(fast_tables, cohort):
     paths = sorted((cohort / "normal").iterdir())
     with pytest.raises(ConfigurationError, match=paths[1].name):
         build_pipeline(fast_tables, origin="test").fit(paths, patients={paths[0].name: "a"})
+
+
+def test_patients_are_a_mapping(fast_tables, cohort):
+    paths = sorted((cohort / "normal").iterdir())
+    for wrong in (["a"] * len(paths), {"a"}, "table.csv"):
+        with pytest.raises(ConfigurationError, match="a mapping of file name to patient"):
+            build_pipeline(fast_tables, origin="test").fit(paths, patients=wrong)
+    with pytest.raises(ConfigurationError, match="got the key 3"):
+        build_pipeline(fast_tables, origin="test").fit(paths, patients={3: "a"})
+
+
+def test_patients_by_path_count_by_name():
+    assert patients_of(["x/a.png", Path("x/b.png")], {Path("x/a.png"): "1", "y/b.png": 2}) == [
+        "1",
+        "2",
+    ]
+    # Two files of one name: the path tells, if it is the one that was given.
+    table = {"x/a.png": "1", "y/a.png": "2"}
+    assert patients_of(["y/a.png", "x/a.png"], table) == ["2", "1"]
+    with pytest.raises(ConfigurationError, match=r"'a\.png' to the patients 1 and 2: rename"):
+        patients_of(["z/a.png"], table)
+    image = lungpatch.ChestImage(pixels=np.zeros((8, 8), np.float32), image_id="ward/7.1")
+    assert patients_of([image], {"ward/7.1": "3"}) == ["3"]
+
+
+@pytest.mark.parametrize("size", [1.5, None, "4", True, 0])
+def test_a_batch_is_a_whole_number_of_images(fitted, size):
+    with pytest.raises(ConfigurationError, match="batch_size must be a whole number, at least 1"):
+        fitted.detect_many([], batch_size=size)
 
 
 def test_use_before_fit(fast_tables, cohort, tmp_path):

@@ -53,16 +53,26 @@ def test_numbers_against_scipy_and_by_hand():
 
 
 def test_a_site_like_the_calibration_gets_no_advice():
-    assert made_report(np.arange(1.0, 21)).advice == ()
+    assert made_report(np.arange(1.0, 21) + 0.1).advice == ()
+
+
+def test_the_images_of_the_calibration_itself_show_nothing_new():
+    again = np.arange(20.0, 0, -1)  # in another order, and rounded otherwise
+    report = made_report(again * (1 + 1e-7), greys=[0.9] * 20)
+    (advice,) = report.advice
+    assert advice.startswith("these are the images that the pipeline was calibrated on")
+    assert made_report(again * 1.001).advice == ()
+    fewer = made_report(again[1:]).advice
+    assert fewer == ()
 
 
 @pytest.mark.parametrize(
     ("report", "words"),
     [
         (made_report(np.arange(1.0, 21) + 8), "unlike those that the pipeline was fitted to"),
-        (made_report(np.arange(1.0, 21), greys=[0.9] * 20), "unlike those"),
+        (made_report(np.arange(1.0, 21) + 0.1, greys=[0.9] * 20), "unlike those"),
         (made_report(np.full(20, 10.5)), "calibrate on the site's images"),
-        (made_report(np.arange(1.0, 21), unused=5), "5 of 25 images could not be used"),
+        (made_report(np.arange(1.0, 21) + 0.1, unused=5), "5 of 25 images could not be used"),
     ],
 )
 def test_advice(report, words):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Generic, TypeVar
 
@@ -17,7 +18,7 @@ from lungpatch.pipeline.results import Failure, PreparedImage
 from lungpatch.pipeline.steps import ImageInput
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Sequence
 
     from lungpatch._utils.progress import ProgressCallback
     from lungpatch.pipeline.steps import Steps
@@ -81,7 +82,8 @@ def patients_of(inputs: Sequence[ImageInput], patients: Mapping[str, str] | None
     ----------
     inputs : sequence of ChestImage, path, or array
     patients : mapping of str to str, optional
-        File name (or image id) to patient. By default each image is its own patient.
+        File name (or image id) to patient; of a path, its name counts. By default each image is
+        its own patient.
 
     Returns
     -------
@@ -90,33 +92,55 @@ def patients_of(inputs: Sequence[ImageInput], patients: Mapping[str, str] | None
     Raises
     ------
     ConfigurationError
-        If the table lacks an image.
+        If it is no mapping, gives an image to two patients, or lacks one.
 
     Examples
     --------
     >>> patients_of(["x/a.png", "x/b.png"], {"a.png": "001", "b.png": "1"})
     ['1', '1']
     """
-    names = []
-    for index, item in enumerate(inputs):
-        if isinstance(item, ChestImage):
-            names.append(item.image_id)
-        elif isinstance(item, (str, os.PathLike)):
-            names.append(Path(item).name)
-        else:
-            names.append(f"array {index}")
+    names = [_name_of(index, item) for index, item in enumerate(inputs)]
     if patients is None:
         # Numbered, since two folders may hold files of one name.
-        return [f"{index}: {name}" for index, name in enumerate(names)]
-    known = {name: normalise_patient(patient) for name, patient in patients.items()}
-    owners = [known.get(name) or known.get(Path(name).stem, "") for name in names]
-    missing = [name for name, owner in zip(names, owners, strict=True) if not owner]
+        return [f"{index}: {Path(name).name}" for index, name in enumerate(names)]
+    if not isinstance(patients, Mapping):
+        raise ConfigurationError(
+            "patients must be a mapping of file name to patient, such as {'a.png': '1'}, got "
+            f"{type(patients).__name__}; lungpatch.datasets.read_patients reads one from a CSV file"
+        )
+    known: dict[str, set[str]] = {}
+    for key, patient in patients.items():
+        if not isinstance(key, (str, os.PathLike)):
+            raise ConfigurationError(
+                f"patients must be a mapping of file name to patient, got the key {key!r}"
+            )
+        for name in {os.fspath(key), Path(key).name}:
+            known.setdefault(name, set()).add(normalise_patient(patient))
+    found = [_first(known, name, Path(name).name, Path(name).stem) for name in names]
+    for name, owners in zip(names, found, strict=True):
+        if len(owners) > 1:
+            raise ConfigurationError(
+                f"the table of patients gives {Path(name).name!r} to the patients "
+                f"{' and '.join(sorted(owners))}: rename one of the files"
+            )
+    missing = [Path(name).name for name, owners in zip(names, found, strict=True) if not owners]
     if missing:
         raise ConfigurationError(
             f"the table of patients lacks {len(missing)} of {len(names)} images, {missing[0]!r} "
             "first: add them, or leave the table out, each image then being its own patient"
         )
-    return owners
+    return [owner for owners in found for owner in owners]
+
+
+def _name_of(index: int, item: ImageInput) -> str:
+    if isinstance(item, ChestImage):
+        return item.image_id
+    return os.fspath(item) if isinstance(item, (str, os.PathLike)) else f"array {index}"
+
+
+def _first(known: Mapping[str, set[str]], *names: str) -> set[str]:
+    """Return the patients of the first of the names that has any."""
+    return next((owners for name in names if (owners := known.get(name, set()) - {""})), set())
 
 
 def read_cohort(

@@ -176,7 +176,8 @@ class Pipeline(Steps):
         ----------
         images : path of a folder, or iterable of ChestImage, paths or arrays
         patients : mapping of str to str, optional
-            File name (or image id) to patient. By default each image is its own patient.
+            File name (or image id) to patient; of a path, its name counts. By default each image is
+            its own patient.
         progress : callable, optional
             Called as the work goes on; `lungpatch.progress_bar` gives one.
         checkpoint : path, optional
@@ -193,8 +194,8 @@ class Pipeline(Steps):
         InsufficientDataError
             If there are too few images for a split in three, or for the thresholder.
         ConfigurationError
-            If the thresholder needs labels, ``patients`` lacks an image, or the parts do not fit
-            each other.
+            If the thresholder needs labels, ``patients`` is no mapping or lacks an image, or the
+            parts do not fit each other.
         """
         self.__attrs_post_init__()  # parts may have been exchanged since
         self._fitted_with = None
@@ -281,13 +282,15 @@ class Pipeline(Steps):
         NotFittedError
             Before ``fit``, and where a part or a setting was changed since.
         ConfigurationError
-            If ``batch_size`` is below 1, or a rate is outside (0, 0.5].
+            If ``batch_size`` is no whole number or below 1, or a rate is outside (0, 0.5].
         InsufficientDataError
             If a rate is finer than the number of calibration patients allows.
         """
         # Not a generator itself, so that a mistake shows at the call, not at the first image.
-        if batch_size < 1:
-            raise ConfigurationError(f"batch_size must be at least 1, got {batch_size}")
+        if not isinstance(batch_size, int) or isinstance(batch_size, bool) or batch_size < 1:
+            raise ConfigurationError(
+                f"batch_size must be a whole number, at least 1, got {batch_size!r}"
+            )
         calibration = self.calibration_.at_rates(
             false_alarm_rate=false_alarm_rate, false_box_rate=false_box_rate
         )
@@ -323,7 +326,8 @@ class Pipeline(Steps):
         images : path of a folder, or iterable of ChestImage, paths or arrays
             Thought normal, and not used by ``fit``.
         patients : mapping of str to str, optional
-            File name (or image id) to patient. By default each image is its own patient.
+            File name (or image id) to patient; of a path, its name counts. By default each image is
+            its own patient.
         min_patients : int
             Fewer are refused before an image is read.
         progress : callable, optional
@@ -340,7 +344,7 @@ class Pipeline(Steps):
         InsufficientDataError
             If there are too few patients, or no image can be used.
         ConfigurationError
-            If ``patients`` lacks an image.
+            If ``patients`` is no mapping, or lacks an image.
 
         See Also
         --------
@@ -372,7 +376,8 @@ class Pipeline(Steps):
         images : path of a folder, or iterable of ChestImage, paths or arrays, or SiteReport
             Normal, and not used by ``fit``; or what ``check`` returned for them.
         patients : mapping of str to str, optional
-            File name (or image id) to patient. By default each image is its own patient.
+            File name (or image id) to patient; of a path, its name counts. By default each image is
+            its own patient.
         progress : callable, optional
             Called as the work goes on; `lungpatch.progress_bar` gives one.
 
@@ -388,7 +393,7 @@ class Pipeline(Steps):
         InsufficientDataError
             If no image can be used, or a thresholder needs more patients.
         ConfigurationError
-            If ``patients`` lacks an image.
+            If ``patients`` is no mapping, or lacks an image.
         """
         report = self.report_
         if not isinstance(images, SiteReport):

@@ -135,7 +135,11 @@ class SiteReport:
                 f"{len(self.unused)} of {n_images} images could not be used: look at the lungs "
                 "with 'lungpatch segment' first"
             )
-        if abs(self.score_shift) > MAX_SHIFT or abs(self.grey_shift) > MAX_GREY_SHIFT:
+        if self._repeats_reference:
+            advice.append(
+                "these are the images that the pipeline was calibrated on: they show nothing new"
+            )
+        elif abs(self.score_shift) > MAX_SHIFT or abs(self.grey_shift) > MAX_GREY_SHIFT:
             advice.append(
                 "the images are unlike those that the pipeline was fitted to: calibrating keeps "
                 "the rate of false alarms, but a pipeline fitted to the site's own normal images "
@@ -144,6 +148,12 @@ class SiteReport:
         elif self.ks_p_value < 0.05:
             advice.append("the scores are distributed otherwise: calibrate on the site's images")
         return tuple(advice)
+
+    @property
+    def _repeats_reference(self) -> bool:
+        here, there = sorted(self.image_scores), sorted(self.reference.image_scores)
+        # Up to rounding, which depends on how many images are scored together.
+        return len(here) == len(there) and np.allclose(here, there, rtol=1e-5, atol=1e-8)
 
     @property
     def lines(self) -> tuple[str, ...]:
