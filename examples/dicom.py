@@ -79,7 +79,7 @@ pipeline = lungpatch.Pipeline(
 )
 pipeline.fit(case.image for case in phantom_cohort(20, 0, seed=1, size=256))
 detection = pipeline.detect(folder / "image.dcm")
-write_overlay(folder / "image.overlay.png", detection, pipeline.calibration_.colour_scale)
+write_overlay(folder / "image.overlay.jpg", detection, pipeline.calibration_.colour_scale)
 write_anomaly_map(folder / "image.anomaly.tiff", detection)
 record = detection_record(detection, source="image.dcm")
 record.pop("seconds")  # differs from run to run
@@ -95,6 +95,6 @@ for row0, col0, row1, col1 in detection.native_boxes[:1]:
     print(f"first box: {(row1 - row0) * height:.0f} mm high, {(col1 - col0) * width:.0f} mm wide")
 
 figure, ax = plt.subplots(figsize=(11, 5.6), layout="constrained")
-ax.imshow(plt.imread(folder / "image.overlay.png"))
+ax.imshow(plt.imread(folder / "image.overlay.jpg"))
 ax.set_axis_off()
 plt.show()

@@ -122,7 +122,7 @@ def test_stems_stay_apart(run, saved, cohort, tmp_path):
         "detect", tmp_path / "one", tmp_path / "two", "--pipeline", saved, "--out", found
     )
     assert status == 0
-    assert [r["overlay"] for r in _records(found)] == ["x.overlay.png", "x-2.overlay.png"]
+    assert [r["overlay"] for r in _records(found)] == ["x.overlay.jpg", "x-2.overlay.jpg"]
     assert (found / "x-2.anomaly.tiff").is_file()
 
 
@@ -174,7 +174,7 @@ def test_help_and_version(run):
     assert status == 0
     assert "not a medical device" in out
     status, out, _ = run("detect", "--help")
-    assert "STEM.overlay.png" in out
+    assert "STEM.overlay.jpg" in out
     status, out, _ = run("--version")
     assert status == 0
     assert out.startswith("lungpatch ")

@@ -20,8 +20,8 @@ def names(folder):
 
 
 def test_a_file_is_itself_whatever_its_name(tmp_path):
-    touch(tmp_path, "a.png", "b.overlay.png", "c.xyz")
-    for name in ("a.png", "b.overlay.png", "c.xyz"):
+    touch(tmp_path, "a.png", "b.overlay.jpg", "c.xyz")
+    for name in ("a.png", "b.overlay.jpg", "c.xyz"):
         assert find_images(tmp_path / name) == [tmp_path / name]
         assert find_images(str(tmp_path / name)) == [tmp_path / name]
 
@@ -46,7 +46,7 @@ def test_dicom_is_found_by_its_content_whatever_its_name(tmp_path):
 
 def test_hidden_files_and_own_outputs_are_left_out(tmp_path):
     touch(tmp_path, "a.png", ".a.png", ".cache/b.png", "._c.png")
-    touch(tmp_path, "a.overlay.png", "a.anomaly.tiff", "a.mask.png", "A.OVERLAY.PNG")
+    touch(tmp_path, "a.overlay.jpg", "a.anomaly.tiff", "a.mask.png", "A.OVERLAY.JPG")
     assert names(tmp_path) == ["a.png"]
 
 
@@ -66,7 +66,7 @@ def test_links_are_followed_once(tmp_path):
 
 
 def test_folder_without_images(tmp_path):
-    touch(tmp_path, "notes.txt", "a.overlay.png")
+    touch(tmp_path, "notes.txt", "a.overlay.jpg")
     with pytest.raises(MissingInputError) as caught:
         find_images(tmp_path)
     for word in (str(tmp_path), ".png", ".dcm", "DICOM"):

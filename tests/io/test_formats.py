@@ -167,7 +167,7 @@ def test_results_are_no_images_whatever_their_names(tmp_path):
 
 def test_results_are_known_by_their_names_too(tmp_path):
     grey = ramp()
-    for name in ("a.overlay.png", "a.mask.png", "segmentations-001.png", "segmentations-1234.png"):
+    for name in ("a.overlay.jpg", "a.mask.png", "segmentations-001.png", "segmentations-1234.png"):
         save_image(tmp_path / name, grey)
     tifffile.imwrite(tmp_path / "a.anomaly.tiff", grey)
     others = [

@@ -95,8 +95,14 @@ def test_a_score_has_the_same_colour_whatever_else_is_in_the_image():
 @pytest.mark.parametrize(
     ("detection", "words"),
     [
-        (make_detection(hot=6.0), "image score 2, p = 0.04 (fraction of normal images that score as high)"),
-        (make_detection(hot=3.0), "image score 1, p = 0.04 (fraction of normal images that score as high)"),
+        (
+            make_detection(hot=6.0),
+            "image score 2, p = 0.04 (fraction of normal images that score as high)",
+        ),
+        (
+            make_detection(hot=3.0),
+            "image score 1, p = 0.04 (fraction of normal images that score as high)",
+        ),
         (make_detection(status="no_lungs", spots=()), "no lungs found: not scored"),
         (
             make_detection(status="no_patches", spots=()),
@@ -205,8 +211,8 @@ def test_accents_are_written_without_them_and_the_rest_as_question_marks(drawn):
 
 def test_the_overlay_is_written_as_drawn(tmp_path):
     detection = make_detection()
-    write_overlay(tmp_path / "image.overlay.png", detection, SCALE)
-    with Image.open(tmp_path / "image.overlay.png") as rendering:
+    write_overlay(tmp_path / "image.overlay.jpg", detection, SCALE)
+    with Image.open(tmp_path / "image.overlay.jpg") as rendering:
         assert rendering.format == "PNG"
         np.testing.assert_array_equal(rendering, overlay(detection, SCALE))
-    assert [path.name for path in tmp_path.iterdir()] == ["image.overlay.png"]
+    assert [path.name for path in tmp_path.iterdir()] == ["image.overlay.jpg"]

@@ -180,12 +180,12 @@ class JsonLines:
 
     def __enter__(self) -> Self:
         self._target.parent.mkdir(parents=True, exist_ok=True)
-        self._file = self._temporary.open("w", encoding="utf-8", errors=_ON_SURROGATE, newline="\n")
+        self._file = self._temporary.open("wb")
         return self
 
     def append(self, record: Mapping[str, Any]) -> None:
-        """Write ``record`` as one line; what `write_json` takes may be in it."""
-        self._file.write(_to_json(record) + "\n")
+        """Write ``record`` as one line."""
+        self._file.write(json_line(record))
         # If the process is killed, the temporary file still holds the records so far.
         self._file.flush()
         self._count += 1
@@ -206,6 +206,17 @@ class JsonLines:
 # A file name that is not valid text reaches Python as lone surrogates, which UTF-8 cannot encode.
 # JSON prescribes to write them as a backslash and their code.
 _ON_SURROGATE = "backslashreplace"
+
+
+def json_line(record: Mapping[str, Any]) -> bytes:
+    r"""Return a record as one line of a file of JSON records; what `write_json` takes may be in it.
+
+    Examples
+    --------
+    >>> json_line({"image": "a.png"})
+    b'{"image": "a.png"}\n'
+    """
+    return (_to_json(record) + "\n").encode("utf-8", errors=_ON_SURROGATE)
 
 
 def _to_json(data: Any, indent: int | None = None) -> str:

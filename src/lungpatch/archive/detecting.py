@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from lungpatch._utils.destinations import check_folder
 from lungpatch._utils.progress import ProgressCallback, silent
@@ -12,30 +14,27 @@ from lungpatch.archive.calibrations import store_calibration
 from lungpatch.archive.deciding import DetectionCounts, decide
 from lungpatch.archive.dicom_objects import ObjectWriter
 from lungpatch.archive.inputs import Inputs, expand
+from lungpatch.archive.processing import Job, Processor, Task
 from lungpatch.archive.records import (
+    DICOM_KEY,
     RECORDS,
-    VIEWS_KEY,
     FolderRecords,
     of_images,
     read_detections,
 )
+from lungpatch.archive.workers import Workers, count_workers
 from lungpatch.archive.worklist import worklist
 from lungpatch.errors import ConfigurationError
-from lungpatch.pipeline import Detection, Failure, Pipeline, load_pipeline, pipeline_digest
-from lungpatch.reports import (
-    detection_record,
-    failure_record,
-    write_anomaly_map,
-    write_mask,
-    write_overlay,
-)
-from lungpatch.reports.worklist import check_page, write_views
+from lungpatch.pipeline import Pipeline, load_pipeline, pipeline_digest
+from lungpatch.reports import failure_record
+from lungpatch.reports.worklist import check_page
 from lungpatch.thresholders.p_values import check_rate
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
-    from lungpatch.containers import ColourScale
+    from lungpatch._utils.devices import Device
+    from lungpatch.pipeline import Calibration
 
 
 def detect_folder(  # noqa: PLR0913 - they are the options of a command
@@ -47,9 +46,19 @@ def detect_folder(  # noqa: PLR0913 - they are the options of a command
     false_box_rate: float | None = None,
     fdr: float | None = None,
     dicom: Iterable[str] | None = None,
+    overlays: bool = True,
+    maps: bool = True,
+    resume: bool = False,
+    workers: int | Literal["auto"] = "auto",
+    threads: int | None = None,
+    device: Device | None = None,
+    batch_size: int = 1,
     progress: ProgressCallback | None = None,
 ) -> DetectionCounts:
     """Detect in many images and write records, overlays, maps and lung masks.
+
+    A record is in the file as soon as its image is done. If the process is killed, ``resume`` goes
+    on where it was.
 
     Parameters
     ----------
@@ -58,10 +67,11 @@ def detect_folder(  # noqa: PLR0913 - they are the options of a command
     out : path
         Folder for the results; made if it is missing. Results of other images that are there
         stay, those of the same images are replaced. It gets ``detections.jsonl``, one record
-        per image, and for each image ``STEM.overlay.png``, ``STEM.anomaly.tiff`` (float32, the
+        per image, and for each image ``STEM.overlay.jpg``, ``STEM.anomaly.tiff`` (float32, the
         image's native size, NaN where nothing was scored) and ``STEM.mask.png`` (the lungs, 255,
         native size). ``calibrations.json`` holds what `lungpatch.decide` needs. ``index.html`` is a
-        page to look at all of it (`lungpatch.worklist`), and ``detections.csv`` a table.
+        page to look at all of it (`lungpatch.worklist`), and ``detections.csv`` a table. The files
+        of more than 1000 images lie in folders of 1000 images each.
     pipeline : Pipeline, str or path
         Fitted, or what `lungpatch.load_pipeline` takes.
     false_alarm_rate, false_box_rate : float, optional
@@ -77,6 +87,24 @@ def detect_folder(  # noqa: PLR0913 - they are the options of a command
         (segmentation), ``"pr"`` (presentation state) and ``"pm"`` (parametric map); see
         `lungpatch.reports.dicom.write_dicom_objects`. The files are ``STEM.KIND.dcm``. An image of
         which none can be written keeps its other results; its record says why.
+    overlays : bool
+        Whether overlays, and the pictures of the page, are written.
+    maps : bool
+        Whether anomaly maps are written.
+    resume : bool
+        Whether images are left out that have a record of this pipeline at these rates already;
+        those that failed are tried again.
+    workers : int or "auto"
+        Number of processes that share the work. ``"auto"``: one per core, and at most one per 50
+        images. An image whose process dies costs only that image; its record says so.
+    threads : int, optional
+        Threads of each process. By default the cores are shared out among several workers, and
+        this process keeps its own setting.
+    device : {"auto", "cpu", "cuda", "mps"}, optional
+        Where networks run, all members of an ensemble included; by default as the pipeline is set.
+    batch_size : int
+        Number of images that go through the model together; more than one is of use on a GPU.
+        Scores may differ in their last digits.
     progress : callable, optional
         Called after each image; `lungpatch.progress_bar` gives one.
 
@@ -95,7 +123,8 @@ def detect_folder(  # noqa: PLR0913 - they are the options of a command
         before any work.
     ConfigurationError
         If a rate is outside (0, 0.5], if both ``false_alarm_rate`` and ``fdr`` are given, or
-        ``dicom`` and ``fdr``, or if a kind of DICOM object is unknown.
+        ``dicom`` and ``fdr``, or if a kind of DICOM object, ``workers``, ``batch_size`` or
+        ``device`` is not known.
     MissingExtraError
         If DICOM objects are wanted and highdicom is not installed.
     InsufficientDataError
@@ -126,59 +155,102 @@ def detect_folder(  # noqa: PLR0913 - they are the options of a command
             "DICOM objects hold decisions, and those at an fdr are made when all images are done: "
             "give a false_alarm_rate, or do without DICOM objects"
         )
+    if not isinstance(batch_size, int) or isinstance(batch_size, bool) or batch_size < 1:
+        raise ConfigurationError(f"batch_size must be at least 1, got {batch_size!r}")
     check_folder(out)
     check_page(out)
     paths, failures = expand(images)
     writer = None if dicom is None else ObjectWriter.for_images(paths, kinds=dicom, out=out)
+    n_workers = count_workers(workers, len(paths))
     fitted = pipeline if isinstance(pipeline, Pipeline) else load_pipeline(pipeline)
-    results = fitted.detect_many(
-        paths, false_alarm_rate=false_alarm_rate, false_box_rate=false_box_rate
+    calibration = fitted.calibration_.at_rates(
+        false_alarm_rate=false_alarm_rate, false_box_rate=false_box_rate
     )
-    if writer is not None:
-        digest = pipeline_digest(
-            fitted, false_alarm_rate=false_alarm_rate, false_box_rate=false_box_rate
-        )
-        writer = writer.of_pipeline(name=_name_of(pipeline), digest=digest)
     out.mkdir(parents=True, exist_ok=True)
-    calibration = store_calibration(out, fitted, name=_name_of(pipeline))
+    job = Job(
+        out=str(out),
+        calibration=store_calibration(out, fitted, name=_name_of(pipeline)),
+        false_alarm_rate=false_alarm_rate,
+        false_box_rate=false_box_rate,
+        overlays=overlays,
+        maps=maps,
+        dicom=() if writer is None else writer.kinds,
+        pipeline_name=Path(_name_of(pipeline)).stem,
+        digest=""
+        if writer is None
+        else pipeline_digest(
+            fitted, false_alarm_rate=false_alarm_rate, false_box_rate=false_box_rate
+        ),
+    )
     try:
         with FolderRecords(out / RECORDS, paths) as records:
             for failure in failures:
                 records.append(failure_record(failure))
-            for count, (path, name, result) in enumerate(
-                zip(paths, records.names, results, strict=True), start=1
-            ):
-                if isinstance(result, Failure):
-                    records.append(failure_record(result) | {"name": name})
-                else:
-                    record = detection_record(result, source=str(path))
-                    files = _write_files(out, name, result, fitted.calibration_.colour_scale)
-                    objects = writer.write(result, path, name=name) if writer else {}
-                    named = {"name": name, "calibration": calibration} | files | objects
-                    records.append(record | named)
-                notify("detect", count, len(paths), {})
+            tasks = [
+                (str(path), name)
+                for path, name, earlier in zip(paths, records.names, records.earlier, strict=True)
+                if not (resume and _is_done(earlier, job, calibration))
+            ]
+            batches = [tasks[i : i + batch_size] for i in range(0, len(tasks), batch_size)]
+            done = len(paths) - len(tasks)
+            with _process(pipeline, fitted, job, n_workers, threads, device) as process:
+                for record in process(batches):
+                    records.append(record)
+                    done += 1
+                    notify("detect", done, len(paths), {})
     finally:
         # Also if the work was interrupted: the page shows what the records hold.
         if (out / RECORDS).exists():
             worklist(out)
-    done: list[str | Path] = [*paths, *(failure.source for failure in failures)]
+    sources: list[str | Path] = [*paths, *(failure.source for failure in failures)]
     if fdr is not None:
-        return decide(out, fdr=fdr, images=done)
-    return DetectionCounts.of(of_images(read_detections(out), done))
+        return decide(out, fdr=fdr, images=sources)
+    return DetectionCounts.of(of_images(read_detections(out), sources))
+
+
+def _is_done(record: Mapping[str, Any] | None, job: Job, calibration: Calibration) -> bool:
+    """Whether an image has what this run would give it."""
+    if record is None or record["status"] == "error":
+        return False
+    rates = (record.get("threshold"), record.get("region_threshold"))
+    expected = (calibration.threshold, calibration.region_threshold)
+    if record.get("calibration") != job.calibration or any(
+        rate not in (None, wanted) for rate, wanted in zip(rates, expected, strict=True)
+    ):
+        return False
+    wanted = {"overlay": job.overlays, "anomaly_map": job.maps, DICOM_KEY: bool(job.dicom)}
+    return all(key in record for key, is_wanted in wanted.items() if is_wanted)
+
+
+@contextlib.contextmanager
+def _process(
+    pipeline: Pipeline | str | os.PathLike[str],
+    fitted: Pipeline,
+    job: Job,
+    n_workers: int,
+    threads: int | None,
+    device: Device | None,
+) -> Iterator[Callable[[Sequence[Sequence[Task]]], Iterator[dict[str, Any]]]]:
+    """Yield what processes batches of images: this process, or several others."""
+    with contextlib.ExitStack() as stack:
+        if n_workers == 1 and threads is None and device is None:
+            yield lambda batches: (
+                record
+                for batch in batches
+                for record in Processor(pipeline=fitted, job=job).records(batch)
+            )
+            return
+        # Others, since neither threads nor device of a pipeline that belongs to the caller change.
+        if isinstance(pipeline, Pipeline):
+            folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="lungpatch-"))
+            path = str(fitted.save(Path(folder, "pipeline.lungpatch")))
+        else:
+            path = os.fspath(pipeline)
+        workers = stack.enter_context(
+            Workers(pipeline=path, job=job, count=n_workers, threads=threads, device=device)
+        )
+        yield workers.records
 
 
 def _name_of(pipeline: Pipeline | str | os.PathLike[str]) -> str:
     return "(in memory)" if isinstance(pipeline, Pipeline) else os.fspath(pipeline)
-
-
-def _write_files(out: Path, name: str, detection: Detection, scale: ColourScale) -> dict[str, Any]:
-    """Write what belongs to one image; return the names for its record."""
-    files = {
-        "overlay": f"{name}.overlay.png",
-        "anomaly_map": f"{name}.anomaly.tiff",
-        "mask": f"{name}.mask.png",
-    }
-    write_overlay(out / files["overlay"], detection, scale)
-    write_anomaly_map(out / files["anomaly_map"], detection)
-    write_mask(out / files["mask"], detection.native_lungs)
-    return files | {VIEWS_KEY: write_views(out, name, detection, scale)}

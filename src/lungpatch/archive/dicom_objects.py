@@ -87,4 +87,5 @@ class ObjectWriter:
             )
         except LungpatchError as error:
             return {DICOM_ERROR_KEY: str(error)}
-        return {DICOM_KEY: {kind: file.name for kind, file in files.items()}}
+        names = {kind: file.relative_to(self.out).as_posix() for kind, file in files.items()}
+        return {DICOM_KEY: names}

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from lungpatch._utils.files import JsonLines
+from lungpatch._utils.files import JsonLines, json_line
 from lungpatch.archive.names import choose_names
 from lungpatch.errors import InvalidImageError, MissingInputError
 
@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
 RECORDS = "detections.jsonl"
 """The file of records in a folder of detections."""
+
+FILES_PER_FOLDER = 1000
+"""Number of images whose files lie in one folder; those of more are spread over several."""
 
 FILE_KEYS = ("overlay", "anomaly_map", "mask")
 """Keys of a record that name files beside it."""
@@ -37,6 +40,9 @@ class FolderRecords:
     that its files have; a new one gets a name that no other image has. Files that an image had
     and has no more are removed, so that nothing old stands beside a new error.
 
+    Each record is in the file as soon as it is added, so that nothing is lost if the process is
+    killed. At the end the file is put in order: other images first, then those of this run.
+
     Parameters
     ----------
     path : pathlib.Path
@@ -47,7 +53,10 @@ class FolderRecords:
     Attributes
     ----------
     names : list of str
-        The stem of the files of each image, in order.
+        The stem of the files of each image, in order. In folders of more than
+        `FILES_PER_FOLDER` images it begins with a folder.
+    earlier : list of dict or None
+        The record that each image has already, in order.
 
     Raises
     ------
@@ -66,32 +75,43 @@ class FolderRecords:
     """
 
     def __init__(self, path: Path, images: Sequence[Path]) -> None:
-        self._folder = path.parent
-        self._lines = JsonLines(path)
+        self._path = path
         earlier = read_records(path) if path.exists() else []
-        now = {_key(image) for image in images}
-        self._others = [record for record in earlier if _key(record["image"]) not in now]
-        self._replaced = {_key(r["image"]): r for r in earlier if _key(r["image"]) in now}
-        self.names = self._choose_names(images, [r["name"] for r in earlier if r.get("name")])
+        self._order = [_key(image) for image in images]
+        known = {_key(record["image"]): record for record in earlier}
+        self.earlier = [known.get(key) for key in self._order]
+        self._replaced = {key: known[key] for key in self._order if key in known}
+        taken = [record["name"] for record in earlier if record.get("name")]
+        self.names = self._choose_names(images, taken)
 
     def _choose_names(self, images: Sequence[Path], taken: Sequence[str]) -> list[str]:
-        known = {key: record["name"] for key, record in self._replaced.items() if "name" in record}
-        new = [image for image in images if _key(image) not in known]
-        chosen = dict(zip(map(_key, new), choose_names(new, taken=taken), strict=True))
-        return [(known | chosen)[_key(image)] for image in images]
+        named = {
+            key: record["name"] for key, record in self._replaced.items() if record.get("name")
+        }
+        new = [image for image in images if _key(image) not in named]
+        chosen = choose_names(new, taken=[name.rpartition("/")[2] for name in taken])
+        if len(taken) + len(new) > FILES_PER_FOLDER:
+            first = len(taken)
+            chosen = [
+                f"{(first + number) // FILES_PER_FOLDER:04d}/{name}"
+                for number, name in enumerate(chosen)
+            ]
+        named |= dict(zip(map(_key, new), chosen, strict=True))
+        return [named[key] for key in self._order]
 
     def __enter__(self) -> Self:
-        self._lines.__enter__()
-        for record in self._others:
-            self._lines.append(record)
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        _cut_incomplete_line(self._path)
+        self._file = self._path.open("ab")
         return self
 
     def append(self, record: Mapping[str, Any]) -> None:
         """Add the record of an image; it takes the place of an earlier one of the same image."""
-        self._lines.append(record)
+        self._file.write(json_line(record))
+        self._file.flush()
         earlier = self._replaced.pop(_key(record["image"]), {})
         for name in _files_of(earlier) - _files_of(record):
-            (self._folder / name).unlink(missing_ok=True)
+            (self._path.parent / name).unlink(missing_ok=True)
 
     def __exit__(
         self,
@@ -99,10 +119,25 @@ class FolderRecords:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        # Interrupted: what was not reached is as it was.
-        for record in self._replaced.values():
-            self._lines.append(record)
-        self._lines.__exit__(kind, error, traceback)
+        self._file.close()
+        records = {_key(record["image"]): record for record in read_records(self._path)}
+        if not records and kind is not None:
+            self._path.unlink()
+            return
+        now = {key: records.pop(key) for key in self._order if key in records}
+        with JsonLines(self._path) as lines:
+            for record in (*records.values(), *now.values()):
+                lines.append(record)
+
+
+def _cut_incomplete_line(path: Path) -> None:
+    """Remove the end of a file of a process that was killed while it wrote a line."""
+    if path.exists():
+        content = path.read_bytes()
+        whole = content.rfind(b"\n") + 1
+        if whole < len(content):
+            with path.open("r+b") as file:
+                file.truncate(whole)
 
 
 def read_records(path: Path) -> list[dict[str, Any]]:
@@ -115,6 +150,8 @@ def read_records(path: Path) -> list[dict[str, Any]]:
     Returns
     -------
     list of dict
+        One per image: the last, where a run was killed before it put the file in order. What was
+        only begun to be written then is left out.
 
     Raises
     ------
@@ -134,8 +171,19 @@ def read_records(path: Path) -> list[dict[str, Any]]:
     lungpatch.errors.InvalidImageError: ...records.jsonl: line 1 is not the record of an image; ...
     """
     # Not splitlines: names of images may hold what Unicode takes for the end of a line.
-    lines = path.read_text(encoding="utf-8").split("\n")
-    return [_record(path, number, line) for number, line in enumerate(lines, start=1) if line]
+    *lines, begun = path.read_text(encoding="utf-8").split("\n")
+    records = [_record(path, number, line) for number, line in enumerate(lines, start=1) if line]
+    if begun and not (lines and _is_begun(begun)):
+        records.append(_record(path, len(lines) + 1, begun))
+    return list({_key(record["image"]): record for record in records}.values())
+
+
+def _is_begun(line: str) -> bool:
+    try:
+        json.loads(line)
+    except ValueError:
+        return True
+    return False
 
 
 def read_detections(folder: Path) -> list[dict[str, Any]]:

@@ -10,7 +10,7 @@ from lungpatch.errors import MissingInputError
 from lungpatch.io.files import IMAGE_SUFFIXES, head_of
 from lungpatch.io.formats import format_of, is_dicomdir, is_result
 
-OUTPUT_SUFFIXES = (".overlay.png", ".anomaly.tiff", ".mask.png")
+OUTPUT_SUFFIXES = (".overlay.jpg", ".anomaly.tiff", ".mask.png")
 """Ends of the names of files that lungpatch itself writes; never taken for input in a folder."""
 
 _OUTPUT_NAME = re.compile(r"segmentations-\d{3,}\.png")
@@ -22,7 +22,7 @@ def find_images(path: str | os.PathLike[str]) -> list[Path]:
     In a folder, PNG, JPEG, TIFF, BMP and GIF files are known by their suffix and DICOM files,
     whatever they are called, by their content. Left out are hidden files, the index files of
     DICOM media (DICOMDIR), and files that lungpatch wrote as results: overlays, masks, maps and
-    sheets, which are known by a mark inside and by their names (``*.overlay.png``,
+    sheets, which are known by a mark inside and by their names (``*.overlay.jpg``,
     ``*.anomaly.tiff``, ``*.mask.png``, ``segmentations-001.png``). A path to a file is returned
     as it is: `lungpatch.read_image` decides what it holds.
 
@@ -48,7 +48,7 @@ def find_images(path: str | os.PathLike[str]) -> list[Path]:
     --------
     >>> import tempfile, pathlib
     >>> with tempfile.TemporaryDirectory() as folder:
-    ...     for name in ("b.png", "a.dcm", "notes.txt", "b.overlay.png"):
+    ...     for name in ("b.png", "a.dcm", "notes.txt", "b.overlay.jpg"):
     ...         pathlib.Path(folder, name).touch()
     ...     [image.name for image in find_images(folder)]
     ['a.dcm', 'b.png']

@@ -1,0 +1,188 @@
+"""What is done with each image of an archive: detect, write its files, make its record."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+import attrs
+
+from lungpatch._utils.component import find_components
+from lungpatch.archive.dicom_objects import ObjectWriter
+from lungpatch.archive.records import VIEWS_KEY
+from lungpatch.pipeline import Detection, Failure, Pipeline, load_pipeline
+from lungpatch.reports import (
+    detection_record,
+    failure_record,
+    write_anomaly_map,
+    write_mask,
+    write_overlay,
+)
+from lungpatch.reports.worklist import write_views
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from lungpatch.containers import ColourScale
+
+Task = tuple[str, str]
+"""Path of an image, and the stem of its files."""
+
+
+@attrs.frozen(kw_only=True)
+class Job:
+    """How the images of an archive are processed; plain values, so that it can be sent.
+
+    Parameters
+    ----------
+    out : str
+        Folder of the results.
+    calibration : str
+        Key of the pipeline's calibration in the folder.
+    false_alarm_rate, false_box_rate : float or None
+    overlays, maps : bool
+        Whether the files to look at, and the anomaly maps, are written.
+    dicom : sequence of str
+        Kinds of DICOM objects.
+    pipeline_name, digest : str
+        What DICOM objects say of the pipeline.
+
+    Examples
+    --------
+    >>> Job(out="found", calibration="5f0c9e1b2a7d4c83").maps
+    True
+    """
+
+    out: str
+    calibration: str
+    false_alarm_rate: float | None = None
+    false_box_rate: float | None = None
+    overlays: bool = True
+    maps: bool = True
+    dicom: Sequence[str] = ()
+    pipeline_name: str = ""
+    digest: str = ""
+
+
+@attrs.frozen(kw_only=True)
+class Processor:
+    """Does a job with a pipeline.
+
+    Parameters
+    ----------
+    pipeline : Pipeline
+        Fitted.
+    job : Job
+
+    Examples
+    --------
+    >>> processor = Processor.load("default", job, device=None)        # doctest: +SKIP
+    >>> processor.records([("a.png", "a")])[0]["status"]               # doctest: +SKIP
+    'ok'
+    """
+
+    pipeline: Pipeline
+    job: Job
+
+    @classmethod
+    def load(cls, path: str, job: Job, *, device: str | None) -> Self:
+        """Load the pipeline for a job.
+
+        Raises
+        ------
+        SavedPipelineError
+            If it cannot be read.
+        """
+        pipeline = load_pipeline(path)
+        if device is not None:
+            place_on(pipeline, device)
+        return cls(pipeline=pipeline, job=job)
+
+    def records(self, tasks: Sequence[Task]) -> list[dict[str, Any]]:
+        """Detect in images together, write their files, and return their records.
+
+        Parameters
+        ----------
+        tasks : sequence of (path, stem)
+
+        Returns
+        -------
+        list of dict
+
+        Raises
+        ------
+        OSError
+            If a file cannot be written.
+        """
+        return list(self._records(tasks))
+
+    def _records(self, tasks: Sequence[Task]) -> Iterator[dict[str, Any]]:
+        results = self.pipeline.detect_many(
+            [path for path, _ in tasks],
+            batch_size=len(tasks),
+            false_alarm_rate=self.job.false_alarm_rate,
+            false_box_rate=self.job.false_box_rate,
+        )
+        for (path, name), result in zip(tasks, results, strict=True):
+            if isinstance(result, Failure):
+                yield failure_record(result) | {"name": name}
+                continue
+            record = detection_record(result, source=path)
+            files = self._write_files(result, name) | self._write_objects(result, path, name)
+            yield record | {"name": name, "calibration": self.job.calibration} | files
+
+    def _write_files(self, detection: Detection, name: str) -> dict[str, Any]:
+        out, scale = Path(self.job.out), self._scale
+        files: dict[str, Any] = {"mask": f"{name}.mask.png"}
+        write_mask(out / files["mask"], detection.native_lungs)
+        if self.job.overlays:
+            files["overlay"] = f"{name}.overlay.jpg"
+            write_overlay(out / files["overlay"], detection, scale)
+            files[VIEWS_KEY] = write_views(out, name, detection, scale)
+        if self.job.maps:
+            files["anomaly_map"] = f"{name}.anomaly.tiff"
+            write_anomaly_map(out / files["anomaly_map"], detection)
+        return files
+
+    def _write_objects(self, detection: Detection, path: str, name: str) -> dict[str, Any]:
+        if not self.job.dicom:
+            return {}
+        writer = ObjectWriter(
+            out=Path(self.job.out),
+            kinds=tuple(self.job.dicom),
+            pipeline_name=self.job.pipeline_name,
+            digest=self.job.digest,
+        )
+        return writer.write(detection, Path(path), name=name)
+
+    @property
+    def _scale(self) -> ColourScale:
+        return self.pipeline.calibration_.colour_scale
+
+
+def place_on(pipeline: Pipeline, device: str) -> None:
+    """Let all parts of a pipeline that have a setting ``device`` run there.
+
+    Parameters
+    ----------
+    pipeline : Pipeline
+        Stays fitted.
+    device : {"auto", "cpu", "cuda", "mps"}
+
+    Raises
+    ------
+    ConfigurationError
+        If there is no such device.
+
+    Examples
+    --------
+    >>> import lungpatch
+    >>> pipeline = lungpatch.load_preset("default")
+    >>> place_on(pipeline, "cpu")
+    >>> pipeline.segmenter.device, pipeline.model.members[1].model.device
+    ('cpu', 'cpu')
+    """
+    for component in find_components(pipeline).values():
+        if hasattr(component, "device"):
+            component.device = device
