@@ -378,7 +378,7 @@ def test_letters_are_no_keys_while_one_writes_or_if_switched_off(page):
     assert page.get_by_label("Anomaly map").is_checked()
     page.keyboard.press("Escape")
     page.get_by_role("button", name="Help").click()
-    page.get_by_label("Keys of a single letter or digit").uncheck()
+    page.get_by_label("Use keys of a single letter").uncheck()
     page.keyboard.press("Escape")
     page.keyboard.press("j")
     assert page.locator("#viewer-title").inner_text() == "delta.png"
@@ -492,6 +492,14 @@ def test_ten_thousand_rows_are_in_the_list_but_not_in_the_document(open_page, tm
         assert set(range(int(top // 68), min(count, int(-(-bottom // 68))))) <= indices
         assert len(shown) < 60
     page.locator("#grid").focus()
+    for keys in (["End"], ["Home"], ["PageDown"] * 3, ["ArrowDown"] * 9, ["ArrowUp"] * 12):
+        for key in keys:
+            page.keyboard.press(key)
+        # Wherever the keys lead to, it is in view, below the heads of the columns.
+        row = page.locator(".row[aria-selected=true]").bounding_box()
+        grid, head = (page.locator(part).bounding_box() for part in ("#grid", "#columns"))
+        assert row["y"] >= head["y"] + head["height"] - 1
+        assert row["y"] + row["height"] <= grid["y"] + grid["height"] + 1
     page.keyboard.press("End")
     assert page.locator("#viewer-title").inner_text() == "n09999.png"
     page.get_by_label("Name").fill("n0777")
@@ -561,11 +569,14 @@ def test_hostile_names_are_shown_as_they_are_and_nothing_more(open_page, tmp_pat
 
 def test_missing_files_are_told_and_never_replaced_by_those_of_another(open_page, folder, tmp_path):
     copy = shutil.copytree(folder, tmp_path / "copy")
-    (copy / "worklist" / "alpha.view.jpg").unlink()
+    for kind in ("view", "thumbnail"):
+        (copy / "worklist" / f"alpha.{kind}.jpg").unlink()
     page = open_page(copy)
     stage_box(page)
     page.keyboard.press("j")
     page.get_by_text("The file of this image is missing").wait_for()
+    assert rows(page)[1].locator(".thumb").inner_text() == "no image"
+    assert rows(page)[0].locator(".thumb img").count() == 1
     assert not page.locator("#stage").is_visible()
     page.keyboard.press("j")
     page.get_by_text("There is no view of this image").wait_for()

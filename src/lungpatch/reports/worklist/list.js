@@ -122,7 +122,10 @@ function makeRow() {
   const picture = element("img");
   picture.alt = "";
   picture.decoding = "async";
-  picture.addEventListener("error", () => picture.remove());
+  picture.addEventListener("error", () => {
+    picture.removeAttribute("src");
+    picture.replaceWith("no image");
+  });
   const name = element("bdi", "name");
   image.append(name, element("span", "words"));
   row.append(...cells);

@@ -26,11 +26,11 @@ list.onSelect = (record) => {
   if (record && following?.views) new Image().src = `worklist/${following.views}.view.jpg`;
 };
 
-function update() {
+function update({ reveal = true } = {}) {
   list.show(chooseRecords());
   const kept = list.positionOf(list.selected) >= 0;
   if (!kept) byId("grid").scrollTop = 0;
-  list.select(kept ? list.selected : (list.records[0] ?? null));
+  list.select(kept ? list.selected : (list.records[0] ?? null), { reveal });
   count();
 }
 
@@ -47,6 +47,7 @@ function count() {
   byId("counts").textContent =
     `${plural(RECORDS.length, "image")}, ${flagged} flagged, ${read} read` +
     (shown < all ? `; ${shown} shown` : "");
+  byId("empty").textContent = all ? "No image passes these filters." : "There are none.";
   byId("tab-list").lastElementChild.textContent = inside.length;
   byId("tab-outside").lastElementChild.textContent = RECORDS.length - inside.length;
   byId("export").disabled = verdicts.size === 0;
@@ -74,7 +75,7 @@ function setUpRate() {
   slider.addEventListener("input", () => {
     // As p-values are computed, so that equal ones are equal to the last bit.
     rate = Number(slider.value) / levels;
-    update();
+    update({ reveal: false });
   });
   byId("rate-reset").addEventListener("click", () => {
     resetRate();

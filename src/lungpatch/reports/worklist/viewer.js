@@ -27,6 +27,7 @@ const viewer = {
     byId("stage").hidden = true;
     byId("viewer-message").textContent = "";
     for (const id of ["map", "lungs", "view"]) byId(id).removeAttribute("src");
+    byId("viewer").classList.toggle("unused", !record);
     showFindings(record);
     if (record) this.load(record);
     this.drawBoxes();
