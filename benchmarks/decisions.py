@@ -17,24 +17,29 @@ thresholds and at rates of 0.05, 0.1 and 0.2, with Wilson's intervals. Sets:
 
 `--calibrate-on` also calibrates a copy of the pipeline on one half of the patients of a set of
 normal images, and counts on the other half, for 20 random halves: mean and central 95 % of the
-halves, and what is found in positive images of that source. Writes `decisions.json` and the table
-`decisions.inc`.
+halves, and what is found in positive images of that source.
+
+Writes `decisions.json`, the table `decisions.inc`, and what is found at a rate of 0.1 as the table
+`decisions_short.inc`. `--publish` also writes what was counted into the model cards and the README,
+between `<!-- decisions -->` and `<!-- end -->`.
 """
 
 from __future__ import annotations
 
 import argparse
 import copy
+import re
+import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import attrs
 import numpy as np
 from scipy import stats
-from tables import markdown_table, write_table
+from tables import ROOT, TABLES, markdown_table, write_table
 
 import lungpatch
-from lungpatch._utils.files import write_json
+from lungpatch._utils.files import atomic_write, write_json
 from lungpatch.datasets import Dataset, load_folder
 from lungpatch.datasets.tables import read_table
 from lungpatch.errors import InsufficientDataError
@@ -65,12 +70,11 @@ def main() -> None:
     parser.add_argument("--calibrate-on", nargs="+", choices=sorted(SITES), default=[])
     parser.add_argument("--out", type=Path, help="folder for decisions.json and the table")
     parser.add_argument(
-        "--publish", action="store_true", help="write the table into the documentation, too"
+        "--publish", action="store_true", help="write into documentation, cards and README, too"
     )
     arguments = parser.parse_args()
     sets = read_sets(arguments.data)
     results: dict[str, Any] = {}
-    text = ""
     for name in arguments.pipeline or ["default"]:
         pipeline = lungpatch.load_pipeline(name)
         calibration = pipeline.calibration_
@@ -84,15 +88,20 @@ def main() -> None:
                 print(f"{stem}: {site}: {error}\n")
         results[stem] = {
             "calibration_patients": calibration.n_patients,
+            "method": calibration.method,
             "finest_rate": calibration.finest_rate,
             "points": [attrs.asdict(point) for point in operating_points(calibration)],
             "sets": {label: attrs.asdict(each) for label, each in counts.items()},
             "calibrated_on_halves": halves,
         }
-        text += text_of(stem, calibration.n_patients, counts, halves)
         if arguments.out is not None:
             write_json(arguments.out / "decisions.json", results)
-    write_table("decisions", text, arguments.out, publish=arguments.publish)
+    if arguments.publish:
+        write_json(TABLES / "decisions.json", results)
+        for path, block in published_blocks(results).items():
+            write_block(path, block)
+    for table, text in (("decisions", full_text(results)), ("decisions_short", short(results))):
+        write_table(table, text, arguments.out, publish=arguments.publish)
 
 
 # ------------------------------------------------------------------------------------ images
@@ -350,26 +359,53 @@ def halves_of(pipeline: Pipeline, sets: dict[str, Dataset], site: str) -> dict[s
 # -------------------------------------------------------------------------------------- text
 
 
-def text_of(name: str, n_patients: int, counts: dict[str, Count], halves: dict[str, Any]) -> str:
+CARDS = ROOT / "src" / "lungpatch" / "weights"
+OPACITY, COVID, NORMAL, CHILDREN = "Lung Opacity", "COVID", "read as normal", "children, normal"
+NORMAL_FOLDER = "normal folder, without them, one against the others"
+SHORT = {
+    OPACITY: "opacity",
+    COVID: "COVID",
+    NORMAL: "read as normal",
+    NORMAL_FOLDER: "normal folder",
+    CHILDREN: "normal children",
+}
+"""Sets of the short table, and what it calls them."""
+AT_0_1, AT_0_2 = (COLUMNS.index(f"rate {rate:g}") for rate in (0.1, 0.2))
+
+
+def full_text(results: dict[str, Any]) -> str:
+    """Return all that was counted, as tables."""
+    return "".join(
+        tables_of(name, result) + halves_text(name, result["calibrated_on_halves"])
+        for name, result in results.items()
+    )
+
+
+def tables_of(name: str, result: dict[str, Any]) -> str:
+    sets = result["sets"]
     flagged, boxed = (
         [
-            [f"{label} ({each.n} {each.unit})", *map(cell, getattr(each, what))]
-            for label, each in counts.items()
+            [f"{label} ({each['n']} {each['unit']})", *map(cell, each[what])]
+            for label, each in sets.items()
         ]
         for what in ("flagged", "boxed")
     )
     boxed += [
-        [f"true boxes of {label} hit ({each.n_true_boxes})", *map(cell, each.boxes_hit)]
-        for label, each in counts.items()
-        if each.boxes_hit is not None
+        [f"true boxes of {label} hit ({each['n_true_boxes']})", *map(cell, each["boxes_hit"])]
+        for label, each in sets.items()
+        if each["boxes_hit"] is not None
     ]
-    text = (
-        f"`{name}`, calibrated on {n_patients} patients: fraction flagged\n\n"
+    return (
+        f"`{name}`, calibrated on {result['calibration_patients']} patients: fraction flagged\n\n"
         + markdown_table(("images", *COLUMNS), flagged)
         + f"\n`{name}`: fraction with a box\n\n"
         + markdown_table(("images", *COLUMNS), boxed)
         + "\n"
     )
+
+
+def halves_text(name: str, halves: dict[str, Any]) -> str:
+    text = ""
     for site, rows in halves.items():
         text += (
             f"`{name}` calibrated on {rows['calibration_patients']} patients of {site}, "
@@ -385,6 +421,82 @@ def text_of(name: str, n_patients: int, counts: dict[str, Count], halves: dict[s
             + "\n"
         )
     return text
+
+
+def short(results: dict[str, Any]) -> str:
+    """Return what each pipeline finds at a rate of 0.1, as one table."""
+    rows = []
+    for name, result in results.items():
+        sets = result["sets"]
+        for what, called in (("flagged", "flagged"), ("boxed", "with a box")):
+            rows.append(
+                [
+                    f"`{name}`",
+                    called,
+                    *(cell(sets[label][what][AT_0_1]) for label in SHORT),
+                ]
+            )
+    head = [f"{called} ({sets[label]['n']})" for label, called in SHORT.items()]
+    return markdown_table(("detector", "", *head), rows)
+
+
+# ------------------------------------------------------------------------- cards and README
+
+
+def published_blocks(results: dict[str, Any]) -> dict[Path, str]:
+    """Return what the model cards and the README say, by file."""
+    cards = {CARDS / f"{name}.md": card_text(name, result) for name, result in results.items()}
+    cards = {card: text for card, text in cards.items() if card.exists()}
+    return cards | {ROOT / "README.md": readme_text(results["default"])}
+
+
+def card_text(name: str, result: dict[str, Any]) -> str:
+    return (
+        "In brackets: Wilson's intervals of 95 %. The sets are described on the page "
+        '"Evaluation" of the documentation.\n\n'
+        + tables_of(name, result)
+        + f"At a rate of 0.1 it flags {plain(result['sets'][CHILDREN]['flagged'][AT_0_1])} of the "
+        "normal images of children: for them, as for images of another site, calibrate it first "
+        "(`lungpatch calibrate`)."
+    )
+
+
+def readme_text(result: dict[str, Any]) -> str:
+    sets = result["sets"]
+    opacity, covid, normal, folder, children = (
+        sets[label]["flagged"] for label in (OPACITY, COVID, NORMAL, NORMAL_FOLDER, CHILDREN)
+    )
+    sentences = (
+        f"At a false-alarm rate of 0.1, `default` flags {cell(opacity[AT_0_1])} of "
+        f"{sets[OPACITY]['n']} images with opacities and {cell(covid[AT_0_1])} of "
+        f"{sets[COVID]['n']} COVID images (at 0.2: {plain(opacity[AT_0_2])} and "
+        f"{plain(covid[AT_0_2])}).",
+        f"False alarms: {cell(normal[AT_0_1])} of {sets[NORMAL]['n']} images of the same folder "
+        f"that readers called normal, {cell(folder[AT_0_1])} of the {sets[NORMAL_FOLDER]['n']} "
+        f"patients that calibrate it, each against the others, and {cell(children[AT_0_1])} of "
+        f"{sets[CHILDREN]['n']} normal images of children, so "
+        "[calibrate](docs/how-to/calibrate.md) it on normal images of your own. In brackets: "
+        "intervals of 95~%.",
+    )
+    lines = textwrap.fill(" ".join(sentences), 100, break_on_hyphens=False, break_long_words=False)
+    return lines.replace("~", " ")  # where no line may end
+
+
+def write_block(path: Path, text: str) -> None:
+    """Write a text between the marks of a file."""
+    old = path.read_text(encoding="utf-8")
+    new, found = BLOCK.subn(lambda _: f"<!-- decisions -->\n{text}\n<!-- end -->", old)
+    if found != 1:
+        raise SystemExit(f"{path} needs the marks <!-- decisions --> and <!-- end --> once")
+    with atomic_write(path) as temporary:
+        temporary.write_text(new, encoding="utf-8")
+
+
+BLOCK = re.compile(r"<!-- decisions -->.*?<!-- end -->", flags=re.DOTALL)
+
+
+def plain(value: Sequence[float]) -> str:
+    return f"{value[0]:.2f}"
 
 
 def cell(value: Sequence[float] | None) -> str:

@@ -32,6 +32,7 @@ _LUNGS = "src/lungpatch/weights/lung_unet.safetensors"
 _SPLIT = "src/lungpatch/datasets/manifests/cxr-half.json"
 _PRESETS = "src/lungpatch/presets/*.toml"
 _CONFIGURATIONS = "benchmarks/detectors/*.toml"
+_SHIPPED = ("src/lungpatch/weights/default.lungpatch/*", "src/lungpatch/weights/paper.lungpatch/*")
 INPUTS = {
     "controls": (_LUNGS, _SPLIT, "src/lungpatch/presets/paper.toml"),
     "detectors": (_LUNGS, _SPLIT, _PRESETS, _CONFIGURATIONS),
@@ -45,7 +46,9 @@ INPUTS = {
     "confounders-paper": (_LUNGS, _SPLIT, "src/lungpatch/presets/paper.toml"),
     "fuzz_reading": (),
     "killed_fit": (_LUNGS, "src/lungpatch/presets/default.toml"),
-    "decisions": (_LUNGS, "src/lungpatch/weights/default.lungpatch/*"),
+    "decisions": (_LUNGS, *_SHIPPED),
+    "decisions_short": (_LUNGS, *_SHIPPED),
+    "contamination": (_LUNGS, "src/lungpatch/weights/default.lungpatch/*"),
     "detection": (_LUNGS, "src/lungpatch/presets/paper.toml"),
     "patch_extraction": (),
     "ssim": (),
