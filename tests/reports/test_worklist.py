@@ -185,9 +185,11 @@ def test_any_text_reaches_the_page_unchanged(text):
     assert json.loads(re.sub(r"\\(.)", r"\1", literal)) == {"image": text}
 
 
-def test_files_are_named_byte_by_byte():
-    record = made_record("a b\udcff#?.png", p=0.5, views={}) | {"views": {"image": "x"}}
-    assert worklist_data([record], [], date="")["columns"]["views"] == ["a%20b%FF%23%3F"]
+def test_files_are_named_byte_by_byte_in_their_folders():
+    record = made_record("0001/a b\udcff#?.png", p=0.5, views={"image": "x"}, overlay="js:a.png")
+    columns = worklist_data([record], [], date="")["columns"]
+    assert columns["views"] == ["0001/a%20b%FF%23%3F"]
+    assert columns["overlay"] == ["./js%3Aa.png"]
 
 
 def test_the_page_is_one_file_that_loads_nothing_from_elsewhere(tmp_path):

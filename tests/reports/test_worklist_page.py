@@ -40,6 +40,8 @@ def folder(tmp_path_factory):
     records[1] = with_views(folder, records[1], spots=()) | {
         "regions": [region("right upper zone", ["right"], ["upper"])]
     }
+    # Large archives have folders.
+    records[4] = with_views(folder, records[4] | {"name": "0001/charlie"}, spots=())
     records[2] |= {"regions": [region("both lungs, lower", ["right", "left"], ["lower"])]}
     records += [
         made_record("empty.png", status="no_lungs", summary=["not scored"]),
@@ -325,6 +327,13 @@ def test_the_lungs_outline_lies_at_the_edge_of_the_mask(wide_page):
     assert green[300, 220:228].any()
     assert green[300, 284:292].any()
     assert not green[300, 232:280].any()
+
+
+def test_files_in_folders_are_shown_under_the_names_of_their_images(page):
+    rows(page)[4].click()
+    stage_box(page)
+    assert page.locator("#viewer-title").inner_text() == "charlie.png"
+    assert rows(page)[4].locator(".thumb img").evaluate("image => image.decode()") is None
 
 
 def test_keys_page_zoom_and_switch(page):

@@ -175,7 +175,7 @@ def _row(record: Mapping[str, Any], makers: Mapping[str, int]) -> dict[str, Any]
         "summary": None if regions else record.get("summary"),
         "reading": record.get("reading") or None,
         "views": _url(str(name)) if record.get("views") else None,
-        "overlay": _url(record["overlay"]) if record.get("overlay") else None,
+        "overlay": f"./{_url(record['overlay'])}" if record.get("overlay") else None,
         "uids": uids if any(uids) else None,
         "seconds": record.get("seconds"),
     }
@@ -183,7 +183,7 @@ def _row(record: Mapping[str, Any], makers: Mapping[str, int]) -> dict[str, Any]
 
 def _url(name: str) -> str:
     """Return a file's name as part of a URL: byte by byte, since it may be no valid text."""
-    return quote(os.fsencode(name), safe="")
+    return quote(os.fsencode(name), safe="/")
 
 
 def _maker(maker: Maker, records: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

@@ -21,7 +21,8 @@ function textForSearch(text) {
 function makeRecords(columns) {
   return columns.image.map((image, index) => {
     const parts = image.split(/[/\\]/);
-    const name = columns.name[index];
+    // In large archives the names of the files begin with a folder.
+    const name = columns.name[index]?.split("/").pop() ?? null;
     const file = parts.pop() || image;
     // Devices call all their files alike; the name of the results is unique.
     const label = name !== null && !file.startsWith(name) ? name : file;

@@ -43,7 +43,7 @@ def write_views(
     folder : path
         Of the results; the files go to ``worklist/`` below it.
     name : str
-        Stem of the image's files.
+        Stem of the image's files; may begin with a folder.
     detection : Detection
     scale : ColourScale
         The fitted pipeline's ``calibration.colour_scale``.
