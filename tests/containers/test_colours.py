@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from skimage.color import rgb2lab
 
-from lungpatch.containers.colours import ColourScale
+from lungpatch.containers.colours import COLOUR_TABLE, ColourScale
 from lungpatch.errors import InsufficientDataError
 
 SCALE = ColourScale(low=1.0, high=5.0)
@@ -57,6 +57,14 @@ def test_painting_equals_blending_by_hand():
     assert painted.dtype == np.uint8
     np.testing.assert_allclose(painted, expected, atol=0.51)
     assert (painted[0] == grey[0][:, None]).all()
+
+
+def test_a_score_has_the_nearest_of_256_even_steps():
+    steps = np.arange(256)
+    for off in (-0.4, 0.0, 0.4):
+        np.testing.assert_array_equal(SCALE.to_index(1.0 + 4.0 * (steps + off) / 255), steps)
+    np.testing.assert_array_equal(SCALE.to_index([[np.nan, -9.0, 9.0]]), [[0, 0, 255]])
+    np.testing.assert_array_equal(COLOUR_TABLE[steps], SCALE.to_rgba(np.linspace(1.0, 5.0, 256)))
 
 
 def test_the_bar_shows_what_is_painted():

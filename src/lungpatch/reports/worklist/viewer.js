@@ -206,7 +206,9 @@ function showFindings(record) {
     byId("regions").append(item);
   });
   if (!record.regions.length) {
-    byId("summary").textContent = [record.why, ...record.summary].filter(Boolean).join("; ");
+    // Why there is nothing to look at stands in its place.
+    const why = record.views ? record.why : null;
+    byId("summary").textContent = [why, ...record.summary].filter(Boolean).join("; ");
   }
   showFacts(record);
   showVerdict(record);
