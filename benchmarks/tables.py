@@ -57,6 +57,7 @@ INPUTS = {
     "conformal": (),
     "conformal_lists": (),
     "conformal_contamination": (),
+    "worklist": (),
 }
 """Weights and settings that each table rests on."""
 
