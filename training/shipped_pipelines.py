@@ -6,9 +6,10 @@
 
 Only images of normal lungs are read. The networks are trained on lesions painted into them; the
 thresholds come from the same images by cross calibration. `--exclude` leaves out what a person
-called grossly abnormal, without knowing any score. `--half` leaves out every second patient, as the split `cxr-half` does,
-so that `lungpatch evaluate` can evaluate on images that were held out. If there is a model card
-beside a pipeline, its lines between `<!-- fit -->` and `<!-- end -->` are written anew.
+called grossly abnormal, without knowing any score. `--half` leaves out every second patient, as the
+split `cxr-half` does, so that `lungpatch evaluate` can evaluate on images that were held out. If
+there is a model card beside a pipeline, its lines between `<!-- fit -->` and `<!-- end -->` are
+written anew; what it decides is written by `benchmarks/decisions.py --publish`.
 """
 
 from __future__ import annotations
