@@ -160,10 +160,11 @@ def detect(
 ) -> None:
     """Find where radiographs depart from normal lung.
 
-    Writes detections.jsonl (one record per image) and, for each image, STEM.overlay.png (to look
-    at), STEM.anomaly.tiff (anomaly scores: float32, the image's size, NaN where nothing was
-    scored) and STEM.mask.png (the lungs). Ctrl-C keeps the results so far. **lungpatch decide** OUT
-    moves the rate of false alarms afterwards.
+    Writes index.html (a page to look at the results), detections.csv (a table), detections.jsonl
+    (one record per image) and, for each image, STEM.overlay.jpg (to look at), STEM.anomaly.tiff
+    (anomaly scores: float32, the image's size, NaN where nothing was scored) and STEM.mask.png (the
+    lungs). Ctrl-C keeps the results so far. **lungpatch decide** OUT moves the rate of false alarms
+    afterwards.
     """
     from lungpatch._utils.progress import progress_bar
     from lungpatch.archive import detect_folder, load_detections

@@ -50,7 +50,8 @@ def print_counts(counts: DetectionCounts, out: Path) -> None:
     typer.echo(
         f"{counts.above} above the threshold, {counts.below} not, {counts.out_of_scope} out of "
         f"scope, {counts.unscored} without lungs to score, {len(counts.failures)} failed. "
-        f"Calibrated on {calibrations}. Results: {out}"
+        f"Calibrated on {calibrations}. Results: {out}; to look at them, open {out / 'index.html'} "
+        "in a browser."
     )
 
 

@@ -1,7 +1,7 @@
 // The viewer: one image on its native grid, and what was found in it on top.
 
 const SVG = "http://www.w3.org/2000/svg";
-const MIN_ZOOM = 0.05;
+const MIN_ZOOM = 0.01;
 const MAX_ZOOM = 16;
 const ZOOM_STEP = 1.25;
 
