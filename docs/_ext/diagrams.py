@@ -79,7 +79,7 @@ JOBS = {
     "datasets": "folders, public data sets, splits, synthetic chests",
     "networks": "PyTorch: networks, losses, training, lesions painted while training",
     "io": "reads files and arrays into a ChestImage",
-    "reports": "writes results: records, overlays, figures, maps",
+    "reports": "writes records, overlays, maps, worklist, DICOM",
     "protocols": "the contracts of the six kinds of components",
     "containers": "the values that flow through a pipeline, one class per step",
     "synthesis": "paints synthetic lesions",
