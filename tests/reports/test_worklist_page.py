@@ -588,7 +588,7 @@ def test_missing_files_are_told_and_never_replaced_by_those_of_another(open_page
     assert rows(page)[0].locator(".thumb img").count() == 1
     assert not page.locator("#stage").is_visible()
     page.keyboard.press("j")
-    page.get_by_text("There is no view of this image").wait_for()
+    page.get_by_text("No view of this image was written").wait_for()
     page.keyboard.press("k")
     page.keyboard.press("k")
     stage_box(page)

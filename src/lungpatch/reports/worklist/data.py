@@ -168,7 +168,6 @@ def _row(record: Mapping[str, Any], makers: Mapping[str, int]) -> dict[str, Any]
         "threshold": record.get("threshold"),
         "region_threshold": record.get("region_threshold"),
         "boxes": record.get("boxes") or None,
-        "box_scores": record.get("box_scores") or None,
         "box_p_values": record.get("box_p_values") or None,
         "regions": [[each["text"], each["sides"], each["zones"]] for each in regions] or None,
         # The regions themselves say more.

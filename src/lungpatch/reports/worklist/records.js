@@ -42,7 +42,6 @@ function makeRecords(columns) {
       threshold: columns.threshold[index],
       regionThreshold: columns.region_threshold[index],
       boxes: columns.boxes[index] ?? [],
-      boxScores: columns.box_scores[index] ?? [],
       boxPs: columns.box_p_values[index] ?? [],
       summary: columns.summary[index] ?? [],
       reading: columns.reading[index] ?? [],

@@ -38,7 +38,7 @@ const viewer = {
   load(record) {
     if (!record.views) {
       byId("viewer-message").textContent =
-        record.why ?? "There is no view of this image: detect it again.";
+        record.why ?? "No view of this image was written: detect it again, with overlays.";
       return;
     }
     const base = `worklist/${record.views}`;
