@@ -29,7 +29,9 @@ def main() -> None:
         kept = set(owners[::part])
         images = [image for image in study.training if study.patients[image.name] in kept]
         pipeline = unfitted(DETECTOR)
-        pipeline.thresholder = lungpatch.QuantileThresholder()  # conformal needs more images
+        # Conformal ones need more images.
+        pipeline.thresholder = lungpatch.QuantileThresholder()
+        pipeline.region_thresholder = lungpatch.QuantileThresholder()
         saved = arguments.out / f"images-{len(images)}.lungpatch"
         pipelines[str(len(images))] = study.fitted(pipeline, saved, images)
     rows = study.evaluate(pipelines).table("all")
