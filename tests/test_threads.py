@@ -142,7 +142,7 @@ def test_a_network_is_copied_to_another_device_and_not_moved():
     there = model._network_on(meta)
     assert all(weight.device == meta for weight in there.parameters())
     assert model._network_on(meta) is there
-    assert model._network_on(torch.device("cpu")) is model.network_
+    assert model._network_on(torch.device("cpu")) is not model.network_
     assert all(w is weights[name] for name, w in model.network_.named_parameters())
     model.network_ = model._new_network(seed=1)
     assert model._network_on(meta) is not there

@@ -98,8 +98,8 @@ def detect_folder(  # noqa: PLR0913 - they are the options of a command
         Number of processes that share the work. ``"auto"``: one per core, and at most one per 50
         images. An image whose process dies costs only that image; its record says so.
     threads : int, optional
-        Threads of each process. By default the cores are shared out among several workers, and
-        this process keeps its own setting.
+        Threads that networks run on in each process, 1 by default; more are of use where there are
+        fewer images than cores. Scores may differ in their last digits.
     device : {"auto", "cpu", "cuda", "mps"}, optional
         Where networks run, all members of an ensemble included; by default as the pipeline is set.
     batch_size : int

@@ -30,8 +30,10 @@ def main() -> None:
     from lungpatch._utils.files import json_line
     from lungpatch.archive.processing import Job, Processor
     from lungpatch.errors import LungpatchError
+    from lungpatch.networks.torch_adapter import set_inference_threads
 
     first = json.loads(sys.stdin.readline())
+    set_inference_threads(first["threads"])
     try:
         processor = Processor.load(first["pipeline"], Job(**first["job"]), device=first["device"])
         send({"ready": True})

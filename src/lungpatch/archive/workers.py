@@ -90,7 +90,7 @@ class Workers:
     count : int
         Number of processes.
     threads : int or None
-        Threads of each; by default the cores are shared out.
+        Threads of each; by default 1.
     device : str or None
 
     Examples
@@ -104,10 +104,14 @@ class Workers:
     def __init__(
         self, *, pipeline: str, job: Job, count: int, threads: int | None, device: str | None
     ) -> None:
-        self._start_message = {"pipeline": pipeline, "job": attrs.asdict(job), "device": device}
+        self._threads = threads or 1
+        self._start_message = {
+            "pipeline": pipeline,
+            "job": attrs.asdict(job),
+            "device": device,
+            "threads": self._threads,
+        }
         self._count = count
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else count
-        self._threads = threads or max(1, cores // count)
         self._answers: queue.Queue[tuple[_Worker, dict[str, Any] | None]] = queue.Queue()
         self._workers: list[_Worker] = []
 

@@ -11,6 +11,7 @@ from attrs import validators
 from scipy import ndimage
 
 from lungpatch._utils.component import Component, plain_errors
+from lungpatch._utils.forks import IMPORTING
 from lungpatch.containers import BoolImage, PatchBatch, PatchScores, Reconstruction
 from lungpatch.scorers.region import REGIONS, Region, check_same_batch, region_support
 
@@ -119,7 +120,7 @@ class FeatureScorer(Component):
 def _enlarge(maps: NDArray[np.float64], side: int) -> NDArray[np.float64]:
     """Interpolate (N, h, w) bilinearly to (N, side, side), pixel areas aligned."""
     rows, columns = (_interpolation(length, side) for length in maps.shape[1:])
-    return rows @ maps @ columns.T
+    return _along_both_axes(rows, maps, columns)
 
 
 @lru_cache(maxsize=16)
@@ -138,8 +139,8 @@ def _interpolation(length: int, side: int) -> NDArray[np.float64]:
 def _smooth(maps: NDArray[np.float64], support: BoolImage, sigma: float) -> NDArray[np.float64]:
     """Smooth each map over its support only, so that nothing leaks in from outside."""
     smooth = _smoothing(maps.shape[1], sigma)
-    weight = smooth @ support.astype(np.float64) @ smooth.T
-    total = smooth @ np.where(support, maps, 0.0) @ smooth.T
+    weight = _along_both_axes(smooth, support.astype(np.float64), smooth)
+    total = _along_both_axes(smooth, np.where(support, maps, 0.0), smooth)
     smoothed: NDArray[np.float64] = np.where(support, total / np.maximum(weight, 1e-12), maps)
     return smoothed
 
@@ -152,6 +153,22 @@ def _smoothing(side: int, sigma: float) -> NDArray[np.float64]:
     """
     matrix: NDArray[np.float64] = ndimage.gaussian_filter1d(np.eye(side), sigma, axis=0)
     return matrix
+
+
+def _along_both_axes(
+    rows: NDArray[np.float64], maps: NDArray[np.float64], columns: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Return ``rows @ map @ columns.T`` of each map, (N, h, w)."""
+    # By torch on one thread: a fork waits for ever for the threads of numpy's products.
+    with IMPORTING:
+        import torch
+
+        from lungpatch.networks.torch_adapter import reproducible
+
+    with torch.inference_mode(), reproducible(torch.device("cpu")):
+        left, middle, right = (torch.from_numpy(np.array(a)) for a in (rows, maps, columns))
+        product: NDArray[np.float64] = (left @ middle @ right.T).numpy()
+    return product
 
 
 def _mean_of_highest(errors: NDArray[np.float64], fraction: float) -> float:
