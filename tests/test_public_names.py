@@ -39,6 +39,7 @@ INTERNAL = {
     "lungpatch.archive.calibrations": BEHIND_THE_FACE,
     "lungpatch.archive.dicom_objects": BEHIND_THE_FACE,
     "lungpatch.archive.dicomweb_connection": BEHIND_THE_FACE,
+    "lungpatch.archive.image_detector": BEHIND_THE_FACE,
     "lungpatch.archive.inputs": BEHIND_THE_FACE,
     "lungpatch.archive.names": BEHIND_THE_FACE,
     "lungpatch.archive.records": BEHIND_THE_FACE,

@@ -29,6 +29,7 @@ __getattr__, __dir__, __all__ = lazy.attach(
         "archive": [
             "DetectionCounts",
             "DicomServer",
+            "ImageDetector",
             "SavedDetection",
             "SegmentationCounts",
             "TransferCounts",

@@ -3,6 +3,7 @@ from ._utils.progress import progress_bar as progress_bar
 from ._version import __version__ as __version__
 from .archive import DetectionCounts as DetectionCounts
 from .archive import DicomServer as DicomServer
+from .archive import ImageDetector as ImageDetector
 from .archive import SavedDetection as SavedDetection
 from .archive import SegmentationCounts as SegmentationCounts
 from .archive import TransferCounts as TransferCounts
@@ -99,6 +100,7 @@ __all__ = [
     "GaussianModel",
     "GridSampler",
     "IMLABSegmenter",
+    "ImageDetector",
     "ImageNetExtractor",
     "L2Scorer",
     "LesionEncoder",
