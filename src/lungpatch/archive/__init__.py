@@ -6,6 +6,7 @@ from lungpatch.archive.dicomweb import TransferCounts, pull_images, push_results
 from lungpatch.archive.dicomweb_connection import DicomServer
 from lungpatch.archive.image_detector import ImageDetector
 from lungpatch.archive.loading import SavedDetection, load_detections
+from lungpatch.archive.parquet import write_parquet
 from lungpatch.archive.segmenting import SegmentationCounts, segment_folder
 from lungpatch.archive.worklist import worklist
 
@@ -23,4 +24,5 @@ __all__ = [
     "push_results",
     "segment_folder",
     "worklist",
+    "write_parquet",
 ]

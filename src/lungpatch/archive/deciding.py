@@ -10,6 +10,7 @@ import numpy as np
 
 from lungpatch._utils.files import JsonLines
 from lungpatch.archive.calibrations import read_calibrations
+from lungpatch.archive.parquet import check_parquet, refresh_parquet
 from lungpatch.archive.records import DICOM_ERROR_KEY, RECORDS, of_images, read_detections
 from lungpatch.archive.worklist import worklist
 from lungpatch.errors import ConfigurationError, InvalidImageError, LungpatchError
@@ -139,8 +140,9 @@ def decide(
         raise ConfigurationError("give either false_alarm_rate or fdr")
     folder = Path(folder)
     check_page(folder)
+    check_parquet(folder, wanted=False)
     records = read_detections(folder)
-    chosen = records if images is None else of_images(records, images)
+    chosen = records if images is None else list(of_images(records, images))
     decided = [record for record in chosen if record.get("pred_label") is not None]
     calibrations = read_calibrations(folder)
     lacking = [
@@ -164,6 +166,7 @@ def decide(
         for record in records:
             lines.append(record)
     worklist(folder)
+    refresh_parquet(folder)
     return DetectionCounts.of(chosen)
 
 

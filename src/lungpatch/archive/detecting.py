@@ -9,32 +9,33 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from lungpatch._utils.destinations import check_folder
+from lungpatch._utils.devices import DEVICES, Device, choose_device
 from lungpatch._utils.progress import ProgressCallback, silent
 from lungpatch.archive.calibrations import store_calibration
 from lungpatch.archive.deciding import DetectionCounts, decide
 from lungpatch.archive.dicom_objects import ObjectWriter
 from lungpatch.archive.inputs import Inputs, expand
+from lungpatch.archive.parquet import check_parquet, refresh_parquet, write_parquet
 from lungpatch.archive.processing import Job, Processor, Task
 from lungpatch.archive.records import (
+    DICOM_ERROR_KEY,
     DICOM_KEY,
     RECORDS,
     FolderRecords,
+    files_of,
+    iterate_records,
     of_images,
-    read_detections,
 )
 from lungpatch.archive.workers import Workers, count_workers
 from lungpatch.archive.worklist import worklist
-from lungpatch.errors import ConfigurationError
+from lungpatch.errors import ConfigurationError, LungpatchError
 from lungpatch.pipeline import Pipeline, load_pipeline, pipeline_digest
 from lungpatch.reports import failure_record
 from lungpatch.reports.worklist import check_page
 from lungpatch.thresholders.p_values import check_rate
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-
-    from lungpatch._utils.devices import Device
-    from lungpatch.pipeline import Calibration
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 
 def detect_folder(  # noqa: PLR0913 - they are the options of a command
@@ -53,6 +54,7 @@ def detect_folder(  # noqa: PLR0913 - they are the options of a command
     threads: int | None = None,
     device: Device | None = None,
     batch_size: int = 1,
+    parquet: bool = False,
     progress: ProgressCallback | None = None,
 ) -> DetectionCounts:
     """Detect in many images and write records, overlays, maps and lung masks.
@@ -92,8 +94,8 @@ def detect_folder(  # noqa: PLR0913 - they are the options of a command
     maps : bool
         Whether anomaly maps are written.
     resume : bool
-        Whether images are left out that have a record of this pipeline at these rates already;
-        those that failed are tried again.
+        Whether images are left out that have a record of this pipeline at these rates, and the
+        files that are wanted, already; those that failed are tried again.
     workers : int or "auto"
         Number of processes that share the work. ``"auto"``: one per core, and at most one per 50
         images. An image whose process dies costs only that image; its record says so.
@@ -105,6 +107,9 @@ def detect_folder(  # noqa: PLR0913 - they are the options of a command
     batch_size : int
         Number of images that go through the model together; more than one is of use on a GPU.
         Scores may differ in their last digits.
+    parquet : bool
+        Whether the records are written as ``detections.parquet`` too, in the end; see
+        `lungpatch.archive.write_parquet`. It needs ``pip install "lungpatch[parquet]"``.
     progress : callable, optional
         Called after each image; `lungpatch.progress_bar` gives one.
 
@@ -123,10 +128,11 @@ def detect_folder(  # noqa: PLR0913 - they are the options of a command
         before any work.
     ConfigurationError
         If a rate is outside (0, 0.5], if both ``false_alarm_rate`` and ``fdr`` are given, or
-        ``dicom`` and ``fdr``, or if a kind of DICOM object, ``workers``, ``batch_size`` or
-        ``device`` is not known.
+        ``dicom`` and ``fdr``, or if a kind of DICOM object, ``workers``, ``threads``,
+        ``batch_size`` or ``device`` is not known, or such a device is absent.
     MissingExtraError
-        If DICOM objects are wanted and highdicom is not installed.
+        If DICOM objects are wanted and highdicom is not installed, or a Parquet file and pyarrow is
+        not.
     InsufficientDataError
         If a rate is finer than the number of calibration patients allows.
 
@@ -155,10 +161,10 @@ def detect_folder(  # noqa: PLR0913 - they are the options of a command
             "DICOM objects hold decisions, and those at an fdr are made when all images are done: "
             "give a false_alarm_rate, or do without DICOM objects"
         )
-    if not isinstance(batch_size, int) or isinstance(batch_size, bool) or batch_size < 1:
-        raise ConfigurationError(f"batch_size must be at least 1, got {batch_size!r}")
+    _check_execution(threads, device, batch_size)
     check_folder(out)
     check_page(out)
+    check_parquet(out, wanted=parquet)
     paths, failures = expand(images)
     writer = None if dicom is None else ObjectWriter.for_images(paths, kinds=dicom, out=out)
     n_workers = count_workers(workers, len(paths))
@@ -166,90 +172,118 @@ def detect_folder(  # noqa: PLR0913 - they are the options of a command
     calibration = fitted.calibration_.at_rates(
         false_alarm_rate=false_alarm_rate, false_box_rate=false_box_rate
     )
-    out.mkdir(parents=True, exist_ok=True)
-    job = Job(
-        out=str(out),
-        calibration=store_calibration(out, fitted, name=_name_of(pipeline)),
-        false_alarm_rate=false_alarm_rate,
-        false_box_rate=false_box_rate,
-        overlays=overlays,
-        maps=maps,
-        dicom=() if writer is None else writer.kinds,
-        pipeline_name=Path(_name_of(pipeline)).stem,
-        digest=""
-        if writer is None
-        else pipeline_digest(
-            fitted, false_alarm_rate=false_alarm_rate, false_box_rate=false_box_rate
-        ),
-    )
-    try:
-        with FolderRecords(out / RECORDS, paths) as records:
-            for failure in failures:
-                records.append(failure_record(failure))
-            tasks = [
-                (str(path), name)
-                for path, name, earlier in zip(paths, records.names, records.earlier, strict=True)
-                if not (resume and _is_done(earlier, job, calibration))
-            ]
-            batches = [tasks[i : i + batch_size] for i in range(0, len(tasks), batch_size)]
-            done = len(paths) - len(tasks)
-            with _process(pipeline, fitted, job, n_workers, threads, device) as process:
-                for record in process(batches):
-                    records.append(record)
-                    done += 1
-                    notify("detect", done, len(paths), {})
-    finally:
-        # Also if the work was interrupted: the page shows what the records hold.
-        if (out / RECORDS).exists():
-            worklist(out)
+    with contextlib.ExitStack() as stack:
+        saved = None
+        if (n_workers, threads, device) != (1, None, None):
+            is_needed = (workers, threads, device) != ("auto", None, None)
+            saved = stack.enter_context(_saved(pipeline, is_needed=is_needed))
+        out.mkdir(parents=True, exist_ok=True)
+        job = Job(
+            out=str(out),
+            calibration=store_calibration(out, fitted, name=_name_of(pipeline)),
+            false_alarm_rate=false_alarm_rate,
+            false_box_rate=false_box_rate,
+            overlays=overlays,
+            maps=maps,
+            dicom=() if writer is None else writer.kinds,
+            pipeline_name=Path(_name_of(pipeline)).stem,
+            digest=""
+            if writer is None
+            else pipeline_digest(
+                fitted, false_alarm_rate=false_alarm_rate, false_box_rate=false_box_rate
+            ),
+        )
+        stack.callback(_show, out, parquet=parquet)  # also if the work is interrupted
+        records = stack.enter_context(FolderRecords(out / RECORDS, paths))
+        for failure in failures:
+            records.append(failure_record(failure))
+        expected = {"region_threshold": calibration.region_threshold}
+        if fdr is None:  # else decided when all images are done
+            expected["threshold"] = calibration.threshold
+        tasks = [
+            (str(path), name)
+            for path, name, earlier in zip(paths, records.names, records.earlier, strict=True)
+            if not (resume and _is_done(earlier, job, expected))
+        ]
+        batches = [tasks[i : i + batch_size] for i in range(0, len(tasks), batch_size)]
+        if saved is None:
+            processed = _in_this_process(Processor(pipeline=fitted, job=job), batches)
+        else:
+            others = Workers(
+                pipeline=saved, job=job, count=n_workers, threads=threads, device=device
+            )
+            processed = stack.enter_context(others).records(batches)
+        for done, record in enumerate(processed, start=len(paths) - len(tasks) + 1):
+            records.append(record)
+            notify("detect", done, len(paths), {})
     sources: list[str | Path] = [*paths, *(failure.source for failure in failures)]
     if fdr is not None:
-        return decide(out, fdr=fdr, images=sources)
-    return DetectionCounts.of(of_images(read_detections(out), sources))
+        decide(out, fdr=fdr, images=sources)
+    return DetectionCounts.of(of_images(iterate_records(out / RECORDS), sources))
 
 
-def _is_done(record: Mapping[str, Any] | None, job: Job, calibration: Calibration) -> bool:
+def _check_execution(threads: int | None, device: Device | None, batch_size: int) -> None:
+    for name, number in (("threads", threads), ("batch_size", batch_size)):
+        if number is None and name == "threads":
+            continue
+        if not isinstance(number, int) or isinstance(number, bool) or number < 1:
+            raise ConfigurationError(f"{name} must be at least 1, got {number!r}")
+    if device is not None:
+        if device not in DEVICES:
+            raise ConfigurationError(f"device must be one of {', '.join(DEVICES)}, got {device!r}")
+        choose_device(device)
+
+
+def _show(out: Path, *, parquet: bool) -> None:
+    """Write what shows the records, as they are now."""
+    if (out / RECORDS).exists():
+        worklist(out)
+        if parquet:
+            write_parquet(out)
+        else:
+            refresh_parquet(out)
+
+
+def _is_done(
+    record: Mapping[str, Any] | None, job: Job, expected: Mapping[str, float | None]
+) -> bool:
     """Whether an image has what this run would give it."""
     if record is None or record["status"] == "error":
         return False
-    rates = (record.get("threshold"), record.get("region_threshold"))
-    expected = (calibration.threshold, calibration.region_threshold)
     if record.get("calibration") != job.calibration or any(
-        rate not in (None, wanted) for rate, wanted in zip(rates, expected, strict=True)
+        record.get(key) not in (None, value) for key, value in expected.items()
     ):
         return False
-    wanted = {"overlay": job.overlays, "anomaly_map": job.maps, DICOM_KEY: bool(job.dicom)}
-    return all(key in record for key, is_wanted in wanted.items() if is_wanted)
+    wanted = {"overlay": job.overlays, "anomaly_map": job.maps}
+    objects = record.get(DICOM_KEY, {})
+    return (
+        all(key in record for key, is_wanted in wanted.items() if is_wanted)
+        and (DICOM_ERROR_KEY in record or all(kind in objects for kind in job.dicom))
+        and all(Path(job.out, name).exists() for name in files_of(record))
+    )
 
 
 @contextlib.contextmanager
-def _process(
-    pipeline: Pipeline | str | os.PathLike[str],
-    fitted: Pipeline,
-    job: Job,
-    n_workers: int,
-    threads: int | None,
-    device: Device | None,
-) -> Iterator[Callable[[Sequence[Sequence[Task]]], Iterator[dict[str, Any]]]]:
-    """Yield what processes batches of images: this process, or several others."""
-    with contextlib.ExitStack() as stack:
-        if n_workers == 1 and threads is None and device is None:
-            yield lambda batches: (
-                record
-                for batch in batches
-                for record in Processor(pipeline=fitted, job=job).records(batch)
-            )
-            return
-        # Others, since neither threads nor device of a pipeline that belongs to the caller change.
-        if isinstance(pipeline, Pipeline):
-            folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="lungpatch-"))
-            path = str(fitted.save(Path(folder, "pipeline.lungpatch")))
-        else:
-            path = os.fspath(pipeline)
-        workers = stack.enter_context(
-            Workers(pipeline=path, job=job, count=n_workers, threads=threads, device=device)
-        )
-        yield workers.records
+def _saved(pipeline: Pipeline | str | os.PathLike[str], *, is_needed: bool) -> Iterator[str | None]:
+    """Yield where other processes can load a pipeline from."""
+    if not isinstance(pipeline, Pipeline):
+        yield os.fspath(pipeline)
+        return
+    with tempfile.TemporaryDirectory(prefix="lungpatch-") as folder:
+        try:
+            path = str(pipeline.save(Path(folder, "pipeline.lungpatch")))
+        except LungpatchError:  # a part of it is known in this process only
+            if is_needed:
+                raise
+            path = None
+        yield path
+
+
+def _in_this_process(
+    processor: Processor, batches: Iterable[Sequence[Task]]
+) -> Iterator[dict[str, Any]]:
+    for batch in batches:
+        yield from processor.records(batch)
 
 
 def _name_of(pipeline: Pipeline | str | os.PathLike[str]) -> str:

@@ -92,9 +92,9 @@ def detect_dataset(
     batch_size : int
         Number of images that an actor gets at a time, which go through the model together.
     concurrency : int or (int, int), optional
-        Number of actors, or the fewest and the most. By default Ray starts as many as the cluster
-        has room for, one per core or GPU. A fixed number has to leave a core for the tasks that
-        read the images.
+        The most actors, or the fewest and the most. By default Ray starts as many as the cluster
+        has room for, one per core or GPU. The fewest have to leave a core for the tasks that read
+        the images, or Ray waits for ever.
 
     Returns
     -------
@@ -282,13 +282,11 @@ def _pool(concurrency: Any) -> dict[str, int]:
     """Return the size of a pool of actors, as Ray takes it."""
     if concurrency is None:
         return {"min_size": 1}
-    if not isinstance(concurrency, tuple):
-        _check_number("concurrency", concurrency)
-        return {"size": concurrency}
-    for value in concurrency:
+    bounds = concurrency if isinstance(concurrency, tuple) else (1, concurrency)
+    for value in bounds:
         _check_number("concurrency", value)
-    if len(concurrency) != 2 or concurrency[0] > concurrency[1]:
+    if len(bounds) != 2 or bounds[0] > bounds[1]:
         raise ConfigurationError(
             f"concurrency must be a number, or the fewest and the most; got {concurrency!r}"
         )
-    return {"min_size": concurrency[0], "max_size": concurrency[1]}
+    return {"min_size": bounds[0], "max_size": bounds[1]}

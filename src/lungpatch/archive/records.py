@@ -6,12 +6,12 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from lungpatch._utils.files import JsonLines, json_line
+from lungpatch._utils.files import atomic_write, json_line
 from lungpatch.archive.names import choose_names
 from lungpatch.errors import InvalidImageError, MissingInputError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from types import TracebackType
 
 RECORDS = "detections.jsonl"
@@ -33,6 +33,13 @@ DICOM_ERROR_KEY = "dicom_error"
 """Key of a record that says why DICOM objects were wanted and are not there."""
 
 
+RESUME_KEYS = (
+    "status", "name", "calibration", "threshold", "region_threshold",
+    *FILE_KEYS, VIEWS_KEY, DICOM_KEY, DICOM_ERROR_KEY,
+)  # fmt: skip
+"""Keys that say whether an image has to be processed again, and where its files are."""
+
+
 class FolderRecords:
     """The records of a folder while images are processed into it.
 
@@ -41,7 +48,8 @@ class FolderRecords:
     and has no more are removed, so that nothing old stands beside a new error.
 
     Each record is in the file as soon as it is added, so that nothing is lost if the process is
-    killed. At the end the file is put in order: other images first, then those of this run.
+    killed. At the end the file is put in order: other images first, then those of this run. Never
+    are all records in memory.
 
     Parameters
     ----------
@@ -54,9 +62,10 @@ class FolderRecords:
     ----------
     names : list of str
         The stem of the files of each image, in order. In folders of more than
-        `FILES_PER_FOLDER` images it begins with a folder.
+        `FILES_PER_FOLDER` images it begins with a folder. The same images get the same names in a
+        run that goes on where another was killed.
     earlier : list of dict or None
-        The record that each image has already, in order.
+        Of each image, in order, what its record says already; only the keys of `RESUME_KEYS`.
 
     Raises
     ------
@@ -76,32 +85,40 @@ class FolderRecords:
 
     def __init__(self, path: Path, images: Sequence[Path]) -> None:
         self._path = path
-        earlier = read_records(path) if path.exists() else []
         self._order = [_key(image) for image in images]
-        known = {_key(record["image"]): record for record in earlier}
+        known = {}
+        if path.exists():
+            for record in iterate_records(path):
+                slim = {key: record[key] for key in RESUME_KEYS if key in record}
+                known[_key(record["image"])] = slim
         self.earlier = [known.get(key) for key in self._order]
-        self._replaced = {key: known[key] for key in self._order if key in known}
-        taken = [record["name"] for record in earlier if record.get("name")]
-        self.names = self._choose_names(images, taken)
+        self._replaced = {key: known.pop(key) for key in self._order if key in known}
+        self.names = self._choose_names(images, others=_names_of(known.values()))
 
-    def _choose_names(self, images: Sequence[Path], taken: Sequence[str]) -> list[str]:
-        named = {
-            key: record["name"] for key, record in self._replaced.items() if record.get("name")
-        }
-        new = [image for image in images if _key(image) not in named]
-        chosen = choose_names(new, taken=[name.rpartition("/")[2] for name in taken])
-        if len(taken) + len(new) > FILES_PER_FOLDER:
-            first = len(taken)
-            chosen = [
-                f"{(first + number) // FILES_PER_FOLDER:04d}/{name}"
-                for number, name in enumerate(chosen)
+    def _choose_names(self, images: Sequence[Path], *, others: Sequence[str]) -> list[str]:
+        # Of all images, whether they have a name already or not: so they are the same ones when a
+        # run goes on where another was killed.
+        planned = choose_names(images, taken=map(_stem, others))
+        mine = _names_of(self._replaced.values())
+        given = {_stem(name) for name in mine}
+        named = {key: each["name"] for key, each in self._replaced.items() if each.get("name")}
+        free = [n for n, key in enumerate(self._order) if key not in named]
+        if clashing := [n for n in free if planned[n] in given]:
+            taken = [*map(_stem, (*others, *mine)), *(planned[n] for n in free)]
+            again = choose_names([images[n] for n in clashing], taken=taken)
+            for n, name in zip(clashing, again, strict=True):
+                planned[n] = name
+        if len(others) + len(images) > FILES_PER_FOLDER:
+            planned = [
+                f"{(len(others) + number) // FILES_PER_FOLDER:04d}/{name}"
+                for number, name in enumerate(planned)
             ]
-        named |= dict(zip(map(_key, new), chosen, strict=True))
-        return [named[key] for key in self._order]
+        return [named.get(key, name) for key, name in zip(self._order, planned, strict=True)]
 
     def __enter__(self) -> Self:
         self._path.parent.mkdir(parents=True, exist_ok=True)
-        _cut_incomplete_line(self._path)
+        if self._path.exists():
+            _mend_last_line(self._path)
         self._file = self._path.open("ab")
         return self
 
@@ -110,7 +127,7 @@ class FolderRecords:
         self._file.write(json_line(record))
         self._file.flush()
         earlier = self._replaced.pop(_key(record["image"]), {})
-        for name in _files_of(earlier) - _files_of(record):
+        for name in set(files_of(earlier)) - set(files_of(record)):
             (self._path.parent / name).unlink(missing_ok=True)
 
     def __exit__(
@@ -120,24 +137,86 @@ class FolderRecords:
         traceback: TracebackType | None,
     ) -> None:
         self._file.close()
-        records = {_key(record["image"]): record for record in read_records(self._path)}
-        if not records and kind is not None:
+        lines: dict[Path, tuple[int, int]] = {}
+        start = 0
+        with self._path.open("rb") as file:
+            for number, line in enumerate(file, start=1):
+                if line.strip():
+                    image = _record(self._path, number, line)["image"]
+                    lines[_key(image)] = (start, len(line))
+                start += len(line)
+        if not lines and kind is not None:
             self._path.unlink()
             return
-        now = {key: records.pop(key) for key in self._order if key in records}
-        with JsonLines(self._path) as lines:
-            for record in (*records.values(), *now.values()):
-                lines.append(record)
+        now = [lines.pop(key) for key in self._order if key in lines]
+        with (
+            atomic_write(self._path) as temporary,
+            self._path.open("rb") as file,
+            temporary.open("wb") as ordered,
+        ):
+            for start, length in (*lines.values(), *now):
+                file.seek(start)
+                ordered.write(file.read(length))
 
 
-def _cut_incomplete_line(path: Path) -> None:
-    """Remove the end of a file of a process that was killed while it wrote a line."""
-    if path.exists():
-        content = path.read_bytes()
-        whole = content.rfind(b"\n") + 1
-        if whole < len(content):
-            with path.open("r+b") as file:
-                file.truncate(whole)
+def _names_of(records: Iterable[Mapping[str, Any]]) -> list[str]:
+    return [record["name"] for record in records if record.get("name")]
+
+
+def _stem(name: str) -> str:
+    return name.rpartition("/")[2]
+
+
+def _mend_last_line(path: Path) -> None:
+    """End a file with a whole line, if the process that wrote it was killed meanwhile."""
+    with path.open("r+b") as file:
+        line, size = b"\n", 0
+        for line in file:
+            size += len(line)
+        if line.endswith(b"\n"):
+            return
+        if _is_begun(line):
+            file.truncate(size - len(line))
+        else:
+            file.seek(size)
+            file.write(b"\n")
+
+
+def iterate_records(path: Path) -> Iterator[dict[str, Any]]:
+    r"""Read a file of records one by one, as they were written.
+
+    Where a run was killed before it put the file in order, an image may come twice; the last record
+    counts. A record that was only begun to be written then is left out.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+
+    Yields
+    ------
+    dict
+
+    Raises
+    ------
+    InvalidImageError
+        If a line is not a record; the message names file and line.
+    OSError
+        If the file cannot be read.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> path = Path(tempfile.mkdtemp(), "records.jsonl")
+    >>> _ = path.write_text('{"image": "a.png", "status": "ok"}\n{"image": "b.p')
+    >>> list(iterate_records(path))
+    [{'image': 'a.png', 'status': 'ok'}]
+    """
+    # Bytes end their lines at \n only; names of images may hold other ends of lines of Unicode.
+    with path.open("rb") as file:
+        for number, line in enumerate(file, start=1):
+            is_whole = line.endswith(b"\n")
+            if line.strip() and (is_whole or not _is_begun(line)):
+                yield _record(path, number, line)
 
 
 def read_records(path: Path) -> list[dict[str, Any]]:
@@ -170,19 +249,18 @@ def read_records(path: Path) -> list[dict[str, Any]]:
     ...
     lungpatch.errors.InvalidImageError: ...records.jsonl: line 1 is not the record of an image; ...
     """
-    # Not splitlines: names of images may hold what Unicode takes for the end of a line.
-    *lines, begun = path.read_text(encoding="utf-8").split("\n")
-    records = [_record(path, number, line) for number, line in enumerate(lines, start=1) if line]
-    if begun and not (lines and _is_begun(begun)):
-        records.append(_record(path, len(lines) + 1, begun))
-    return list({_key(record["image"]): record for record in records}.values())
+    return list({_key(record["image"]): record for record in iterate_records(path)}.values())
 
 
-def _is_begun(line: str) -> bool:
+_BEGIN = b'{"image": '
+
+
+def _is_begun(line: bytes) -> bool:
+    """Whether a line without an end is a record that was not written to its end."""
     try:
         json.loads(line)
     except ValueError:
-        return True
+        return line.startswith(_BEGIN) or _BEGIN.startswith(line)
     return False
 
 
@@ -222,36 +300,42 @@ def read_detections(folder: Path) -> list[dict[str, Any]]:
 
 def of_images(
     records: Iterable[dict[str, Any]], images: Iterable[str | Path]
-) -> list[dict[str, Any]]:
-    """Return the records of some images.
+) -> Iterator[dict[str, Any]]:
+    """Pick the records of some images.
 
     Parameters
     ----------
     records : iterable of dict
     images : iterable of path
 
-    Returns
-    -------
-    list of dict
+    Yields
+    ------
+    dict
 
     Examples
     --------
-    >>> of_images([{"image": "a.png"}, {"image": "b.png"}], ["b.png"])
+    >>> list(of_images([{"image": "a.png"}, {"image": "b.png"}], ["b.png"]))
     [{'image': 'b.png'}]
     """
     wanted = {_key(image) for image in images}
-    return [record for record in records if _key(record["image"]) in wanted]
+    return (record for record in records if _key(record["image"]) in wanted)
 
 
-def _files_of(record: Mapping[str, Any]) -> set[str]:
-    """Return the names of the files of an image."""
+def files_of(record: Mapping[str, Any]) -> list[str]:
+    """Return the names of the files of an image, relative to the folder of its record.
+
+    Examples
+    --------
+    >>> files_of({"image": "a.png", "mask": "a.mask.png", "views": {"map": "worklist/a.png"}})
+    ['a.mask.png', 'worklist/a.png']
+    """
     named = [record.get(key) for key in FILE_KEYS]
     for key in (VIEWS_KEY, DICOM_KEY):
         named += record.get(key, {}).values()
-    return {name for name in named if name}
+    return [name for name in named if name]
 
 
-def _record(path: Path, number: int, line: str) -> dict[str, Any]:
+def _record(path: Path, number: int, line: bytes) -> dict[str, Any]:
     try:
         record = json.loads(line)
     except ValueError as error:

@@ -5,34 +5,48 @@ One JSON object per line, in and out. It ends when its input does.
 
 from __future__ import annotations
 
+import contextlib
 import json
+import logging
 import os
 import signal
 import sys
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
 
 def main() -> None:
     """Read the job, load the pipeline, and process one message after the other."""
     # Ctrl-C reaches all processes of a terminal; the one that sends the work decides.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # Raised as an exception, so that no temporary file stays.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     # Whatever libraries print must not get between the lines of JSON.
-    answers = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="ascii")
+    answers = os.fdopen(os.dup(sys.stdout.fileno()), "wb", buffering=0)
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
 
     def send(message: Mapping[str, Any]) -> None:
-        answers.write(json.dumps(message) + "\n")
-        answers.flush()
+        left = memoryview((json.dumps(message) + "\n").encode("ascii"))
+        while left:
+            left = left[answers.write(left) :]
 
+    with contextlib.suppress(BrokenPipeError):  # nobody is there any more
+        _work(send)
+
+
+def _work(send: Callable[[Mapping[str, Any]], None]) -> None:
     from lungpatch._utils.files import json_line
     from lungpatch.archive.processing import Job, Processor
     from lungpatch.errors import LungpatchError
     from lungpatch.networks.torch_adapter import set_inference_threads
 
     first = json.loads(sys.stdin.readline())
+    logger = logging.getLogger("lungpatch")
+    logger.setLevel(first["log_level"])
+    logger.addHandler(_Sender(send))
+    logger.propagate = False
     set_inference_threads(first["threads"])
     try:
         processor = Processor.load(first["pipeline"], Job(**first["job"]), device=first["device"])
@@ -43,8 +57,21 @@ def main() -> None:
             # By way of what is written, so that both ways of working give the same records.
             plain = [json.loads(json_line(record)) for record in records]
             send({"number": message["number"], "records": plain})
+    except BrokenPipeError:
+        raise
     except (LungpatchError, OSError) as error:
         send({"error": str(error)})
+
+
+class _Sender(logging.Handler):
+    """Hands messages to the process that sends the work, whose user has chosen where they go."""
+
+    def __init__(self, send: Callable[[Mapping[str, Any]], None]) -> None:
+        super().__init__()
+        self._send = send
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._send({"log": [record.name, record.levelno, record.getMessage()]})
 
 
 if __name__ == "__main__":

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import collections
+import contextlib
 import json
+import logging
 import os
 import queue
 import signal
@@ -14,7 +16,12 @@ from typing import TYPE_CHECKING, Any, Self
 
 import attrs
 
-from lungpatch.errors import ConfigurationError, DestinationError, InvalidImageError
+from lungpatch.errors import (
+    ConfigurationError,
+    DestinationError,
+    InvalidImageError,
+    LungpatchError,
+)
 from lungpatch.pipeline import Failure
 from lungpatch.reports import failure_record
 
@@ -29,6 +36,12 @@ IMAGES_PER_WORKER = 50
 
 WAITING = 2
 """Tasks that a worker has at most: one that it works on, and the next."""
+
+FAILED_STARTS = 3
+"""Processes that may die one after the other before any can begin."""
+
+SECONDS_TO_END = 5.0
+"""A process that was told to end and has not is killed."""
 
 
 def count_workers(workers: int | str, n_images: int) -> int:
@@ -64,19 +77,72 @@ def count_workers(workers: int | str, n_images: int) -> int:
     return workers
 
 
-@attrs.define(eq=False)
 class _Worker:
-    process: subprocess.Popen[bytes]
-    pending: collections.deque[int] = attrs.field(factory=collections.deque)
-    is_ready: bool = False
+    """A process, and the two threads that write to it and read from it.
+
+    Pipes hold little: nobody else may have to wait because one process does not read.
+    """
+
+    def __init__(
+        self,
+        start_message: Mapping[str, Any],
+        environment: Mapping[str, str],
+        answers: queue.Queue[tuple[_Worker, dict[str, Any] | None]],
+    ) -> None:
+        self.pending: collections.deque[int] = collections.deque()
+        self.is_ready = False
+        self._answers = answers
+        self._messages: queue.SimpleQueue[Mapping[str, Any] | None] = queue.SimpleQueue()
+        # Not in the group of the terminal, whose Ctrl-C it would get; nor does it import modules
+        # from wherever it is started.
+        self._process = subprocess.Popen(
+            [sys.executable, "-P", "-m", "lungpatch.archive.worker"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env=environment,
+            start_new_session=True,
+        )
+        self.send(start_message)
+        self._threads = [
+            threading.Thread(target=target, daemon=True) for target in (self._speak, self._listen)
+        ]
+        for thread in self._threads:
+            thread.start()
 
     def send(self, message: Mapping[str, Any]) -> None:
-        assert self.process.stdin is not None
+        self._messages.put(message)
+
+    def _speak(self) -> None:
+        stream = self._process.stdin
+        assert stream is not None
+        with contextlib.suppress(OSError), stream:  # if it has died, the end of its output says so
+            for message in iter(self._messages.get, None):
+                stream.write((json.dumps(message) + "\n").encode("ascii"))
+                stream.flush()
+
+    def _listen(self) -> None:
+        stream = self._process.stdout
+        assert stream is not None
+        with stream:
+            for line in stream:
+                if line.endswith(b"\n"):  # else it died while it wrote
+                    self._answers.put((self, json.loads(line)))
+        self._answers.put((self, None))
+
+    def terminate(self) -> None:
+        self._process.terminate()
+
+    def wait(self) -> int:
+        """Wait for the end of the process and of the threads; return its exit status."""
+        self._messages.put(None)
         try:
-            self.process.stdin.write((json.dumps(message) + "\n").encode("ascii"))
-            self.process.stdin.flush()
-        except (BrokenPipeError, OSError):
-            pass  # it has died; its end of output says so
+            status = self._process.wait(timeout=SECONDS_TO_END)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            status = self._process.wait()
+        for thread in self._threads:
+            thread.join()
+        return status
 
 
 class Workers:
@@ -104,14 +170,22 @@ class Workers:
     def __init__(
         self, *, pipeline: str, job: Job, count: int, threads: int | None, device: str | None
     ) -> None:
-        self._threads = threads or 1
+        threads = threads or 1
         self._start_message = {
             "pipeline": pipeline,
             "job": attrs.asdict(job),
             "device": device,
-            "threads": self._threads,
+            "threads": threads,
+            "log_level": logging.getLogger("lungpatch").getEffectiveLevel(),
+        }
+        self._environment = os.environ | {
+            "OMP_NUM_THREADS": str(threads),
+            "OMP_WAIT_POLICY": "PASSIVE",
+            # Modules, those of plugins too, are found where this process finds them.
+            "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
         }
         self._count = count
+        self._failed_starts = 0
         self._answers: queue.Queue[tuple[_Worker, dict[str, Any] | None]] = queue.Queue()
         self._workers: list[_Worker] = []
 
@@ -125,9 +199,9 @@ class Workers:
         traceback: TracebackType | None,
     ) -> None:
         for worker in self._workers:
-            worker.process.kill()
+            worker.terminate()
         for worker in self._workers:
-            worker.process.wait()
+            worker.wait()
 
     def records(self, batches: Sequence[Sequence[Task]]) -> Iterator[dict[str, Any]]:
         """Process batches of images and yield their records as they come.
@@ -143,8 +217,10 @@ class Workers:
 
         Raises
         ------
+        LungpatchError
+            If processes die again and again before they begin.
         DestinationError
-            If a worker cannot begin, or cannot write.
+            If one cannot load the pipeline, or cannot write.
         """
         todo: dict[int, Sequence[Task]] = dict(enumerate(batches))
         waiting = collections.deque(todo)
@@ -155,8 +231,12 @@ class Workers:
                 yield from self._bury(worker, todo, waiting)
             elif "error" in answer:
                 raise DestinationError(answer["error"])
+            elif "log" in answer:
+                name, level, text = answer["log"]
+                logging.getLogger(name).log(level, "%s", text)
             elif "ready" in answer:
                 worker.is_ready = True
+                self._failed_starts = 0
             else:
                 worker.pending.remove(answer["number"])
                 del todo[answer["number"]]
@@ -166,9 +246,9 @@ class Workers:
         self, todo: Mapping[int, Sequence[Task]], waiting: collections.deque[int]
     ) -> None:
         while waiting and len(self._workers) < min(self._count, len(todo)):
-            self._workers.append(self._start())
+            self._workers.append(_Worker(self._start_message, self._environment, self._answers))
         for worker in sorted(self._workers, key=lambda each: len(each.pending)):
-            while waiting and len(worker.pending) < WAITING:
+            while waiting and worker.is_ready and len(worker.pending) < WAITING:
                 number = waiting.popleft()
                 worker.pending.append(number)
                 worker.send({"number": number, "tasks": list(todo[number])})
@@ -181,17 +261,22 @@ class Workers:
     ) -> Iterator[dict[str, Any]]:
         """Find what the death of a worker cost; what it had not begun goes to the others."""
         self._workers.remove(worker)
-        reason = _how_it_ended(worker.process.wait())
+        reason = _how_it_ended(worker.wait())
         if not worker.is_ready:
-            raise DestinationError(f"a worker process could not begin: {reason}")
+            self._failed_starts += 1
+            if self._failed_starts > FAILED_STARTS:
+                raise LungpatchError(
+                    f"processes that share the work end before they begin: {reason}; use fewer "
+                    "workers, or workers=1 to see why"
+                )
+            return
         if not worker.pending:
             return
         begun = worker.pending.popleft()
         waiting.extendleft(reversed(worker.pending))
         tasks = todo.pop(begun)
         if len(tasks) > 1:  # one of them is to blame: each by itself
-            for task in tasks:
-                number = max([*todo, begun]) + 1
+            for number, task in enumerate(tasks, start=max([*todo, begun]) + 1):
                 todo[number] = [task]
                 waiting.append(number)
             return
@@ -201,28 +286,6 @@ class Workers:
             "there is, or break its decoder; try it alone, or go on with resume"
         )
         yield failure_record(Failure(source=path, error=error)) | {"name": name}
-
-    def _start(self) -> _Worker:
-        environment = os.environ | {
-            "OMP_NUM_THREADS": str(self._threads),
-            "OMP_WAIT_POLICY": "PASSIVE",
-        }
-        process = subprocess.Popen(
-            [sys.executable, "-m", "lungpatch.archive.worker"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            env=environment,
-        )
-        worker = _Worker(process)
-        worker.send(self._start_message)
-        threading.Thread(target=self._listen, args=(worker,), daemon=True).start()
-        return worker
-
-    def _listen(self, worker: _Worker) -> None:
-        assert worker.process.stdout is not None
-        for line in worker.process.stdout:
-            self._answers.put((worker, json.loads(line)))
-        self._answers.put((worker, None))
 
 
 def _how_it_ended(status: int) -> str:
