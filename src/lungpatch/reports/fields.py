@@ -164,3 +164,60 @@ class FailureFields(Protocol):
     def error(self) -> Exception:
         """What is wrong with it."""
         ...
+
+
+class CalibrationFields(Protocol):
+    """The scores that p-values come from; see `lungpatch.pipeline.Calibration`.
+
+    Examples
+    --------
+    >>> reference: CalibrationFields = pipeline.calibration_           # doctest: +SKIP
+    """
+
+    @property
+    def image_scores(self) -> Sequence[float]:
+        """One per patient."""
+        ...
+
+    @property
+    def threshold(self) -> float:
+        """Of the image score."""
+        ...
+
+
+class SiteFields(Protocol):
+    """A comparison of normal images; see `lungpatch.pipeline.SiteReport`.
+
+    Examples
+    --------
+    >>> shown: SiteFields = pipeline.check("our-normals/")             # doctest: +SKIP
+    """
+
+    @property
+    def reference(self) -> CalibrationFields:
+        """The pipeline's calibration."""
+        ...
+
+    @property
+    def image_scores(self) -> Sequence[float]:
+        """One per patient of the site."""
+        ...
+
+    @property
+    def p_values(self) -> Sequence[float]:
+        """One per patient of the site."""
+        ...
+
+    @property
+    def grey_shift(self) -> float:
+        """In standard deviations."""
+        ...
+
+    @property
+    def zone_shifts(self) -> Mapping[str, float]:
+        """In standard deviations."""
+        ...
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return it as JSON-ready values."""
+        ...

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy import stats
@@ -14,71 +14,15 @@ from lungpatch._utils.marks import RESULT_MARK
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
+
+    from lungpatch.reports.fields import SiteFields
 
 SITE_FIGURE = "site.png"
 SITE_RECORD = "site.json"
 
 _REFERENCE, _SITE = "0.45", "C0"
-
-
-class CalibrationFields(Protocol):
-    """The scores that p-values come from; see `lungpatch.pipeline.Calibration`.
-
-    Examples
-    --------
-    >>> reference: CalibrationFields = pipeline.calibration_           # doctest: +SKIP
-    """
-
-    @property
-    def image_scores(self) -> Sequence[float]:
-        """One per patient."""
-        ...
-
-    @property
-    def threshold(self) -> float:
-        """Of the image score."""
-        ...
-
-
-class SiteFields(Protocol):
-    """A comparison of normal images; see `lungpatch.pipeline.SiteReport`.
-
-    Examples
-    --------
-    >>> shown: SiteFields = pipeline.check("our-normals/")             # doctest: +SKIP
-    """
-
-    @property
-    def reference(self) -> CalibrationFields:
-        """The pipeline's calibration."""
-        ...
-
-    @property
-    def image_scores(self) -> Sequence[float]:
-        """One per patient of the site."""
-        ...
-
-    @property
-    def p_values(self) -> Sequence[float]:
-        """One per patient of the site."""
-        ...
-
-    @property
-    def grey_shift(self) -> float:
-        """In standard deviations."""
-        ...
-
-    @property
-    def zone_shifts(self) -> Mapping[str, float]:
-        """In standard deviations."""
-        ...
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return it as JSON-ready values."""
-        ...
 
 
 def plot_site(report: SiteFields, *, axes: Any = None) -> NDArray[np.object_]:
