@@ -350,23 +350,14 @@ def summarise(steps: Steps, normals: Sequence[NormalImage], method: Method) -> C
     >>> summarise(pipeline, normals, "split").threshold                # doctest: +SKIP
     1.5
     """
-    # Several images of a patient are alike; the highest counts, so that patients are exchangeable.
-    image_scores: dict[str, float] = {}
-    region_scores: dict[str, float] = {}
-    for normal in normals:
-        for highest, score in (
-            (image_scores, normal.image_score),
-            (region_scores, normal.region_score),
-        ):
-            highest[normal.patient] = max(highest.get(normal.patient, score), score)
-    threshold, region_threshold = fit_thresholds(
-        steps, [*image_scores.values()], [*region_scores.values()]
-    )
+    image_scores = highest_by_patient(normals, "image_score")
+    region_scores = highest_by_patient(normals, "region_score")
+    threshold, region_threshold = fit_thresholds(steps, image_scores, region_scores)
     samples = np.concatenate([normal.samples for normal in normals])
     return Calibration(
         method=method,
-        image_scores=image_scores.values(),
-        region_scores=region_scores.values(),
+        image_scores=image_scores,
+        region_scores=region_scores,
         threshold=threshold,
         region_threshold=region_threshold,
         rule=type(steps.thresholder).__name__,
@@ -377,6 +368,34 @@ def summarise(steps: Steps, normals: Sequence[NormalImage], method: Method) -> C
             for zone in LUNG_ZONES
         },
     )
+
+
+def highest_by_patient(
+    normals: Sequence[NormalImage], score: Literal["image_score", "region_score"]
+) -> tuple[float, ...]:
+    """Return the highest score of each patient, in the order in which patients come first.
+
+    Several images of a patient are alike, and images are not exchangeable; patients are.
+
+    Parameters
+    ----------
+    normals : sequence of NormalImage
+    score : {"image_score", "region_score"}
+
+    Returns
+    -------
+    tuple of float
+
+    Examples
+    --------
+    >>> highest_by_patient([], "image_score")
+    ()
+    """
+    highest: dict[str, float] = {}
+    for normal in normals:
+        value = getattr(normal, score)
+        highest[normal.patient] = max(highest.get(normal.patient, value), value)
+    return tuple(highest.values())
 
 
 def _zone_scores(heatmap: FloatImage, frame: LungFrame) -> dict[str, float]:

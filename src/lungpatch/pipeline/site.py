@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +10,13 @@ import numpy as np
 from scipy import stats
 
 from lungpatch.errors import InsufficientDataError
-from lungpatch.pipeline.calibration import LUNG_ZONES, Calibration, NormalImage, normal_image
+from lungpatch.pipeline.calibration import (
+    LUNG_ZONES,
+    Calibration,
+    NormalImage,
+    highest_by_patient,
+    normal_image,
+)
 from lungpatch.pipeline.cohort import UnusedImage, patients_of, read_cohort
 from lungpatch.thresholders import conformal_p_values
 
@@ -64,11 +69,7 @@ class SiteReport:
     @property
     def image_scores(self) -> tuple[float, ...]:
         """The highest image score of each patient."""
-        highest: dict[str, float] = {}
-        for normal in self.normals:
-            score = highest.get(normal.patient, -math.inf)
-            highest[normal.patient] = max(score, normal.image_score)
-        return tuple(highest.values())
+        return highest_by_patient(self.normals, "image_score")
 
     @property
     def p_values(self) -> tuple[float, ...]:
