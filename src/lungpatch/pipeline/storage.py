@@ -195,7 +195,7 @@ def restored_report(saved: SavedPipeline) -> FitReport:
     Examples
     --------
     >>> from lungpatch.pipeline.loading import shipped_pipelines
-    >>> restored_report(read_saved(shipped_pipelines()["paper"])).history.stopped
+    >>> restored_report(read_saved(shipped_pipelines()["default"])).history.stopped
     'finished'
     """
     record, history = dict(saved.content["fit"]), dict(saved.history)
