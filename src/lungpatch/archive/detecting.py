@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from lungpatch._utils.destinations import check_folder
-from lungpatch._utils.devices import DEVICES, Device, choose_device
 from lungpatch._utils.progress import ProgressCallback, silent
 from lungpatch.archive.calibrations import store_calibration
 from lungpatch.archive.deciding import DetectionCounts, decide
 from lungpatch.archive.dicom_objects import ObjectWriter
 from lungpatch.archive.inputs import Inputs, expand
 from lungpatch.archive.parquet import check_parquet, refresh_parquet, write_parquet
-from lungpatch.archive.processing import Job, Processor, Task
+from lungpatch.archive.processing import Job, Processor, Task, check_device
 from lungpatch.archive.records import (
     DICOM_ERROR_KEY,
     DICOM_KEY,
@@ -36,6 +36,10 @@ from lungpatch.thresholders.p_values import check_rate
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+    from lungpatch._utils.devices import Device
+
+logger = logging.getLogger(__name__)
 
 
 def detect_folder(  # noqa: PLR0913 - they are the options of a command
@@ -205,6 +209,8 @@ def detect_folder(  # noqa: PLR0913 - they are the options of a command
             for path, name, earlier in zip(paths, records.names, records.earlier, strict=True)
             if not (resume and _is_done(earlier, job, expected))
         ]
+        logger.info("%d of %d images are done already", len(paths) - len(tasks), len(paths))
+        logger.info("processes that share the work: %d", 1 if saved is None else n_workers)
         batches = [tasks[i : i + batch_size] for i in range(0, len(tasks), batch_size)]
         if saved is None:
             processed = _in_this_process(Processor(pipeline=fitted, job=job), batches)
@@ -229,9 +235,7 @@ def _check_execution(threads: int | None, device: Device | None, batch_size: int
         if not isinstance(number, int) or isinstance(number, bool) or number < 1:
             raise ConfigurationError(f"{name} must be at least 1, got {number!r}")
     if device is not None:
-        if device not in DEVICES:
-            raise ConfigurationError(f"device must be one of {', '.join(DEVICES)}, got {device!r}")
-        choose_device(device)
+        check_device(device)
 
 
 def _show(out: Path, *, parquet: bool) -> None:

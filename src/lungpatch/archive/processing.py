@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any, Self
 import attrs
 
 from lungpatch._utils.component import find_components
+from lungpatch._utils.devices import DEVICES, choose_device
 from lungpatch.archive.dicom_objects import ObjectWriter
 from lungpatch.archive.records import VIEWS_KEY
+from lungpatch.errors import ConfigurationError
 from lungpatch.pipeline import Detection, Failure, Pipeline, load_pipeline
 from lungpatch.reports import (
     detection_record,
@@ -161,19 +163,31 @@ class Processor:
         return self.pipeline.calibration_.colour_scale
 
 
+def check_device(device: str) -> None:
+    """Check that networks can run on a device.
+
+    Raises
+    ------
+    ConfigurationError
+        If there is no device of that name, or it is absent.
+
+    Examples
+    --------
+    >>> check_device("cpu")
+    """
+    if device not in DEVICES:
+        raise ConfigurationError(f"device must be one of {', '.join(DEVICES)}, got {device!r}")
+    choose_device(device)
+
+
 def place_on(pipeline: Pipeline, device: str) -> None:
     """Let all parts of a pipeline that have a setting ``device`` run there.
 
     Parameters
     ----------
     pipeline : Pipeline
-        Stays fitted.
+        If it is fitted, it stays so.
     device : {"auto", "cpu", "cuda", "mps"}
-
-    Raises
-    ------
-    ConfigurationError
-        If there is no such device.
 
     Examples
     --------

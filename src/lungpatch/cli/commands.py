@@ -14,6 +14,8 @@ import typer
 from lungpatch.cli import decision_commands, dicomweb_commands, worklist_commands
 from lungpatch.cli.exit_status import INTERRUPTED, SOME_FAILED
 from lungpatch.cli.options import (
+    BatchSize,
+    Device,
     DicomKinds,
     Exclude,
     FalseAlarmRate,
@@ -21,8 +23,16 @@ from lungpatch.cli.options import (
     FalseDiscoveryRate,
     FittedPipeline,
     Images,
+    Maps,
     OutFolder,
+    Overlays,
+    Parquet,
     Patients,
+    Quiet,
+    Resume,
+    Threads,
+    Verbose,
+    Workers,
 )
 from lungpatch.cli.printing import (
     print_counts,
@@ -33,6 +43,7 @@ from lungpatch.cli.printing import (
     print_summary,
     print_without_dicom,
 )
+from lungpatch.cli.reporting import reporting
 from lungpatch.cli.saving import save_or_rescue
 from lungpatch.errors import ConfigurationError
 
@@ -111,6 +122,19 @@ def fit(
         int | None,
         typer.Option(help="Seed of all randomness. [default: that of the preset or file]", min=0),
     ] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="KEY=VALUE",
+            help="A setting of the preset or file to change, as in TOML, such as model.epochs=10 "
+            "or pipeline.folds=3; members of an ensemble are numbered from 0 "
+            "(model.members.0.weight=2.0); may be given repeatedly.",
+        ),
+    ] = None,
+    device: Device = None,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
 ) -> None:
     """Fit a pipeline to radiographs of normal lungs, and save it.
 
@@ -120,25 +144,35 @@ def fit(
     beside OUT until it is done: run the same command again after Ctrl-C, or if the process was
     killed, and it continues from them.
     """
-    from lungpatch._utils.progress import progress_bar
     from lungpatch.archive.inputs import expand
+    from lungpatch.archive.processing import check_device, place_on
     from lungpatch.datasets.tables import read_patients
-    from lungpatch.pipeline.configuration import load_config, load_preset
+    from lungpatch.pipeline.configuration import load_config, load_preset, parse_settings
     from lungpatch.pipeline.storage import check_destination
 
     if preset is not None and config is not None:
         raise ConfigurationError("give --preset or --config, not both")
-    pipeline = load_config(config) if config else load_preset(preset or "default")
+    changes = parse_settings(settings or [])
+    pipeline = (
+        load_config(config, changes=changes)
+        if config
+        else load_preset(preset or "default", changes=changes)
+    )
     if seed is not None:
         pipeline.seed = seed
+    if device is not None:
+        check_device(device)
+        place_on(pipeline, device)
     check_destination(out)
     owners = read_patients(patients) if patients else None
-    paths, failures = expand(normal, exclude=exclude)
-    with progress_bar() as progress:
+    with reporting(quiet=quiet, verbose=verbose) as progress:
+        paths, failures = expand(normal, exclude=exclude)
         pipeline.fit(
             paths, patients=owners, progress=progress, checkpoint=out.with_suffix(".checkpoint")
         )
-    print_fit(pipeline, save_or_rescue(pipeline, out))
+    saved = save_or_rescue(pipeline, out)
+    if not quiet:
+        print_fit(pipeline, saved)
     print_failures(failures)
     report = pipeline.report_
     assert report is not None
@@ -157,20 +191,29 @@ def detect(
     false_box_rate: FalseBoxRate = None,
     fdr: FalseDiscoveryRate = None,
     dicom: DicomKinds = None,
+    resume: Resume = False,
+    workers: Workers = "auto",
+    threads: Threads = None,
+    device: Device = None,
+    batch_size: BatchSize = 1,
+    overlays: Overlays = True,
+    maps: Maps = True,
+    parquet: Parquet = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
 ) -> None:
     """Find where radiographs depart from normal lung.
 
     Writes index.html (a page to look at the results), detections.csv (a table), detections.jsonl
     (one record per image) and, for each image, STEM.overlay.jpg (to look at), STEM.anomaly.tiff
     (anomaly scores: float32, the image's size, NaN where nothing was scored) and STEM.mask.png (the
-    lungs). Ctrl-C keeps the results so far. **lungpatch decide** OUT moves the rate of false alarms
-    afterwards.
+    lungs). Ctrl-C keeps the results so far, and --resume goes on from there. **lungpatch decide**
+    OUT moves the rate of false alarms afterwards.
     """
-    from lungpatch._utils.progress import progress_bar
     from lungpatch.archive import detect_folder, load_detections
     from lungpatch.archive.inputs import expand
 
-    with progress_bar() as progress:
+    with reporting(quiet=quiet, verbose=verbose) as progress:
         counts = detect_folder(
             images,
             out,
@@ -179,15 +222,24 @@ def detect(
             false_box_rate=false_box_rate,
             fdr=fdr,
             dicom=None if dicom is None else [kind.strip() for kind in dicom.split(",")],
+            overlays=overlays,
+            maps=maps,
+            resume=resume,
+            workers=int(workers) if workers.isdecimal() else workers,  # type: ignore[arg-type]
+            threads=threads,
+            device=device,  # type: ignore[arg-type]  # both are checked there
+            batch_size=batch_size,
+            parquet=parquet,
             progress=progress,
         )
     print_failures(counts.failures)
     print_without_dicom(counts.without_dicom)
-    paths, _ = expand(images)
-    if len(paths) == 1:
-        source = str(paths[0])
-        print_summary(saved for saved in load_detections(out) if saved.source == source)
-    print_counts(counts, out)
+    if not quiet:
+        paths, _ = expand(images)
+        if len(paths) == 1:
+            source = str(paths[0])
+            print_summary(saved for saved in load_detections(out) if saved.source == source)
+        print_counts(counts, out)
     if counts.failures or counts.without_dicom:
         raise typer.Exit(SOME_FAILED)
 

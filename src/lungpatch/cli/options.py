@@ -90,3 +90,75 @@ Exclude = Annotated[
         show_default=False,
     ),
 ]
+
+Device = Annotated[
+    str | None,
+    typer.Option(
+        metavar="auto|cpu|cuda|mps",
+        help="Where networks run, those of all members of an ensemble; `auto` is a GPU if there is "
+        "one. [default: as the pipeline is set]",
+        show_default=False,
+    ),
+]
+
+Workers = Annotated[
+    str,
+    typer.Option(
+        metavar="N|auto",
+        help="Number of processes that share the images; `auto`: one per core, and none more for "
+        "fewer than 100 images. Each takes about 0.5 GB of memory. One that dies costs one image.",
+    ),
+]
+
+Threads = Annotated[
+    int | None,
+    typer.Option(
+        help="Threads of the networks in each process; more than 1 is of use for few images on "
+        "many cores. [default: 1]",
+        min=1,
+        show_default=False,
+    ),
+]
+
+BatchSize = Annotated[
+    int,
+    typer.Option(
+        help="Number of images that go through the networks together; more than 1 is of use on a "
+        "GPU.",
+        min=1,
+    ),
+]
+
+Resume = Annotated[
+    bool,
+    typer.Option(
+        "--resume/--overwrite",
+        help="Leave out images whose results from the same pipeline at the same rates are in OUT "
+        "already, and try again those that failed; or process all images again.",
+    ),
+]
+
+Overlays = Annotated[
+    bool,
+    typer.Option(
+        "--overlays/--no-overlays",
+        help="Write overlays, and the pictures of the worklist page.",
+    ),
+]
+
+Maps = Annotated[bool, typer.Option("--maps/--no-maps", help="Write anomaly maps.")]
+
+Parquet = Annotated[
+    bool,
+    typer.Option(
+        "--parquet",
+        help="Write the records as detections.parquet, too. Needs "
+        '`pip install "lungpatch[parquet]"`.',
+    ),
+]
+
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")]
+
+Verbose = Annotated[
+    bool, typer.Option("--verbose", "-v", help="Print what is done, beside warnings.")
+]

@@ -33,13 +33,18 @@ def preset_names() -> list[str]:
     )
 
 
-def load_preset(name: str, *, registry: Registry | None = None) -> Pipeline:
+def load_preset(
+    name: str, *, changes: Mapping[str, Any] | None = None, registry: Registry | None = None
+) -> Pipeline:
     """Build the pipeline of a preset, not yet fitted.
 
     Parameters
     ----------
     name : str
         ``"paper"``: the paper's U-Net on 32x32 patches.
+    changes : mapping, optional
+        Settings that replace those of the preset, by their dotted keys: ``{"model.epochs": 10}``.
+        Members of an ensemble are numbered from 0: ``"model.members.0.weight"``.
     registry : Registry, optional
         Where component names are looked up; by default all installed plugins.
 
@@ -50,17 +55,26 @@ def load_preset(name: str, *, registry: Registry | None = None) -> Pipeline:
     Raises
     ------
     ConfigurationError
-        If there is no such preset.
+        If there is no such preset, or a changed setting is not known or not allowed.
 
     Examples
     --------
     >>> load_preset("paper").model.patch_size
     32
+    >>> changed = load_preset("default", changes={"model.members.0.weight": 2.0})
+    >>> changed.model.members[0].weight
+    2.0
     """
-    return build_pipeline(_preset_tables(name), origin=f"preset {name!r}", registry=registry)
+    tables = _preset_tables(name)
+    return _build_changed(tables, changes, origin=f"preset {name!r}", registry=registry)
 
 
-def load_config(path: str | os.PathLike[str], *, registry: Registry | None = None) -> Pipeline:
+def load_config(
+    path: str | os.PathLike[str],
+    *,
+    changes: Mapping[str, Any] | None = None,
+    registry: Registry | None = None,
+) -> Pipeline:
     r"""Build the pipeline that a TOML file describes, not yet fitted.
 
     The file has a table a component (``[segmenter]``, ``[fit_sampler]``, ``[sampler]``,
@@ -74,6 +88,9 @@ def load_config(path: str | os.PathLike[str], *, registry: Registry | None = Non
     Parameters
     ----------
     path : path
+    changes : mapping, optional
+        Settings that replace those in the file, by their dotted keys: ``{"model.epochs": 10}``.
+        Members of an ensemble are numbered from 0: ``"model.members.0.weight"``.
     registry : Registry, optional
 
     Returns
@@ -109,7 +126,21 @@ def load_config(path: str | os.PathLike[str], *, registry: Registry | None = Non
             tables = _merged(_preset_tables(base), tables)
         except ConfigurationError as error:
             raise ConfigurationError(f"{path}: {error}") from error
-    return build_pipeline(tables, origin=str(path), registry=registry)
+    return _build_changed(tables, changes, origin=str(path), registry=registry)
+
+
+def _build_changed(
+    tables: dict[str, Any],
+    changes: Mapping[str, Any] | None,
+    *,
+    origin: str,
+    registry: Registry | None,
+) -> Pipeline:
+    try:
+        tables = _merged(tables, _nested(changes or {}))
+    except ConfigurationError as error:
+        raise ConfigurationError(f"{origin}: {error}") from error
+    return build_pipeline(tables, origin=origin, registry=registry)
 
 
 def build_pipeline(
@@ -207,17 +238,47 @@ def _preset_tables(name: Any) -> dict[str, Any]:
     return tomllib.loads(file.read_text(encoding="utf-8"))
 
 
+def _nested(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Put settings with dotted keys into nested tables."""
+    tables: dict[str, Any] = {}
+    for dotted, value in settings.items():
+        *path, key = dotted.split(".")
+        table = tables
+        for name in path:
+            table = table.setdefault(name, {})
+            if not isinstance(table, dict):
+                raise ConfigurationError(f"{dotted}: {name!r} is given as a value, too")
+        if key in table:
+            raise ConfigurationError(f"{dotted}: {key!r} is given twice")
+        table[key] = value
+    return tables
+
+
 def _merged(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
     """Put changes into nested tables; a component of another name replaces the whole table."""
     merged = dict(base)
     for key, value in changes.items():
         old = base.get(key)
-        if isinstance(value, dict) and isinstance(old, dict):
+        if isinstance(value, dict) and isinstance(old, list):
+            merged[key] = _merged_items(key, old, value)
+        elif isinstance(value, dict) and isinstance(old, dict):
             replaces = value.get("name") not in (None, old.get("name"))
             merged[key] = value if replaces else _merged(old, value)
         else:
             merged[key] = value
     return merged
+
+
+def _merged_items(name: str, items: list[Any], changes: dict[str, Any]) -> list[Any]:
+    """Put changes into a list of tables, by the numbers of its items."""
+    numbers = [str(number) for number in range(len(items))]
+    for number in changes:
+        if number not in numbers:
+            raise ConfigurationError(
+                f"{name!r} has no item {number!r}; its items: {', '.join(numbers)}"
+            )
+    merged = _merged(dict(zip(numbers, items, strict=True)), changes)
+    return [merged[number] for number in numbers]
 
 
 def _table(tables: Mapping[str, Any], name: str, origin: str) -> dict[str, Any]:
