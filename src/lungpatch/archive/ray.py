@@ -90,7 +90,9 @@ def detect_dataset(
         Where networks run. With ``"cuda"`` each actor asks Ray for one GPU; otherwise for none.
         By default as the pipeline is set.
     batch_size : int
-        Number of images that an actor gets at a time, which go through the model together.
+        Number of images that an actor gets at a time. With ``"cuda"`` they go through the model
+        together, and scores may differ in their last digits; otherwise one after the other, and
+        records equal those of one process.
     concurrency : int or (int, int), optional
         The most actors, or the fewest and the most. By default Ray starts as many as the cluster
         has room for, one per core or GPU. The fewest have to leave a core for the tasks that read
@@ -129,8 +131,8 @@ def detect_dataset(
     >>> detect_dataset(images).write_parquet("s3://results/chest/")    # doctest: +SKIP
     """
     require_extra("ray", ["ray", "pyarrow"], needed_by="detect_dataset")
-    data = import_extra("ray.data", needed_by="detect_dataset", extra="ray")
     _check_number("batch_size", batch_size)
+    pool = _pool(concurrency)
     detector = ImageDetector(
         pipeline=pipeline,
         false_alarm_rate=false_alarm_rate,
@@ -142,10 +144,11 @@ def detect_dataset(
     schema = dataset.schema(fetch_if_missing=False)
     if schema is not None:
         _check_columns(schema.names)
+    data = import_extra("ray.data", needed_by="detect_dataset", extra="ray")
     return dataset.map_batches(
         RecordBatches,
         fn_constructor_args=(detector,),
-        compute=data.ActorPoolStrategy(**_pool(concurrency)),
+        compute=data.ActorPoolStrategy(**pool),
         batch_size=batch_size,
         batch_format="pyarrow",
         num_cpus=1,
@@ -200,7 +203,12 @@ class RecordBatches:
         _check_columns(batch.column_names)
         paths = batch["path"].to_pylist()
         images = batch["bytes"].to_pylist() if "bytes" in batch.column_names else paths
-        records = self.detector.records(images, [str(path) for path in paths])
+        names = [str(path) for path in paths]
+        if self.detector.device == "cuda":
+            records = self.detector.records(images, names)
+        else:
+            # Each on its own: nothing is lost on a CPU, and the digits do not depend on the batch.
+            records = [self.detector(*pair) for pair in zip(images, names, strict=True)]
         fields = [(name, pa.type_for_alias(kind)) for name, kind in COLUMNS.items()]
         fields += [(name, pa.string()) for name in JSON_COLUMNS]
         return pa.Table.from_pylist([row_of(record) for record in records], pa.schema(fields))
