@@ -34,6 +34,7 @@ INTERNAL = {
     "lungpatch.cli.entry": "docs/command-line.md documents the commands",
     "lungpatch.cli.options": "docs/command-line.md documents the commands",
     "lungpatch.cli.printing": "docs/command-line.md documents the commands",
+    "lungpatch.cli.reporting": "docs/command-line.md documents the commands",
     "lungpatch.cli.saving": "docs/command-line.md documents the commands",
     "lungpatch.cli.worklist_commands": "docs/command-line.md documents the commands",
     "lungpatch.archive.calibrations": BEHIND_THE_FACE,
