@@ -1,0 +1,356 @@
+"""Folders of images: how fast, what a kill costs, and how much memory.
+
+    python benchmarks/archive.py ../shared/data/cxr/pneumonia --base OLDER_SOURCES --repeats 3
+    python benchmarks/archive.py ../shared/data/cxr/pneumonia --network
+    python benchmarks/archive.py ../shared/data/cxr/pneumonia --kills 10
+    python benchmarks/archive.py ../shared/data/cxr/pneumonia --memory
+
+Speed: `lungpatch detect` by the command line, its start included, in turns with the same command of
+another source tree (`--base`, a folder that holds the package `lungpatch`). Wall time and processor
+time of all its processes, both the fastest run and the median: other programs lengthen the first
+much and the second little.
+
+`--network`: processor time of one process from files to files, against a second pass of the same
+inputs through the same prepared networks, and nothing else.
+
+`--kills N`: the command is killed (SIGKILL) N times and started again with `--resume`; then, in
+another folder, N times one of its workers is killed. Records and files are compared with those of
+an undisturbed run.
+
+`--memory`: the peak of the memory of all processes together, with the images once and four times
+under other names. Each part writes a table: `archive.inc`, `archive_network.inc`,
+`archive_kills.inc`, `archive_memory.inc`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import random
+import shutil
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from tables import markdown_table, write_table
+
+import lungpatch
+from lungpatch.features import network_extractor
+from lungpatch.io import find_images
+from lungpatch.networks.torch_adapter import reproducible
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+PLAIN = ["--no-overlays", "--no-maps"]
+
+
+def main() -> None:
+    arguments = parse_arguments()
+    with tempfile.TemporaryDirectory() as folder:
+        work = Path(folder)
+        images = work / "images"
+        images.mkdir()
+        for path in find_images(arguments.folder)[: arguments.count]:
+            shutil.copy(path, images)
+        parts: dict[str, Callable[[], str]] = {}
+        if arguments.base is not None:
+            parts["archive"] = lambda: compare_speed(work, arguments)
+        if arguments.network:
+            parts["archive_network"] = lambda: compare_with_networks(work, arguments.repeats)
+        if arguments.kills:
+            parts["archive_kills"] = lambda: kill(work, arguments)
+        if arguments.memory:
+            parts["archive_memory"] = lambda: measure_memory(work, arguments)
+        for name, part in parts.items():
+            write_table(name, part(), arguments.out, publish=arguments.publish)
+
+
+# ------------------------------------------------------------------------------------- speed
+
+
+def compare_speed(work: Path, arguments: argparse.Namespace) -> str:
+    workers = ["--workers", str(arguments.workers)]
+    contenders: dict[str, tuple[list[str], Path | None]] = {
+        "commit before": ([], arguments.base),
+        "all outputs": (workers, None),
+        "without overlays and maps": ([*workers, *PLAIN], None),
+    }
+    runs: dict[str, list[tuple[float, float]]] = {name: [] for name in contenders}
+    for _ in range(arguments.repeats):
+        for name, (options, source) in contenders.items():
+            shutil.rmtree(work / "out", ignore_errors=True)
+            runs[name].append(timed(work, options, source))
+            print(name, *runs[name][-1], f"load {os.getloadavg()[0]:.1f}", flush=True)
+    count = len(list((work / "images").iterdir()))
+    rows = []
+    units = [_best_and_median(list(each)) for each in zip(*runs["commit before"], strict=True)]
+    for name, times in runs.items():
+        wall, processor = (_best_and_median(list(each)) for each in zip(*times, strict=True))
+        rows.append(
+            (
+                name,
+                *(f"{count / seconds:.1f}" for seconds in wall),
+                *(f"{unit / seconds:.1f}" for unit, seconds in zip(units[0], wall, strict=True)),
+                *(f"{1000 * seconds / count:.0f} ms" for seconds in processor),
+                f"{units[1][1] / processor[1]:.1f}",
+            )
+        )
+    head = (
+        "", "images per second, fastest", "median", "ratio, fastest", "median",
+        "processor time per image, fastest", "median", "ratio, median",
+    )  # fmt: skip
+    return markdown_table(head, rows)
+
+
+def _best_and_median(values: list[float]) -> tuple[float, float]:
+    return min(values), statistics.median(values)
+
+
+def timed(work: Path, options: list[str], source: Path | None) -> tuple[float, float]:
+    """Return the seconds that a command took by the clock, and by processor."""
+    start = time.perf_counter()
+    process = begin(work, options, source=source)
+    _, status, usage = os.wait4(process.pid, 0)
+    assert status == 0, status
+    process.returncode = 0
+    return time.perf_counter() - start, usage.ru_utime + usage.ru_stime
+
+
+def begin(
+    work: Path, options: list[str], *, out: str = "out", source: Path | None = None
+) -> subprocess.Popen[bytes]:
+    command = ["detect", str(work / "images"), "--out", str(work / out), *options]
+    environment = {key: value for key, value in os.environ.items() if key != "OMP_NUM_THREADS"}
+    path = Path(lungpatch.__file__).parents[1] if source is None else source.absolute()
+    return subprocess.Popen(
+        [sys.executable, "-P", "-m", "lungpatch", *command],
+        cwd=work,
+        env=environment | {"PYTHONPATH": str(path)},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+
+
+# ----------------------------------------------------------------------------------- networks
+
+
+def compare_with_networks(work: Path, repeats: int) -> str:
+    pipeline = lungpatch.load_pipeline("default")
+    images = work / "images"
+    recorded: list[tuple[torch.nn.Module, tuple[Any, ...]]] = []
+    depth = 0
+
+    def enter(module: torch.nn.Module, inputs: tuple[Any, ...]) -> None:
+        nonlocal depth
+        if depth == 0:
+            recorded.append((module, tuple(each.clone() for each in inputs)))
+        depth += 1
+
+    def leave(*_: object) -> None:
+        nonlocal depth
+        depth -= 1
+
+    def detect(name: str, **options: bool) -> None:
+        lungpatch.detect_folder(images, work / name, pipeline=pipeline, workers=1, **options)
+
+    detect("all")
+    hooks = [
+        torch.nn.modules.module.register_module_forward_pre_hook(enter),
+        torch.nn.modules.module.register_module_forward_hook(leave),
+    ]
+    detect("all")
+    for hook in hooks:
+        hook.remove()
+
+    def forward() -> None:
+        network_extractor._running.outputs = {}  # where layers put what is asked of them
+        with torch.inference_mode(), reproducible(torch.device("cpu")):
+            for module, inputs in recorded:
+                module(*inputs)
+
+    contenders: dict[str, Callable[[], None]] = {
+        "networks alone": forward,
+        "all outputs": lambda: detect("all"),
+        "without overlays and maps": lambda: detect("plain", overlays=False, maps=False),
+    }
+    seconds: dict[str, list[float]] = {name: [] for name in contenders}
+    for _ in range(repeats):
+        for name, run in contenders.items():
+            start = time.process_time()
+            run()
+            seconds[name].append(time.process_time() - start)
+            print(name, seconds[name][-1], flush=True)
+    count = len(list(images.iterdir()))
+    unit = _best_and_median(seconds["networks alone"])
+    rows = [
+        (
+            name,
+            *(f"{1000 * each / count:.1f} ms" for each in _best_and_median(times)),
+            *(f"{e / u:.2f}" for e, u in zip(_best_and_median(times), unit, strict=True)),
+        )
+        for name, times in seconds.items()
+    ]
+    head = ("", "processor time per image, fastest", "median", "ratio, fastest", "median")
+    return markdown_table(head, rows)
+
+
+# -------------------------------------------------------------------------------------- kills
+
+
+def kill(work: Path, arguments: argparse.Namespace) -> str:
+    options = ["--workers", str(arguments.workers), "--resume"]
+    start = time.perf_counter()
+    assert begin(work, options, out="undisturbed").wait() == 0
+    whole = time.perf_counter() - start
+    rng = random.Random(arguments.seed)
+    return markdown_table(
+        ("killed", "kills", "records when killed", "errors before the last run", "in the end"),
+        [
+            kill_parents(work, options, arguments.kills, whole, rng),
+            kill_workers(work, options, arguments.kills, whole, rng),
+        ],
+    )
+
+
+def kill_parents(
+    work: Path, options: list[str], kills: int, whole: float, rng: random.Random
+) -> tuple[object, ...]:
+    moments = []
+    while len(moments) < kills:
+        process = begin(work, options, out="parents")
+        time.sleep(rng.uniform(0.0, 5.0 + 2 * whole / kills))
+        if process.poll() is not None:  # it was done before; begin anew
+            shutil.rmtree(work / "parents")
+            continue
+        process.kill()
+        process.wait()
+        moments.append(len(records_of(work / "parents")))
+        print("killed at", moments[-1], "records", flush=True)
+    errors = count_errors(work / "parents")
+    assert begin(work, options, out="parents").wait() == 0
+    counts = ", ".join(map(str, moments))
+    return "the command", kills, counts, errors, compare(work / "parents", work / "undisturbed")
+
+
+def kill_workers(
+    work: Path, options: list[str], kills: int, whole: float, rng: random.Random
+) -> tuple[object, ...]:
+    process = begin(work, options, out="workers")
+    moments: list[int] = []
+    while process.poll() is None and len(moments) < kills:
+        time.sleep(rng.uniform(0.0, 2 * whole / kills))
+        if workers := workers_of(process.pid):
+            os.kill(rng.choice(workers), signal.SIGKILL)
+            moments.append(len(records_of(work / "workers")))
+            print("killed a worker at", moments[-1], "records", flush=True)
+    assert process.wait() in (0, 3)
+    errors = count_errors(work / "workers")
+    assert begin(work, options, out="workers").wait() == 0
+    counts = ", ".join(map(str, moments))
+    row = (counts, errors, compare(work / "workers", work / "undisturbed"))
+    return "one of its workers", len(moments), *row
+
+
+def records_of(out: Path) -> list[dict[str, Any]]:
+    path = out / "detections.jsonl"
+    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+    records = [json.loads(line) for line in lines]
+    for record in records:
+        record.pop("seconds", None)
+    return records
+
+
+def count_errors(out: Path) -> int:
+    return sum(record["status"] == "error" for record in records_of(out))
+
+
+def compare(out: Path, expected: Path) -> str:
+    """Say whether records, but for times, and files of images are equal."""
+    same = "the same records" if records_of(out) == records_of(expected) else "OTHER RECORDS"
+    kinds = ("*.png", "*.jpg", "*.tiff", "*.svg")
+    files = sorted(path for kind in kinds for path in expected.rglob(kind))
+    other = [
+        path for path in files
+        if path.read_bytes() != (out / path.relative_to(expected)).read_bytes()
+    ]  # fmt: skip
+    return f"{same}, {len(files) - len(other)} of {len(files)} files equal"
+
+
+def workers_of(parent: int) -> list[int]:
+    """Return the processes that a process has started."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                status = (entry / "stat").read_text()
+            except OSError:
+                continue
+            if int(status.rpartition(")")[2].split()[1]) == parent:
+                found.append(int(entry.name))
+    return found
+
+
+# -------------------------------------------------------------------------------------- memory
+
+
+def measure_memory(work: Path, arguments: argparse.Namespace) -> str:
+    images = work / "images"
+    originals = sorted(images.iterdir())
+    options = ["--workers", str(arguments.workers)]
+    rows = []
+    for times in (1, 4):
+        for number in range(1, times):
+            for path in originals:  # copies: links to one file are one image
+                shutil.copy(path, images / f"copy{number}-{path.name}")
+        shutil.rmtree(work / "out", ignore_errors=True)
+        process = begin(work, options)
+        peak_of_all = peak_of_parent = 0
+        while process.poll() is None:
+            parent = memory_of(process.pid)
+            others = sum(memory_of(worker) for worker in workers_of(process.pid))
+            peak_of_parent = max(peak_of_parent, parent)
+            peak_of_all = max(peak_of_all, parent + others)
+            time.sleep(0.1)
+        assert process.returncode == 0
+        count = len(records_of(work / "out"))
+        rows.append((count, f"{peak_of_all / 1e6:.0f} MB", f"{peak_of_parent / 1e6:.0f} MB"))
+        print(*rows[-1], flush=True)
+    return markdown_table(("images", "peak of all processes", "of which started the others"), rows)
+
+
+def memory_of(process: int) -> int:
+    try:
+        pages = int(Path(f"/proc/{process}/statm").read_text().split()[1])
+    except OSError:
+        return 0
+    return pages * os.sysconf("SC_PAGE_SIZE")
+
+
+def parse_arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("folder", type=Path, help="folder of images")
+    parser.add_argument("--count", type=int, help="number of images; by default all")
+    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--base", type=Path, help="folder that holds another lungpatch")
+    parser.add_argument("--network", action="store_true")
+    parser.add_argument("--kills", type=int, default=0)
+    parser.add_argument("--memory", action="store_true")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--out", type=Path, help="folder for the tables")
+    parser.add_argument(
+        "--publish", action="store_true", help="write the tables into the documentation, too"
+    )
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()
