@@ -58,6 +58,9 @@ INPUTS = {
     "conformal_lists": (),
     "conformal_contamination": (),
     "worklist": (),
+    "planning_parts": (_LUNGS, "src/lungpatch/weights/default.lungpatch/*"),
+    "planning_sums": (_LUNGS, "src/lungpatch/weights/default.lungpatch/*"),
+    "planning_simulation": (),
 }
 """Weights and settings that each table rests on."""
 

@@ -6,6 +6,7 @@ import os
 import pickle
 import threading
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
@@ -49,8 +50,7 @@ def test_images_together_score_as_each_alone(detector, images, expected):
 def test_bytes_give_the_record_of_the_file(detector, images, expected, tmp_path, monkeypatch):
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     for path, record in zip(images, expected, strict=True):
-        with open(path, "rb") as file:
-            content = file.read()
+        content = Path(path).read_bytes()
         for kind in (bytes, bytearray, memoryview):
             assert without_time([detector(kind(content), path)]) == [record]
         (unnamed,) = without_time([detector(content)])
