@@ -32,6 +32,7 @@ INTERNAL = {
     "lungpatch.cli.demo_page": "docs/command-line.md documents the commands",
     "lungpatch.cli.dicomweb_commands": "docs/command-line.md documents the commands",
     "lungpatch.cli.entry": "docs/command-line.md documents the commands",
+    "lungpatch.cli.optional_value": "docs/command-line.md documents the commands",
     "lungpatch.cli.options": "docs/command-line.md documents the commands",
     "lungpatch.cli.printing": "docs/command-line.md documents the commands",
     "lungpatch.cli.reporting": "docs/command-line.md documents the commands",

@@ -13,6 +13,7 @@ import typer
 
 from lungpatch.cli import decision_commands, dicomweb_commands, worklist_commands
 from lungpatch.cli.exit_status import INTERRUPTED, SOME_FAILED
+from lungpatch.cli.optional_value import DicomDefaults
 from lungpatch.cli.options import (
     BatchSize,
     Device,
@@ -182,7 +183,7 @@ def fit(
         raise typer.Exit(SOME_FAILED)
 
 
-@app.command()
+@app.command(cls=DicomDefaults)
 def detect(
     images: Images,
     out: OutFolder,

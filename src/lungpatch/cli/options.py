@@ -62,11 +62,11 @@ FalseDiscoveryRate = Annotated[
 DicomKinds = Annotated[
     str | None,
     typer.Option(
-        metavar="sc,sr",
-        help="Write DICOM objects of DICOM images, STEM.KIND.dcm: `sc` (secondary capture of the "
-        "overlay), `sr` (structured report), `seg` (segmentation), `pr` (presentation state), "
-        "`pm` (parametric map), separated by commas. Images that are not DICOM, or lack a UID, "
-        "keep their other results, and the exit status is 3. Needs "
+        metavar="[sc,sr]",
+        help="Write DICOM objects of DICOM images, STEM.KIND.dcm; without kinds, `sc,sr`. Kinds: "
+        "`sc` (secondary capture of the overlay), `sr` (structured report), `seg` (segmentation), "
+        "`pr` (presentation state), `pm` (parametric map), separated by commas. Images that are "
+        "not DICOM, or lack a UID, keep their other results, and the exit status is 3. Needs "
         '`pip install "lungpatch[dicom]"`.',
         show_default=False,
     ),
