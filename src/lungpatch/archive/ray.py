@@ -148,7 +148,8 @@ def detect_dataset(
     return dataset.map_batches(
         RecordBatches,
         fn_constructor_args=(detector,),
-        compute=data.ActorPoolStrategy(**pool),
+        # One block at a time: others that wait with it would die with its actor, too.
+        compute=data.ActorPoolStrategy(**pool, max_tasks_in_flight_per_actor=1),
         batch_size=batch_size,
         batch_format="pyarrow",
         num_cpus=1,
