@@ -214,19 +214,25 @@ def kill(work: Path, arguments: argparse.Namespace) -> str:
     return markdown_table(
         ("killed", "kills", "records when killed", "errors before the last run", "in the end"),
         [
-            kill_parents(work, options, arguments.kills, whole, rng),
+            kill_parents(work, options, arguments.kills, rng),
             kill_workers(work, options, arguments.kills, whole, rng),
         ],
     )
 
 
 def kill_parents(
-    work: Path, options: list[str], kills: int, whole: float, rng: random.Random
+    work: Path, options: list[str], kills: int, rng: random.Random
 ) -> tuple[object, ...]:
-    moments = []
+    moments: list[int] = []
+    count = len(list((work / "images").iterdir()))
     while len(moments) < kills:
+        # While it starts, or when some more records are there.
+        more = rng.randrange(2 * count // kills)
+        wanted = more + len(records_of(work / "parents")) if more else 0
         process = begin(work, options, out="parents")
-        time.sleep(rng.uniform(0.0, 5.0 + 2 * whole / kills))
+        while process.poll() is None and len(records_of(work / "parents")) < wanted:
+            time.sleep(0.01)
+        time.sleep(rng.uniform(0.0, 0.3 if more else 5.0))
         if process.poll() is not None:  # it was done before; begin anew
             shutil.rmtree(work / "parents")
             continue
@@ -261,7 +267,7 @@ def kill_workers(
 
 def records_of(out: Path) -> list[dict[str, Any]]:
     path = out / "detections.jsonl"
-    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+    lines = path.read_bytes().split(b"\n")[:-1] if path.exists() else []
     records = [json.loads(line) for line in lines]
     for record in records:
         record.pop("seconds", None)
