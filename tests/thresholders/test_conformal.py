@@ -81,7 +81,8 @@ def test_the_alpha_that_is_proposed_works_and_no_lower_one_does(count, alpha):
     scores = np.arange(float(count))
     with pytest.raises(InsufficientDataError) as error:
         ConformalThresholder(alpha=0.05).fit(scores)
-    assert str(error.value).endswith(f"got {count}: give more, or ask for a rate of {alpha} or above")
+    remedy = f"got {count}: give more, or ask for a rate of {alpha} or above"
+    assert str(error.value).endswith(remedy)
     assert ConformalThresholder(alpha=float(alpha)).fit(scores).threshold_ == count - 1
     with pytest.raises(InsufficientDataError):
         ConformalThresholder(alpha=float(alpha) - 0.001).fit(scores)
