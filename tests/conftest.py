@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
     import lungpatch
 
+# A script that needs an optional package.
+collect_ignore = ["helpers/detect_with_ray.py"]
+
 # On a busy machine threads that wait for each other make small networks a hundred times slower.
 torch.set_num_threads(1)
 # Nor does a busy machine make a test fail.

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image
-from skimage.measure import approximate_polygon, find_contours
 
 from lungpatch._utils.files import atomic_write
 from lungpatch._utils.marks import RESULT_MARK, png_mark
@@ -120,6 +119,8 @@ def lungs_svg(mask: BoolImage) -> str:
     >>> lungs_svg(mask).split(' d="')[1].split('"')[0]
     'M2.5 3L1 2.5L1.5 1L3 1.5L2.5 3Z'
     """
+    from skimage.measure import approximate_polygon, find_contours
+
     height, width = mask.shape
     # Padded, so that a lung at the border has a closed outline, too.
     contours = find_contours(np.pad(mask, 1).astype(np.float32), 0.5)
