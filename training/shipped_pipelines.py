@@ -31,11 +31,8 @@ NAMES = ("default", "paper")
 def main() -> None:
     arguments = parse_arguments()
     patients = read_patients(arguments.patients)
-    images = [
-        path
-        for path in find_images(arguments.normal)
-        if path.name not in grossly_abnormal(arguments.exclude)
-    ]
+    abnormal = grossly_abnormal(arguments.exclude)
+    images = [path for path in find_images(arguments.normal) if path.name not in abnormal]
     if arguments.half:
         images = every_second_patient(images, patients)
     for name in arguments.names:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import lungpatch
-from lungpatch.archive import image_detector
+from lungpatch.archive import image_detector, processing
 from lungpatch.errors import ConfigurationError, InsufficientDataError, SavedPipelineError
 from lungpatch.reports import detection_record
 
@@ -148,9 +148,9 @@ def test_settings_are_pickled_not_the_pipeline(detector, images, expected):
 def test_pipeline_is_loaded_once(saved, images, monkeypatch):
     monkeypatch.setattr(image_detector, "_loaded", image_detector._Loaded())
     calls = []
-    loading = image_detector.load_pipeline
+    loading = processing.load_pipeline
     monkeypatch.setattr(
-        image_detector, "load_pipeline", lambda path: calls.append(path) or loading(path)
+        processing, "load_pipeline", lambda path: calls.append(path) or loading(path)
     )
     start = threading.Barrier(4)
 

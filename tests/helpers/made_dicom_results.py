@@ -12,6 +12,7 @@ import pytest
 from made_detections import SCALE, make_detection
 from made_dicoms import save_dicom
 from pydicom.uid import generate_uid
+from stored_orientations import STORED
 
 from lungpatch.io import read_image
 from lungpatch.reports.dicom import PipelineIdentity
@@ -20,18 +21,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 PIPELINE = PipelineIdentity(name="default", digest="5f" * 32)
-
-# How an image of the usual orientation, L\F, is stored under another.
-STORED = {
-    "L\\F": lambda shown: shown,
-    "R\\F": lambda shown: shown[:, ::-1],
-    "L\\H": lambda shown: shown[::-1],
-    "R\\H": lambda shown: shown[::-1, ::-1],
-    "F\\L": lambda shown: shown.T,
-    "F\\R": lambda shown: shown[:, ::-1].T,
-    "H\\L": lambda shown: shown[::-1].T,
-    "H\\R": lambda shown: shown[::-1, ::-1].T,
-}
 
 IDENTITY = {
     "StudyInstanceUID": generate_uid(entropy_srcs=["study"]),

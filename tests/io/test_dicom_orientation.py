@@ -5,23 +5,12 @@ import json
 import numpy as np
 import pytest
 from made_dicoms import ramp, save_dicom
+from stored_orientations import STORED
 
 from lungpatch.io import read_image, resize
 
 U12 = ramp(4095, dtype=np.uint16)
 SHOWN = U12 / 4095
-
-# How an image of the usual orientation, L\F, is stored under another.
-STORED = {
-    "L\\F": lambda shown: shown,
-    "R\\F": lambda shown: shown[:, ::-1],
-    "L\\H": lambda shown: shown[::-1],
-    "R\\H": lambda shown: shown[::-1, ::-1],
-    "F\\L": lambda shown: shown.T,
-    "F\\R": lambda shown: shown[:, ::-1].T,
-    "H\\L": lambda shown: shown[::-1].T,
-    "H\\R": lambda shown: shown[::-1, ::-1].T,
-}
 
 
 def saved(path, stored, orientation, **elements):

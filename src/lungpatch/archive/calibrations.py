@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +10,7 @@ import attrs
 from lungpatch._utils.files import write_json
 from lungpatch._version import __version__
 from lungpatch.errors import InvalidImageError
-from lungpatch.pipeline import Calibration
+from lungpatch.pipeline import Calibration, pipeline_digest
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -71,14 +70,14 @@ def store_calibration(folder: Path, pipeline: Pipeline, *, name: str) -> str:
     >>> store_calibration(Path("found"), pipeline, name="default")     # doctest: +SKIP
     '5f0c9e1b2a7d4c83'
     """
-    report = pipeline.report_
-    assert report is not None  # set together with the calibration
-    calibration = attrs.asdict(pipeline.calibration_)
-    content = json.dumps([calibration, report.training_digest], sort_keys=True)
-    key = hashlib.sha256(content.encode()).hexdigest()[:16]
+    key = pipeline_digest(pipeline)[:16]
     path = folder / FILE
     entries = _read(path) if path.exists() else {}
-    entry = {"pipeline": name, "lungpatch": __version__, "calibration": calibration}
+    entry = {
+        "pipeline": name,
+        "lungpatch": __version__,
+        "calibration": attrs.asdict(pipeline.calibration_),
+    }
     write_json(path, entries | {key: entry})
     return key
 

@@ -11,13 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
-from lungpatch._utils.devices import DEVICES
 from lungpatch._utils.files import json_line
 from lungpatch._utils.forks import after_fork
-from lungpatch.archive.processing import place_on
+from lungpatch.archive.processing import check_device_name, load_on
 from lungpatch.errors import ConfigurationError, InvalidImageError
 from lungpatch.io import IMAGE_SUFFIXES
-from lungpatch.pipeline import Failure, load_pipeline
+from lungpatch.pipeline import Failure
 from lungpatch.pipeline.loading import shipped_pipelines
 from lungpatch.reports import detection_record, failure_record
 from lungpatch.thresholders.p_values import check_rate
@@ -65,8 +64,8 @@ def _check_rate(_detector: Any, attribute: attrs.Attribute[Any], rate: float | N
 
 
 def _check_device(_detector: Any, _attribute: Any, device: str | None) -> None:
-    if device is not None and device not in DEVICES:
-        raise ConfigurationError(f"device must be one of {', '.join(DEVICES)}, got {device!r}")
+    if device is not None:
+        check_device_name(device)
 
 
 @attrs.frozen(kw_only=True)
@@ -209,10 +208,7 @@ class ImageDetector:
         key = (self.pipeline, self.device)
         with _loaded.lock:
             if key not in _loaded.pipelines:
-                pipeline = load_pipeline(self.pipeline)
-                if self.device is not None:
-                    place_on(pipeline, self.device)
-                _loaded.pipelines[key] = pipeline
+                _loaded.pipelines[key] = load_on(self.pipeline, self.device)
             pipeline = _loaded.pipelines[key]
         pipeline.calibration_.at_rates(
             false_alarm_rate=self.false_alarm_rate, false_box_rate=self.false_box_rate

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Self
 import attrs
 
 from lungpatch._utils.component import find_components
-from lungpatch._utils.devices import DEVICES, choose_device
+from lungpatch._utils.devices import DEVICES, Device, choose_device
 from lungpatch.archive.dicom_objects import ObjectWriter
 from lungpatch.archive.records import VIEWS_KEY
 from lungpatch.errors import ConfigurationError
@@ -25,8 +25,6 @@ from lungpatch.reports.worklist import write_views
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-    from lungpatch.containers import ColourScale
 
 Task = tuple[str, str]
 """Path of an image, and the stem of its files."""
@@ -96,10 +94,7 @@ class Processor:
         SavedPipelineError
             If it cannot be read.
         """
-        pipeline = load_pipeline(path)
-        if device is not None:
-            place_on(pipeline, device)
-        return cls(pipeline=pipeline, job=job)
+        return cls(pipeline=load_on(path, device), job=job)
 
     def records(self, tasks: Sequence[Task]) -> list[dict[str, Any]]:
         """Detect in images together, write their files, and return their records.
@@ -135,7 +130,8 @@ class Processor:
             yield record | {"name": name, "calibration": self.job.calibration} | files
 
     def _write_files(self, detection: Detection, name: str) -> dict[str, Any]:
-        out, scale = Path(self.job.out), self._scale
+        out, scale = Path(self.job.out), detection.anomaly_map.colour_scale
+        assert scale is not None  # a fitted pipeline sets it
         files: dict[str, Any] = {"mask": f"{name}.mask.png"}
         write_mask(out / files["mask"], detection.native_lungs)
         if self.job.overlays:
@@ -158,10 +154,6 @@ class Processor:
         )
         return writer.write(detection, Path(path), name=name)
 
-    @property
-    def _scale(self) -> ColourScale:
-        return self.pipeline.calibration_.colour_scale
-
 
 def check_device(device: str) -> None:
     """Check that networks can run on a device.
@@ -175,9 +167,55 @@ def check_device(device: str) -> None:
     --------
     >>> check_device("cpu")
     """
+    choose_device(check_device_name(device))
+
+
+def check_device_name(device: str) -> Device:
+    """Return the name of a device, which may be absent here.
+
+    Raises
+    ------
+    ConfigurationError
+        If there is no device of that name.
+
+    Examples
+    --------
+    >>> check_device_name("cuda")
+    'cuda'
+    """
     if device not in DEVICES:
         raise ConfigurationError(f"device must be one of {', '.join(DEVICES)}, got {device!r}")
-    choose_device(device)
+    return device
+
+
+def load_on(path: str, device: str | None) -> Pipeline:
+    """Load a pipeline to run on a device.
+
+    Parameters
+    ----------
+    path : str
+        What `lungpatch.load_pipeline` takes.
+    device : {"auto", "cpu", "cuda", "mps"} or None
+        None: as the pipeline is set.
+
+    Returns
+    -------
+    Pipeline
+
+    Raises
+    ------
+    SavedPipelineError
+        If it cannot be read.
+
+    Examples
+    --------
+    >>> load_on("paper", "cpu").model.device
+    'cpu'
+    """
+    pipeline = load_pipeline(path)
+    if device is not None:
+        place_on(pipeline, device)
+    return pipeline
 
 
 def place_on(pipeline: Pipeline, device: str) -> None:

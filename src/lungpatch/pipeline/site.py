@@ -82,14 +82,16 @@ class SiteReport:
 
         How often two samples from one distribution differ as much; small where the site differs.
         """
-        test = stats.ks_2samp(self.image_scores, self.reference.image_scores)
-        return float(test.pvalue)
+        return self._ks_test()[1]
 
     @property
     def ks_statistic(self) -> float:
         """The largest difference between the two distributions of image scores, in [0, 1]."""
+        return self._ks_test()[0]
+
+    def _ks_test(self) -> tuple[float, float]:
         test = stats.ks_2samp(self.image_scores, self.reference.image_scores)
-        return float(test.statistic)
+        return float(test.statistic), float(test.pvalue)
 
     @property
     def score_shift(self) -> float:

@@ -50,17 +50,15 @@ def split_by_patient(
     >>> sorted(roles.values()).count("training")
     13
     """
-    names = np.array(list(dict.fromkeys(patients)))
-    check_counts(len(names), min_calibration)
-    n_validation = max(1, round(validation_fraction * len(names)))
-    n_calibration = max(1, round(calibration_fraction * len(names)), min_calibration)
-    n_validation = min(n_validation, len(names) - n_calibration - 1)
-    order = rng.permutation(names)
-    roles: dict[str, Role] = dict.fromkeys(order.tolist(), "training")
-    roles |= dict.fromkeys(order[:n_calibration].tolist(), "calibration")
-    roles |= dict.fromkeys(
-        order[n_calibration : n_calibration + n_validation].tolist(), "validation"
-    )
+    n_patients = len(set(patients))
+    check_counts(n_patients, min_calibration)
+    n_validation = max(1, round(validation_fraction * n_patients))
+    n_calibration = max(1, round(calibration_fraction * n_patients), min_calibration)
+    n_validation = min(n_validation, n_patients - n_calibration - 1)
+    order = _shuffled(patients, rng)
+    roles: dict[str, Role] = dict.fromkeys(order, "training")
+    roles |= dict.fromkeys(order[:n_calibration], "calibration")
+    roles |= dict.fromkeys(order[n_calibration : n_calibration + n_validation], "validation")
     return roles
 
 
@@ -94,7 +92,7 @@ def fold_by_patient(
     >>> [len(fold) for fold in folded]
     [3, 2]
     """
-    order = rng.permutation(np.array(list(dict.fromkeys(patients)))).tolist()
+    order = _shuffled(patients, rng)
     if len(order) < max(folds, 4):
         raise InsufficientDataError(
             f"cross calibration in {folds} folds needs images of at least {max(folds, 4)} "
@@ -125,10 +123,16 @@ def hold_out(patients: list[str], *, fraction: float, rng: np.random.Generator) 
     >>> sorted(roles.values()).count("validation")
     2
     """
-    order = rng.permutation(np.array(list(dict.fromkeys(patients)))).tolist()
+    order = _shuffled(patients, rng)
     n_validation = max(1, round(fraction * len(order)))
     roles: dict[str, Role] = dict.fromkeys(order, "training")
     return roles | dict.fromkeys(order[:n_validation], "validation")
+
+
+def _shuffled(patients: list[str], rng: np.random.Generator) -> list[str]:
+    """Return each patient once, in random order."""
+    shuffled: list[str] = rng.permutation(np.array(list(dict.fromkeys(patients)))).tolist()
+    return shuffled
 
 
 def check_counts(

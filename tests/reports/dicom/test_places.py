@@ -7,7 +7,8 @@ stored pixels by hand.
 import numpy as np
 import pydicom
 import pytest
-from made_dicom_results import PIPELINE, STORED, detection_in, save_radiograph
+from made_dicom_results import PIPELINE, detection_in, save_radiograph
+from stored_orientations import STORED
 
 from lungpatch.containers.grids import to_native_grid
 from lungpatch.reports.dicom import KINDS, write_dicom_objects
