@@ -30,10 +30,10 @@ def _blocks(_: Any, attribute: attrs.Attribute[Any], value: tuple[int, ...]) -> 
 
 @attrs.define(kw_only=True, eq=False, field_transformer=plain_errors)
 class ImageNetExtractor(NetworkExtractor):
-    """Feature maps of EfficientNet-Lite0 [1]_, trained on the photographs of ImageNet.
+    """Feature maps of EfficientNet-Lite0, trained on the photographs of ImageNet.
 
-    It was not trained on any radiograph. Its weights, 18 MB, come with a package; nothing is
-    downloaded at run time.
+    The network [1]_ was not trained on any radiograph. Its weights, 18 MB, come with a package;
+    nothing is downloaded at run time.
 
     Parameters
     ----------

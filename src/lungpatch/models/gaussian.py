@@ -28,9 +28,9 @@ MIN_VARIANCE = 1e-6
 
 @attrs.define(kw_only=True, eq=False, field_transformer=plain_errors)
 class GaussianModel(FeatureModel):
-    """Whiten features by the Gaussian of normal features in the same cell (PaDiM [1]_).
+    """Whiten features by the Gaussian of normal features in the same cell (PaDiM).
 
-    The normal features of each cell have a mean and a covariance. ``target = L^-1 (feature -
+    The normal features of each cell have a mean and a covariance [1]_. ``target = L^-1 (feature -
     mean)`` with ``covariance = L L'``, and ``expected = 0``, so the Euclidean distance that the
     scorer ``feature`` takes is the Mahalanobis distance. Use it with the sampler ``lung-crop``.
 

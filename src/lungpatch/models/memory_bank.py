@@ -37,10 +37,10 @@ def _odd(_: Any, attribute: attrs.Attribute[Any], value: int) -> None:
 
 @attrs.define(kw_only=True, eq=False, field_transformer=plain_errors)
 class MemoryBankModel(FeatureModel):
-    """Expect, in each cell, the nearest normal feature in a memory bank (PatchCore [1]_).
+    """Expect, in each cell, the nearest normal feature in a memory bank (PatchCore).
 
     ``target`` is the feature and ``expected`` its nearest neighbour in the bank, so the Euclidean
-    distance that the scorer ``feature`` takes is PatchCore's score. The bank is a part of all
+    distance that the scorer ``feature`` takes is PatchCore's [1]_ score. The bank is a part of all
     normal features, chosen so that none is far from it.
 
     Parameters

@@ -27,9 +27,9 @@ _CHUNK_VALUES = 2**20
 
 @attrs.define(kw_only=True, eq=False, field_transformer=plain_errors)
 class PCA(Component):
-    """Reconstruct by projection on the principal components [1]_ of normal patches.
+    """Reconstruct by projection on the principal components of normal patches.
 
-    ``expected = mean + sum_k <patch - mean, component_k> component_k``: the best linear
+    ``expected = mean + sum_k <patch - mean, component_k> component_k`` [1]_: the best linear
     reconstruction from ``n_components`` numbers, a baseline for any network. With ``patch_size``
     equal to the image's side the components are "eigenlungs", as eigenfaces are for faces [2]_.
 

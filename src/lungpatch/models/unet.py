@@ -12,12 +12,12 @@ from lungpatch.models.convolutional import ConvolutionalModel
 
 @attrs.define(kw_only=True, eq=False, field_transformer=plain_errors)
 class UNet(ConvolutionalModel):
-    """The paper's U-Net [1]_, trained to return the normal patch it is given.
+    """The paper's U-Net, trained to return the normal patch it is given.
 
-    It is made of zero-padded 3x3 convolutions; max-pooling halves the size and doubles the
-    channels, 32 -> 16 -> 8; pixel replication doubles the size and halves the channels,
-    8 -> 16 -> 32; skip connections concatenate encoder features into the decoder [2]_. An epoch of
-    10,000 patches takes about 10 s on two CPU cores.
+    As in the paper [1]_, it is made of zero-padded 3x3 convolutions; max-pooling halves the size
+    and doubles the channels, 32 -> 16 -> 8; pixel replication doubles the size and halves the
+    channels, 8 -> 16 -> 32; skip connections concatenate encoder features into the decoder [2]_. An
+    epoch of 10,000 patches takes about 10 s on two CPU cores.
 
     Parameters
     ----------

@@ -22,11 +22,11 @@ from lungpatch.scorers.region import (
 
 @attrs.define(kw_only=True, eq=False, field_transformer=plain_errors)
 class SADScorer(Component):
-    """Score the absolute difference in grey levels, as the paper does [1]_.
+    """Score the absolute difference in grey levels, as the paper does.
 
     ``SAD = |I(x, y) - T(x, y)|`` over the pixels of a patch, for the input I and the output T, on
-    the scale 0..255. The paper's values (about 1 for normal patches, about 5 for pneumonia) fit
-    the mean over the pixels; ``reduction="sum"`` is the sum that the name says.
+    the scale 0..255. The paper's values [1]_ (about 1 for normal patches, about 5 for pneumonia)
+    fit the mean over the pixels; ``reduction="sum"`` is the sum that the name says.
 
     Parameters
     ----------

@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 
 @attrs.define(kw_only=True, eq=False, field_transformer=plain_errors)
 class YoudenThresholder(FittedThresholds):
-    """Maximise sensitivity + specificity - 1 on labelled images (Youden's J [1]_).
+    """Maximise sensitivity + specificity - 1 on labelled images (Youden's J).
 
-    It uses labels: metrics on the images that it was fitted to are optimistic. Fit it to images
-    that are not used for testing.
+    It [1]_ uses labels: metrics on the images that it was fitted to are optimistic. Fit it to
+    images that are not used for testing.
 
     See Also
     --------
