@@ -13,6 +13,7 @@ from .phantom import save_cohort as save_cohort
 from .pneumoniamnist import fetch_pneumoniamnist as fetch_pneumoniamnist
 from .pneumoniamnist import load_pneumoniamnist as load_pneumoniamnist
 from .rsna import load_rsna as load_rsna
+from .sample import sample as sample
 from .splits import Split as Split
 from .splits import every_second_patient as every_second_patient
 from .splits import load_split as load_split
@@ -39,5 +40,6 @@ __all__ = [
     "pixels_digest",
     "read_folder",
     "read_patients",
+    "sample",
     "save_cohort",
 ]

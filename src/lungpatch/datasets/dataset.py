@@ -95,6 +95,8 @@ class Dataset:
         Per image, (row0, col0, row1, col1) in units of its height and width.
     box_labels : tuple of tuple of str
         Per image, the finding in each box.
+    attribution : str
+        Whom to name where the images are shown, if the loader knows it.
 
     Raises
     ------
@@ -156,6 +158,7 @@ class Dataset:
         ),
         converter=_label_tuples,
     )
+    attribution: str = ""
 
     @image_ids.default
     def _names_of_files(self) -> list[str]:
@@ -416,6 +419,8 @@ class Dataset:
         if n_boxes:
             boxed = sum(bool(labels) for labels in self.box_labels)
             parts.append(f"{_count(n_boxes, 'box')} on {_count(boxed, 'image')}")
+        if self.attribution:
+            parts.append(self.attribution)
         text = "; ".join([f"{_count(len(self), 'image')}{patients}", *parts])
         return f"Dataset({self.name!r}, {text})"
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from lungpatch.datasets.dataset import Dataset
 from lungpatch.datasets.tables import read_table
@@ -123,7 +123,7 @@ def read_folder(
     absent: set[str] = set()
     if metadata is not None:
         files, columns, absent = _described(path, files, Path(metadata))
-    named = {
+    named: dict[str, Any] = {
         name: columns.pop(column) for column, name in _NAMED_COLUMNS.items() if column in columns
     }
     named.setdefault("labels", [_subfolder(path, file) for file in files])
