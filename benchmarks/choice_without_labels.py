@@ -208,8 +208,7 @@ def paint(dataset: Dataset, segmenter: Segmenter, *, side: int) -> list[tuple[Ch
             pixels=to_evaluation_grid(lesion.pixels),
             lungs=to_evaluation_grid(mask),
             boxes=np.empty((0, 4), np.int64),
-            relative_area=0.0,
-            lesion=to_evaluation_grid((lesion.alpha >= 0.5) & mask),
+            marked=to_evaluation_grid(lesion.alpha >= 0.5),
         )
         painted.append((attrs.evolve(image, pixels=lesion.pixels), case))
     return painted

@@ -12,7 +12,6 @@ def _case(index=0, *, boxes=(), kind="opacity", patient=None, view="PA", lungs=N
     boxes = distinct_boxes(np.array(boxes, dtype=np.int64).reshape(-1, 4))
     if lungs is None:
         lungs = np.ones((GRID_SIZE, GRID_SIZE), dtype=bool)
-    inside = boxes_mask(boxes, (GRID_SIZE, GRID_SIZE))
     return Case(
         index=index,
         image_id=f"image-{index}",
@@ -23,8 +22,7 @@ def _case(index=0, *, boxes=(), kind="opacity", patient=None, view="PA", lungs=N
         pixels=np.zeros((GRID_SIZE, GRID_SIZE), dtype=np.float32),
         lungs=lungs,
         boxes=boxes,
-        relative_area=float(inside.mean()),
-        lesion=inside & lungs,
+        marked=boxes_mask(boxes, (GRID_SIZE, GRID_SIZE)),
     )
 
 

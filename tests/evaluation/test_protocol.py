@@ -277,8 +277,10 @@ def test_command(images, dataset, saved, tmp_path, monkeypatch, capsys):
 
 
 def test_sizes_of_boxes_have_their_limits_in_the_middle_group(make_case):
-    areas = (0.049, 0.05, 0.1, 0.101)
-    cases = [attrs.evolve(make_case(i), relative_area=area) for i, area in enumerate(areas)]
+    cases = []
+    for i, n_marked in enumerate((3276, 3277, 6553, 6554)):  # 0.05 and 0.1 of 65536 lie between
+        marked = np.arange(GRID_SIZE**2).reshape(GRID_SIZE, GRID_SIZE) < n_marked
+        cases.append(attrs.evolve(make_case(i), marked=marked))
     # Read as normal and with a box: such an image is no image of normal lungs.
     cases.append(make_case(4, kind="read-normal", boxes=[(0, 0, 30, 30)]))
     cases.append(make_case(5, kind="normal"))

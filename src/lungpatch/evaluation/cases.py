@@ -53,10 +53,8 @@ class Case:
         Found by the reference segmenter; the same for every detector.
     boxes : ndarray of int64, shape (K, 4)
         One per lesion, half-open (row0, col0, row1, col1); parts outside the lungs included.
-    relative_area : float
-        Fraction of the image that the boxes cover.
-    lesion : ndarray of bool, shape (GRID_SIZE, GRID_SIZE)
-        Lung pixels in any box.
+    marked : ndarray of bool, shape (GRID_SIZE, GRID_SIZE)
+        What readers marked: the pixels in any box, unless the truth is finer than boxes.
 
     Examples
     --------
@@ -72,13 +70,22 @@ class Case:
     pixels: NDArray[np.float32]
     lungs: BoolImage
     boxes: NDArray[np.int64]
-    relative_area: float
-    lesion: BoolImage
+    marked: BoolImage
+
+    @property
+    def lesion(self) -> BoolImage:
+        """The lung pixels that are marked."""
+        return self.marked & self.lungs
+
+    @property
+    def relative_area(self) -> float:
+        """Fraction of the image that is marked."""
+        return float(self.marked.mean())
 
     @property
     def localised(self) -> bool:
-        """Whether localisation can be measured: there is lung in a box and lung outside."""
-        return bool(self.lesion.any() and (self.lungs & ~self.lesion).any())
+        """Whether localisation can be measured: some lung is marked, and some is not."""
+        return bool(self.lesion.any() and (self.lungs & ~self.marked).any())
 
 
 def listed_in(dataset: Dataset, names: Iterable[str]) -> NDArray[np.bool_]:
@@ -261,7 +268,6 @@ def read_cases(
         image = resize(dataset.read(index), GRID_SIZE)
         lungs = np.asarray(segmenter.segment(image).pixels)
         boxes = distinct_boxes(dataset.boxes(index, (GRID_SIZE, GRID_SIZE)))
-        inside = boxes_mask(boxes, (GRID_SIZE, GRID_SIZE))
         cases.append(
             Case(
                 index=index,
@@ -273,8 +279,7 @@ def read_cases(
                 pixels=image.pixels,
                 lungs=lungs,
                 boxes=boxes,
-                relative_area=float(inside.mean()),
-                lesion=inside & lungs,
+                marked=boxes_mask(boxes, (GRID_SIZE, GRID_SIZE)),
             )
         )
         notify("truth", index + 1, len(dataset), {})

@@ -54,11 +54,11 @@ def scores_in_lungs(heatmap: FloatImage, case: Case) -> Floats:
 
 
 def cell_scores(heatmap: FloatImage, case: Case) -> tuple[Floats, NDArray[np.bool_]]:
-    """Return the mean score of the lung cells, and which of them lie in a box.
+    """Return the mean score of the lung cells, and which of them are marked.
 
     The evaluation grid is divided into squares of `CELL_SIZE` pixels per side. A lung cell is at
-    least half lung; its score is the mean over its lung pixels; it is positive if its centre lies
-    in a box.
+    least half lung; its score is the mean over its lung pixels; it is positive if its centre is
+    marked.
 
     Parameters
     ----------
@@ -79,13 +79,8 @@ def cell_scores(heatmap: FloatImage, case: Case) -> tuple[Floats, NDArray[np.boo
     n_lung = _cell_sums(case.lungs)
     chosen = n_lung >= CELL_SIZE * CELL_SIZE / 2
     scores = _cell_sums(filled)[chosen] / n_lung[chosen]
-    centres = (np.arange(case.lungs.shape[0] // CELL_SIZE) + 0.5) * CELL_SIZE
-    positive = np.zeros(chosen.shape, dtype=bool)
-    for row0, col0, row1, col1 in case.boxes:
-        rows = (row0 <= centres) & (centres < row1)
-        columns = (col0 <= centres) & (centres < col1)
-        positive |= rows[:, None] & columns
-    return scores, positive[chosen]
+    centres = slice(CELL_SIZE // 2, None, CELL_SIZE)
+    return scores, case.marked[centres, centres][chosen]
 
 
 def _cell_sums(values: NDArray[np.generic]) -> Floats:
@@ -96,7 +91,7 @@ def _cell_sums(values: NDArray[np.generic]) -> Floats:
 
 
 def pointing_hit(heatmap: FloatImage, case: Case) -> float:
-    """Return whether the highest lung pixel lies in a box, as the pointing game [1]_ asks.
+    """Return whether the highest lung pixel is marked, as the pointing game [1]_ asks.
 
     The original takes the maximum over the whole image; here it is over the lungs.
 
@@ -108,7 +103,7 @@ def pointing_hit(heatmap: FloatImage, case: Case) -> float:
     Returns
     -------
     float
-        1 or 0; if several pixels are equally high, the fraction of them that lie in a box.
+        1 or 0; if several pixels are equally high, the fraction of them that are marked.
 
     References
     ----------
@@ -129,7 +124,7 @@ def localisation_statistics(
 ) -> tuple[dict[str, Statistic], dict[str, Statistic]]:
     """Return all localisation metrics, and the value of each by chance.
 
-    Images without a box in the lungs, or without lung outside the boxes, are ignored.
+    Images in which no lung is marked, or all of it, are ignored.
 
     Parameters
     ----------
@@ -304,7 +299,7 @@ def bin_edges(samples: Samples) -> Floats:
 def pro_statistic(cases: Sequence[Case], samples: Samples) -> Statistic:
     """Return the area under the per-region overlap curve (AUPRO) [1]_ as a statistic.
 
-    A region is a connected part of the lung pixels in the boxes; its overlap is the fraction of it
+    A region is a connected part of the marked lung pixels; its overlap is the fraction of it
     above a threshold. The mean overlap of all regions is drawn against the fraction of the other
     lung pixels of the same images above the threshold, up to `PRO_LIMIT`. The area is divided by
     `PRO_LIMIT`, so that 1 is perfect.
