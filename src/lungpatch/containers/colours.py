@@ -7,6 +7,7 @@ abnormal ones. Here a colour means the same score in every rendering.
 from __future__ import annotations
 
 import math
+from functools import cache
 from typing import TYPE_CHECKING, Any, Self
 
 import attrs
@@ -47,6 +48,15 @@ def _colour_table() -> NDArray[np.uint8]:
 
 COLOUR_TABLE = _colour_table()
 """Red, green, blue and opacity of the steps of every scale, uint8 (256, 4)."""
+
+
+@cache
+def _mixed_colours() -> NDArray[np.uint8]:
+    """Each step of a scale over each grey level, which follows fastest; uint8 (256 * 256, 3)."""
+    alpha = COLOUR_TABLE[:, None, 3:].astype(np.float32) / 255.0
+    grey = np.arange(256, dtype=np.uint8)[None, :, None]
+    mixed = alpha * COLOUR_TABLE[:, None, :3] + (1.0 - alpha) * grey
+    return np.rint(mixed).astype(np.uint8).reshape(-1, 3)
 
 
 def _finite(_: Any, attribute: attrs.Attribute[Any], value: float) -> None:
@@ -168,9 +178,13 @@ class ColourScale:
         >>> ColourScale(low=1.0, high=5.0).to_index([0.5, 3.0, 9.0, float("nan")])
         array([  0, 128, 255,   0], dtype=uint8)
         """
-        position = (np.asarray(scores, dtype=np.float64) - self.low) / (self.high - self.low)
-        index = 255.0 * np.clip(np.nan_to_num(position, nan=0.0), 0.0, 1.0)
-        return np.rint(index).astype(np.uint8)
+        scores = np.asarray(scores, dtype=np.float64)
+        index = np.zeros(scores.shape, np.uint8)
+        # Most pixels of an image are not scored, or not above the low end.
+        coloured = scores > self.low
+        position = (scores[coloured] - self.low) / (self.high - self.low)
+        index[coloured] = np.rint(255.0 * np.minimum(position, 1.0))
+        return index
 
     def paint(self, grey: NDArray[np.uint8], scores: ArrayLike) -> NDArray[np.uint8]:
         """Paint the colours of scores over a grey image.
@@ -193,10 +207,8 @@ class ColourScale:
         array([[[100, 100, 100],
                 [208, 195, 128]]], dtype=uint8)
         """
-        rgba = self.to_rgba(scores)
-        alpha = rgba[..., 3:].astype(np.float32) / 255.0
-        mixed = alpha * rgba[..., :3] + (1.0 - alpha) * grey[..., None]
-        return np.rint(mixed).astype(np.uint8)
+        steps = self.to_index(scores).astype(np.uint16)
+        return _mixed_colours().take(256 * steps + grey, axis=0)
 
     def bar(self, steps: int) -> NDArray[np.uint8]:
         """Return the colours from ``low`` to ``high`` over mid-grey, such as for a legend.

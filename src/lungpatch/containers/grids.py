@@ -34,6 +34,7 @@ def to_native_grid(array: NDArray[Any], native_shape: tuple[int, int]) -> NDArra
     Returns
     -------
     ndarray, shape (H, W), of the dtype of ``array``
+        An array of its own.
 
     Examples
     --------
@@ -42,9 +43,12 @@ def to_native_grid(array: NDArray[Any], native_shape: tuple[int, int]) -> NDArra
     array([[1, 1, 2, 2],
            [1, 1, 2, 2]])
     """
-    rows = _model_index(native_shape[0], array.shape[0])
-    columns = _model_index(native_shape[1], array.shape[1])
-    return array[rows[:, None], columns[None, :]]
+    # One axis after the other, columns first: whole rows are then copied, which is fast.
+    native = array.copy()
+    for axis in (1, 0):
+        if native_shape[axis] != array.shape[axis]:
+            native = native.take(_model_index(native_shape[axis], array.shape[axis]), axis=axis)
+    return native
 
 
 def boxes_to_native_grid(

@@ -9,12 +9,16 @@ import numpy as np
 from PIL import Image
 
 from lungpatch._utils.files import atomic_write
+from lungpatch._utils.forks import IMPORTING
 from lungpatch._utils.marks import RESULT_MARK, png_mark
+from lungpatch.containers.cells import mean_over_cells
 from lungpatch.containers.colours import COLOUR_TABLE
 from lungpatch.containers.grids import to_native_grid
 
 if TYPE_CHECKING:
     import os
+
+    from numpy.typing import NDArray
 
     from lungpatch.containers import BoolImage, ColourScale
     from lungpatch.reports.fields import DetectionFields
@@ -28,8 +32,15 @@ THUMBNAIL_SIDE = 128
 _QUALITY = 90
 """Of JPEG files; lower ones blur fine vessels."""
 
-_TOLERANCE = 0.75
-"""How far the drawn outline of the lungs may be from the mask's, in pixels of the model grid."""
+_OUTLINE_CELLS = 128
+"""Rows and columns of cells, at most, at whose resolution the lungs are outlined: the segmenters
+have no finer ones."""
+
+_PASSES = 4
+"""Each leaves out at most half of the points of an outline."""
+
+_TOLERANCE = 0.25
+"""How far a point may be from the line that replaces it, in pixels of the model grid."""
 
 
 def write_views(
@@ -100,8 +111,28 @@ def _write_jpeg(path: Path, image: Image.Image) -> None:
         image.save(temporary, format="JPEG", quality=_QUALITY, comment=RESULT_MARK)
 
 
+def _simplified(outline: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Leave out points that lie nearly on a line with their neighbours, (N, 2) to (M, 2)."""
+    for _ in range(_PASSES):
+        before, points, after = outline[:-2:2], outline[1:-1:2], outline[2::2]
+        count = min(len(before), len(after))
+        along, away = (after - before)[:count], (points - before)[:count]
+        area = np.abs(along[:, 0] * away[:, 1] - along[:, 1] * away[:, 0])
+        near = np.flatnonzero(area <= _TOLERANCE * np.hypot(*along.T))
+        outline = np.delete(outline, 2 * near + 1, axis=0)
+    return outline
+
+
+def _path(outline: NDArray[np.float64]) -> str:
+    """Return a closed path of SVG through points, (N, 2)."""
+    points = np.round(outline, 1).tolist()
+    return "M" + "L".join(f"{column:g} {row:g}" for row, column in points) + "Z"
+
+
 def lungs_svg(mask: BoolImage) -> str:
     """Draw the outline of the lungs, of the same width at any size.
+
+    It follows the border of the mask to within two pixels of a grid of 512.
 
     Parameters
     ----------
@@ -117,23 +148,18 @@ def lungs_svg(mask: BoolImage) -> str:
     >>> mask = np.zeros((4, 4), bool)
     >>> mask[1:3, 1:3] = True
     >>> lungs_svg(mask).split(' d="')[1].split('"')[0]
-    'M2.5 3L1 2.5L1.5 1L3 1.5L2.5 3Z'
+    'M2.5 3L1.5 3L1 2.5L1 1.5L1.5 1L2.5 1L3 1.5L3 2.5L2.5 3Z'
     """
-    from skimage.measure import approximate_polygon, find_contours
+    with IMPORTING:
+        from skimage.measure import find_contours
 
     height, width = mask.shape
+    cells = min(height, _OUTLINE_CELLS), min(width, _OUTLINE_CELLS)
+    size = np.array([height / cells[0], width / cells[1]])
     # Padded, so that a lung at the border has a closed outline, too.
-    contours = find_contours(np.pad(mask, 1).astype(np.float32), 0.5)
-    outlines = "".join(
-        "M"
-        + "L".join(
-            # Contours count from the centre of the padding's first pixel, SVG from the corner.
-            f"{column - 0.5:g} {row - 0.5:g}"
-            for row, column in approximate_polygon(contour, _TOLERANCE)
-        )
-        + "Z"
-        for contour in contours
-    )
+    contours = find_contours(np.pad(mean_over_cells(mask, cells), 1), 0.5)
+    # Contours count from the centre of the padding's first cell, SVG from the corner.
+    outlines = "".join(_path(_simplified((contour - 0.5) * size)) for contour in contours)
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" '
         f'preserveAspectRatio="none"><path d="{outlines}" fill="none" stroke="#6ecd8c" '
