@@ -77,6 +77,14 @@ def test_changing_back_is_as_if_nothing_had_happened(pipeline):
     assert pipeline.is_fitted
 
 
+def test_an_equal_number_is_no_change():
+    pipeline = lungpatch.load_pipeline("default")
+    smoothing = pipeline.model.members[1].scorer.smoothing
+    pipeline.model.members[1].scorer.smoothing = float(str(smoothing))
+    assert pipeline.model.members[1].scorer.smoothing is not smoothing
+    assert pipeline.is_fitted
+
+
 def test_an_equal_scorer_changes_nothing(pipeline, cohort):
     image = sorted((cohort / "opacity").iterdir())[0]
     before = pipeline.detect(image)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import attrs
 
-from lungpatch._utils.component import find_components, result_settings
+from lungpatch._utils.component import EXECUTION, find_components, result_settings
 
 if TYPE_CHECKING:
     from lungpatch.pipeline.steps import Steps
@@ -36,6 +36,8 @@ class Snapshot:
         By parameter name.
     settings : mapping of str to mapping
         The plain settings that results depend on: of each part, and (``""``) of the pipeline.
+    fields : tuple of (object, str, object)
+        Parts, the names of their fields that results depend on, and the values.
 
     Examples
     --------
@@ -49,6 +51,7 @@ class Snapshot:
 
     parts: Mapping[str, Any] = attrs.field(repr=False)
     settings: Mapping[str, Mapping[str, Any]]
+    _fields: tuple[tuple[Any, str, Any], ...] = attrs.field(repr=False, eq=False)
 
     @classmethod
     def of(cls, steps: Steps) -> Self:
@@ -59,10 +62,19 @@ class Snapshot:
             path: result_settings(part) for path, part in parts.items() if attrs.has(type(part))
         }
         own = {name: value for name, value in result_settings(steps).items() if name not in PARTS}
-        return cls(parts=parts, settings=settings | {"": own})
+        fields = [
+            (part, field.name, getattr(part, field.name))
+            for part in parts.values()
+            if attrs.has(type(part))
+            for field in attrs.fields(type(part))
+            if field.init and not field.metadata.get(EXECUTION)
+        ]
+        return cls(parts=parts, settings=settings | {"": own}, fields=tuple(fields))
 
     def changes(self, steps: Steps) -> list[str]:
         """Return what differs in a pipeline, one sentence each; nothing if it is as it was."""
+        if self._is_untouched(steps):
+            return []
         now = Snapshot.of(steps)
         changes = _changed_settings("", self.settings[""], now.settings[""])
         changes += [f"{path} was removed" for path in self.parts if path not in now.parts]
@@ -74,6 +86,14 @@ class Snapshot:
             elif path in now.settings:
                 changes += _changed_settings(path, self.settings[path], now.settings[path])
         return changes
+
+    def _is_untouched(self, steps: Steps) -> bool:
+        """Whether every setting is the very same object: a quick look, for it is at every image."""
+        return (
+            all(getattr(steps, name) is self.parts[name] for name in PARTS)
+            and all(getattr(steps, name) is value for name, value in self.settings[""].items())
+            and all(getattr(part, name) is value for part, name, value in self._fields)
+        )
 
 
 def _exchanged(path: str, old: Any, new: Any) -> bool:
