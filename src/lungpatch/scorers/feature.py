@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import attrs
 import numpy as np
@@ -12,11 +12,8 @@ from scipy import ndimage
 
 from lungpatch._utils.component import Component, plain_errors
 from lungpatch._utils.forks import IMPORTING
-from lungpatch.containers import BoolImage, PatchBatch, PatchScores, Reconstruction
+from lungpatch.containers import BoolImage, FloatImage, PatchBatch, PatchScores, Reconstruction
 from lungpatch.scorers.region import REGIONS, Region, check_same_batch, region_support
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
 Difference = Literal["distance", "excess"]
 DIFFERENCES: tuple[Difference, ...] = ("distance", "excess")
@@ -103,61 +100,68 @@ class FeatureScorer(Component):
             error = np.sqrt((error * error).sum(axis=1))
         else:
             error = error.mean(axis=1)
-        error = _enlarge(error, patches.patch_size)
+        maps = _enlarge(error.astype(np.float32), patches.patch_size)
         if self.smoothing:
-            error = _smooth(error, support, self.smoothing * patches.patch_size)
+            maps = _smooth(maps, support, self.smoothing * patches.patch_size)
         values = [
             _mean_of_highest(errors[scored], self.top_fraction)
-            for errors, scored in zip(error, support, strict=True)
+            for errors, scored in zip(maps, support, strict=True)
         ]
-        return PatchScores(
-            values=np.array(values, np.float64),
-            support=support,
-            error_maps=error.astype(np.float32),
-        )
+        return PatchScores(values=np.array(values, np.float64), support=support, error_maps=maps)
 
 
-def _enlarge(maps: NDArray[np.float64], side: int) -> NDArray[np.float64]:
+def _enlarge(maps: FloatImage, side: int) -> FloatImage:
     """Interpolate (N, h, w) bilinearly to (N, side, side), pixel areas aligned."""
+    if maps.shape[1:] == (side, side):
+        return maps
     rows, columns = (_interpolation(length, side) for length in maps.shape[1:])
     return _along_both_axes(rows, maps, columns)
 
 
 @lru_cache(maxsize=16)
-def _interpolation(length: int, side: int) -> NDArray[np.float64]:
+def _interpolation(length: int, side: int) -> FloatImage:
     """Return the matrix that interpolates linearly along an axis, (side, length)."""
     position = np.clip((np.arange(side) + 0.5) * length / side - 0.5, 0, length - 1)
     below = np.minimum(position.astype(np.int64), max(length - 2, 0))
     above = np.minimum(below + 1, length - 1)
     weight = position - below
-    matrix = np.zeros((side, length))
+    matrix = np.zeros((side, length), np.float32)
     matrix[np.arange(side), below] = 1.0 - weight
     matrix[np.arange(side), above] += weight
     return matrix
 
 
-def _smooth(maps: NDArray[np.float64], support: BoolImage, sigma: float) -> NDArray[np.float64]:
+def _smooth(maps: FloatImage, support: BoolImage, sigma: float) -> FloatImage:
     """Smooth each map over its support only, so that nothing leaks in from outside."""
     smooth = _smoothing(maps.shape[1], sigma)
-    weight = _along_both_axes(smooth, support.astype(np.float64), smooth)
-    total = _along_both_axes(smooth, np.where(support, maps, 0.0), smooth)
-    smoothed: NDArray[np.float64] = np.where(support, total / np.maximum(weight, 1e-12), maps)
+    total = _along_both_axes(smooth, np.where(support, maps, np.float32(0)), smooth)
+    weight = _weight(np.packbits(support).tobytes(), support.shape, sigma)
+    smoothed: FloatImage = np.where(support, total / weight, maps)
     return smoothed
 
 
+@lru_cache(maxsize=2)
+def _weight(packed: bytes, shape: tuple[int, int, int], sigma: float) -> FloatImage:
+    """Return the weight of the support around each pixel, (N, P, P).
+
+    The members of an ensemble score the same support one after the other.
+    """
+    support = np.unpackbits(np.frombuffer(packed, np.uint8), count=np.prod(shape)).reshape(shape)
+    smooth = _smoothing(shape[1], sigma)
+    return np.maximum(_along_both_axes(smooth, support.astype(np.float32), smooth), 1e-12)
+
+
 @lru_cache(maxsize=16)
-def _smoothing(side: int, sigma: float) -> NDArray[np.float64]:
+def _smoothing(side: int, sigma: float) -> FloatImage:
     """Return the matrix that smooths along an axis with a Gaussian, (side, side).
 
     For wide Gaussians two products of matrices take a fifth of the time of the filter itself.
     """
-    matrix: NDArray[np.float64] = ndimage.gaussian_filter1d(np.eye(side), sigma, axis=0)
+    matrix: FloatImage = ndimage.gaussian_filter1d(np.eye(side), sigma, axis=0).astype(np.float32)
     return matrix
 
 
-def _along_both_axes(
-    rows: NDArray[np.float64], maps: NDArray[np.float64], columns: NDArray[np.float64]
-) -> NDArray[np.float64]:
+def _along_both_axes(rows: FloatImage, maps: FloatImage, columns: FloatImage) -> FloatImage:
     """Return ``rows @ map @ columns.T`` of each map, (N, h, w)."""
     # By torch on one thread: a fork waits for ever for the threads of numpy's products.
     with IMPORTING:
@@ -167,10 +171,11 @@ def _along_both_axes(
 
     with torch.inference_mode(), reproducible(torch.device("cpu")):
         left, middle, right = (torch.from_numpy(np.array(a)) for a in (rows, maps, columns))
-        product: NDArray[np.float64] = (left @ middle @ right.T).numpy()
+        product: FloatImage = (left @ middle @ right.T).numpy()
     return product
 
 
-def _mean_of_highest(errors: NDArray[np.float64], fraction: float) -> float:
+def _mean_of_highest(errors: FloatImage, fraction: float) -> float:
     count = max(1, round(fraction * errors.size))
-    return float(np.partition(errors, errors.size - count)[errors.size - count :].mean())
+    highest = np.partition(errors, errors.size - count)[errors.size - count :]
+    return float(highest.mean(dtype=np.float64))
