@@ -41,6 +41,7 @@ from lungpatch.cli.printing import (
     print_failures,
     print_fit,
     print_plugins,
+    print_sources,
     print_summary,
     print_without_dicom,
 )
@@ -293,8 +294,10 @@ def segment(
 @app.command()
 def evaluate(
     pipeline: FittedPipeline,
-    images: Annotated[Path, typer.Option(help="Folder of images; subfolders are searched too.")],
     out: OutFolder,
+    images: Annotated[
+        Path | None, typer.Option(help="Folder of images; subfolders are searched too.")
+    ] = None,
     metadata: Annotated[
         Path | None,
         typer.Option(
@@ -308,6 +311,19 @@ def evaluate(
         typer.Option(
             help="CSV file with the columns file, x, y, w and h, as fractions of the image's "
             "sides. Without it, localisation is not measured."
+        ),
+    ] = None,
+    data: Annotated[
+        Path | None,
+        typer.Option(
+            help="Instead of --images: folder of several sources of truth, which go into one table."
+        ),
+    ] = None,
+    source: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="One of these sources: boxes, second-readers, lesions, severity, devices, "
+            "readers; repeatable. By default all."
         ),
     ] = None,
     compare: Annotated[
@@ -329,35 +345,63 @@ def evaluate(
     rates of 0.05, 0.1 and 0.2. Writes results.json and table.md (these decisions, and metrics with
     confidence intervals and chance levels), figures of the curves, and sheets of the best and the
     worst images. Needs `pip install "lungpatch[plot]"`.
+
+    With --data, evaluates on several sources of truth and prints one table, with a row per source,
+    the human line, and the spread over sources. Writes results.json, results.csv, table.md and the
+    sheets.
     """
     from lungpatch._utils.destinations import check_folder
     from lungpatch._utils.extras import require_extra
     from lungpatch._utils.files import unique_stems
     from lungpatch._utils.progress import progress_bar
     from lungpatch.datasets.splits import load_split
-    from lungpatch.evaluation import protocol
+    from lungpatch.evaluation import across_sources, protocol
     from lungpatch.evaluation.preparation import load_images
     from lungpatch.evaluation.report import write_report
+    from lungpatch.evaluation.sources import load_sources
+    from lungpatch.evaluation.sources_report import write_sources_report
     from lungpatch.pipeline import load_pipeline
     from lungpatch.plugins.registry import default_registry
 
+    if (images is None) == (data is None):
+        raise ConfigurationError("give --images, or --data for several sources of truth")
+    if (images is None and (metadata or boxes)) or (data is None and source):
+        raise ConfigurationError(
+            "--metadata and --boxes describe --images, and --source chooses from --data"
+        )
     check_folder(out)
-    require_extra("plot", ["matplotlib"], needed_by="lungpatch evaluate")
+    if images is not None:
+        require_extra("plot", ["matplotlib"], needed_by="lungpatch evaluate --images")
     given = [pipeline] if compare is None else [pipeline, compare]
     loaded = {
         name: load_pipeline(path) for name, path in zip(unique_stems(given), given, strict=True)
     }
-    with progress_bar() as progress:
-        evaluation = protocol.evaluate(
-            loaded,
-            load_images(images, metadata=metadata, boxes=boxes),
-            None if split is None else load_split(split),
-            segmenter=default_registry().create("segmenter", "unet", {}),
-            seed=seed,
-            progress=progress,
-        )
-    write_report(evaluation, out)
-    print_evaluation(evaluation, out)
+    fitted_to = None if split is None else load_split(split)
+    segmenter = default_registry().create("segmenter", "unet", {})
+    if images is not None:
+        with progress_bar() as progress:
+            evaluation = protocol.evaluate(
+                loaded,
+                load_images(images, metadata=metadata, boxes=boxes),
+                fitted_to,
+                segmenter=segmenter,
+                seed=seed,
+                progress=progress,
+            )
+        write_report(evaluation, out)
+        print_evaluation(evaluation, out)
+    elif data is not None:
+        with progress_bar() as progress:
+            across = across_sources.evaluate_sources(
+                loaded,
+                load_sources(data, source),
+                fitted_to,
+                segmenter=segmenter,
+                seed=seed,
+                progress=progress,
+            )
+        write_sources_report(across, out)
+        print_sources(across, out)
 
 
 @plugins_app.callback()

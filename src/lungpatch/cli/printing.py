@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from lungpatch.archive import DetectionCounts, SavedDetection
-    from lungpatch.evaluation import Evaluation
+    from lungpatch.evaluation import Evaluation, SourcesEvaluation
     from lungpatch.pipeline import Calibration, Failure, Pipeline
 
 _METRICS = ("image AUROC", "patch AUROC", "pixel AUROC", "pointing game", "folder test")
@@ -107,6 +107,19 @@ def print_evaluation(evaluation: Evaluation, out: Path) -> None:
             typer.echo(f"{name}: {', '.join(shown)}")
     left_out = sum(evaluation.left_out.values())
     typer.echo(f"{left_out} images of training patients left out. Results: {out}")
+
+
+def print_sources(evaluation: SourcesEvaluation, out: Path) -> None:
+    """Print what is true of each source, and the tables."""
+    from lungpatch.evaluation.sources_report import source_tables
+
+    for source in evaluation.sources:
+        typer.echo(f"{source.name}: {source.about}.")
+    for note in evaluation.notes:
+        typer.echo(note)
+    for table in source_tables(evaluation):
+        typer.echo(f"\n{table.text()}")
+    typer.echo(f"\n{evaluation.n_left_out} images left out. Results: {out}")
 
 
 def print_plugins(rows: list[dict[str, Any]]) -> None:

@@ -1,3 +1,5 @@
+from .across_sources import SourcesEvaluation as SourcesEvaluation
+from .across_sources import evaluate_sources as evaluate_sources
 from .bootstrap import Estimate as Estimate
 from .cases import Case as Case
 from .cases import leave_out_training as leave_out_training
@@ -21,8 +23,14 @@ from .protocol import evaluate as evaluate
 from .protocol import evaluate_predictions as evaluate_predictions
 from .report import write_report as write_report
 from .sheets import draw_sheet as draw_sheet
+from .sources import SOURCES as SOURCES
+from .sources import Source as Source
+from .sources import load_source as load_source
+from .sources import load_sources as load_sources
+from .sources_report import write_sources_report as write_sources_report
 
 __all__ = [
+    "SOURCES",
     "Case",
     "DetectorResult",
     "Estimate",
@@ -31,13 +39,18 @@ __all__ = [
     "LocalisationScore",
     "PointResult",
     "Predictions",
+    "Source",
+    "SourcesEvaluation",
     "auroc",
     "bootstrap_interval",
     "draw_sheet",
     "evaluate",
     "evaluate_predictions",
+    "evaluate_sources",
     "leave_out_training",
     "load_images",
+    "load_source",
+    "load_sources",
     "plot_froc",
     "plot_roc",
     "plot_scores_by_kind",
@@ -46,4 +59,5 @@ __all__ = [
     "score_localisation",
     "simple_controls",
     "write_report",
+    "write_sources_report",
 ]

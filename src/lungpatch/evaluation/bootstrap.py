@@ -49,7 +49,8 @@ class Estimate:
     Parameters
     ----------
     value, low, high : float
-        NaN if the metric is undefined.
+        NaN if the metric is undefined; ``low`` and ``high`` also where patients are too few for an
+        interval.
 
     Examples
     --------
@@ -64,6 +65,8 @@ class Estimate:
     def __str__(self) -> str:
         if np.isnan(self.value):
             return "-"
+        if np.isnan(self.low):
+            return f"{self.value:.2f}"
         return f"{self.value:.2f} [{self.low:.2f}, {self.high:.2f}]"
 
 
@@ -159,6 +162,38 @@ def weighted_mean(values: Floats) -> Statistic:
 
     def statistic(weights: Floats) -> Floats:
         return ratio(weights @ filled, weights @ known)
+
+    return statistic
+
+
+def weighted_median(values: Floats) -> Statistic:
+    """Return the median over images as a statistic; images with the value NaN do not count.
+
+    Parameters
+    ----------
+    values : ndarray of float64, shape (N,)
+
+    Returns
+    -------
+    callable
+        From weights (R, N), which are whole numbers.
+
+    Examples
+    --------
+    >>> weighted_median(np.array([3.0, 1.0, np.nan]))(np.array([[1.0, 2.0, 9.0]])).tolist()
+    [1.0]
+    """
+    order = np.argsort(values)[: int((~np.isnan(values)).sum())]  # NaN is sorted last
+    ordered = values[order]
+
+    def statistic(weights: Floats) -> Floats:
+        counts = np.cumsum(weights[:, order], axis=1)
+        medians = np.full(len(weights), np.nan)
+        for index, count in enumerate(counts):
+            if count.size and count[-1]:
+                middle = [(count[-1] - 1) // 2, count[-1] // 2]
+                medians[index] = ordered[np.searchsorted(count, middle, side="right")].mean()
+        return medians
 
     return statistic
 

@@ -1,4 +1,4 @@
-"""AUROC and average precision of weighted scores and of histograms, many resamples at once."""
+"""Rank statistics of weighted scores and of histograms, many resamples at once."""
 
 from __future__ import annotations
 
@@ -93,6 +93,46 @@ def score_statistics(
         lambda weights: histogram_auroc(*counts(weights)),
         lambda weights: histogram_average_precision(*counts(weights)),
     )
+
+
+def rank_correlation(scores: Floats, values: Floats) -> Statistic:
+    """Return Spearman's rank correlation [1]_ of scores and known values as a statistic.
+
+    Parameters
+    ----------
+    scores : ndarray of float64, shape (N,)
+        NaN where there is no score; such an image counts as the least anomalous.
+    values : ndarray of float64, shape (N,)
+
+    Returns
+    -------
+    callable
+        From weights (R, N). It is NaN if all scores or all values are equal.
+
+    References
+    ----------
+    .. [1] C. Spearman, "The proof and measurement of association between two things", American
+       Journal of Psychology 15, 1904.
+
+    Examples
+    --------
+    >>> correlation = rank_correlation(np.array([1.0, 5.0, 9.0]), np.array([0.1, 0.7, 0.2]))
+    >>> correlation(np.ones((1, 3))).tolist()
+    [0.5]
+    """
+    below = [
+        (column[:, None] < column) + (column[:, None] == column) / 2.0
+        for column in (ranks(scores), ranks(values))
+    ]
+
+    def statistic(weights: Floats) -> Floats:
+        total = weights.sum(axis=1, keepdims=True)
+        one, other = (weights @ each - total / 2 for each in below)  # ranks around their mean
+        covariance = (weights * one * other).sum(axis=1)
+        spread = np.sqrt((weights * one**2).sum(axis=1) * (weights * other**2).sum(axis=1))
+        return ratio(covariance, np.where(spread > 1e-9, spread, 0.0))
+
+    return statistic
 
 
 def ranks(scores: Floats) -> NDArray[np.int64]:

@@ -8,7 +8,6 @@ import numpy as np
 from PIL import Image
 
 from lungpatch._utils.renderings import contact_sheet, outline
-from lungpatch.evaluation.cases import Case, boxes_mask
 from lungpatch.evaluation.localisation import pixel_samples, within_images
 
 if TYPE_CHECKING:
@@ -17,22 +16,25 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from lungpatch.containers import ColourScale, FloatImage
+    from lungpatch.evaluation.cases import Case
 
 N_SHOWN = 6
 ZOOM = 2
-_BOXES = (80, 220, 100)
+_MARKED = (80, 220, 100)
 _LUNGS = (90, 160, 230)
 
 
 def best_and_worst(
-    cases: Sequence[Case], heatmaps: Sequence[FloatImage]
+    cases: Sequence[Case], heatmaps: Sequence[FloatImage], *, n_shown: int = N_SHOWN
 ) -> list[tuple[int, float]]:
-    """Choose images by the pixel AUROC within them: the best `N_SHOWN`, then the worst.
+    """Choose images by the pixel AUROC within them: the best, then the worst.
 
     Parameters
     ----------
     cases : sequence of Case
     heatmaps : sequence of ndarray of float32, shape (GRID_SIZE, GRID_SIZE)
+    n_shown : int
+        Number of the best, and of the worst.
 
     Returns
     -------
@@ -47,12 +49,12 @@ def best_and_worst(
     auroc = within_images(pixel_samples(cases, heatmaps))[0]
     known = np.flatnonzero(~np.isnan(auroc))
     ranked = known[np.argsort(-auroc[known], kind="stable")].tolist()
-    chosen = ranked if len(ranked) <= 2 * N_SHOWN else ranked[:N_SHOWN] + ranked[-N_SHOWN:]
+    chosen = ranked if len(ranked) <= 2 * n_shown else ranked[:n_shown] + ranked[-n_shown:]
     return [(index, float(auroc[index])) for index in chosen]
 
 
 def draw_case(case: Case, heatmap: FloatImage, scale: ColourScale) -> NDArray[np.uint8]:
-    """Draw an image, and beside it the same with its anomaly map; boxes green, lungs blue.
+    """Draw an image, and beside it the same with its anomaly map; what is marked green, lungs blue.
 
     Parameters
     ----------
@@ -72,17 +74,19 @@ def draw_case(case: Case, heatmap: FloatImage, scale: ColourScale) -> NDArray[np
     grey: NDArray[np.uint8] = np.rint(case.pixels * 255).astype(np.uint8)
     painted = scale.paint(grey, heatmap)
     plain = np.repeat(grey[..., None], 3, axis=2)
-    shape = (grey.shape[0], grey.shape[1])
     for rendering in (painted, plain):
-        for box in case.boxes:
-            rendering[outline(boxes_mask(box[None], shape), 1)] = _BOXES
+        rendering[outline(case.marked, 1)] = _MARKED
     painted[outline(case.lungs, 1)] = _LUNGS
     both = np.concatenate([plain, painted], axis=1)
     return np.asarray(both.repeat(ZOOM, axis=0).repeat(ZOOM, axis=1))
 
 
 def draw_sheet(
-    cases: Sequence[Case], heatmaps: Sequence[FloatImage], scale: ColourScale
+    cases: Sequence[Case],
+    heatmaps: Sequence[FloatImage],
+    scale: ColourScale,
+    *,
+    n_shown: int = N_SHOWN,
 ) -> Image.Image | None:
     """Lay out the images of `best_and_worst`.
 
@@ -92,6 +96,8 @@ def draw_sheet(
     heatmaps : sequence of ndarray of float32, shape (GRID_SIZE, GRID_SIZE)
     scale : ColourScale
         The same for all images.
+    n_shown : int
+        As of `best_and_worst`.
 
     Returns
     -------
@@ -102,7 +108,7 @@ def draw_sheet(
     --------
     >>> draw_sheet(cases, heatmaps, scale).save("sheet.png")           # doctest: +SKIP
     """
-    chosen = best_and_worst(cases, heatmaps)
+    chosen = best_and_worst(cases, heatmaps, n_shown=n_shown)
     if not chosen:
         return None
     return Image.fromarray(
