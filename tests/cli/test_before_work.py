@@ -27,7 +27,7 @@ def no_work(monkeypatch):
         (lungpatch.Pipeline, "detect_many"),
         (segmenting, "read_image"),
         (protocol, "evaluate"),
-        (demo, "phantom_cohort"),
+        (demo, "detect_folder"),
         (paper_cohort, "phantom_dataset"),
     ):
         monkeypatch.setattr(owner, name, work)

@@ -134,10 +134,10 @@ def test_fit_saves_the_best_weights_of_an_interrupted_training(
 
 
 def test_demo_stops(run, interrupt_at, monkeypatch, tmp_path):
-    for name in ("N_TRAINING", "N_NORMAL", "N_OPACITY"):
+    for name in ("N_NORMAL", "N_OPACITY"):
         monkeypatch.setattr(demo, name, 2)
     monkeypatch.setattr(demo, "IMAGE_SIZE", 64)
-    interrupt_at("images", 3)
+    interrupt_at("synthetic chests", 3)
     status, out, err = run("demo", "--out", tmp_path / "demo")
     assert (status, out, err) == (INTERRUPTED, "", "lungpatch: interrupted\n")
     assert not (tmp_path / "demo" / demo.PAGE).exists()

@@ -141,7 +141,7 @@ def quick(monkeypatch):
         return tables
 
     monkeypatch.setattr(configuration, "_preset_tables", one_epoch)
-    small = {"N_TRAINING": 20, "N_NORMAL": 3, "N_OPACITY": 5, "IMAGE_SIZE": 128, "EPOCHS": 1}
+    small = {"N_NORMAL": 6, "N_OPACITY": 3, "IMAGE_SIZE": 128}
     for name, value in small.items():
         monkeypatch.setattr(demo, name, value)
 

@@ -38,6 +38,12 @@ figure { margin: 0 0 1.75rem; }
 figure img { display: block; max-width: 100%; height: auto; border-radius: 4px;
   background: var(--panel); }
 figcaption { max-width: 42rem; margin-top: 0.5rem; color: var(--faint); font-size: 0.9375rem; }
+.figures { display: grid; gap: 1rem; margin: 0 0 1.5rem;
+  grid-template-columns: repeat(auto-fill, minmax(max(9.5rem, 22%), 1fr)); }
+.figures figure { margin: 0; }
+pre { overflow-x: auto; margin: 0 0 1rem; padding: 0.75rem 1rem; border-radius: 4px;
+  background: var(--panel); font: 0.9375rem/1.6 ui-monospace, monospace; }
+a { color: inherit; }
 """
 
 
@@ -117,6 +123,27 @@ class HtmlPage:
             Text that describes the image, for readers who cannot see it.
         """
         self._parts.append(figure(rendering, caption=caption, alt=alt))
+
+    def figures(self, figures: Iterable[tuple[NDArray[np.uint8], str, str]]) -> None:
+        """Add small images side by side, as many in a row as there is room for, at most four.
+
+        Parameters
+        ----------
+        figures : iterable of (ndarray of uint8, str, str)
+            Rendering, caption and alternative text of each, as of `figure`.
+        """
+        inner = "\n".join(
+            figure(rendering, caption=caption, alt=alt) for rendering, caption, alt in figures
+        )
+        self._parts.append(f'<div class="figures">\n{inner}\n</div>')
+
+    def link(self, text: str, target: str) -> None:
+        """Add a paragraph that links to a file beside the page."""
+        self._parts.append(f'<p><a href="{html.escape(target)}">{html.escape(text)}</a></p>')
+
+    def code(self, text: str) -> None:
+        """Add lines to be typed."""
+        self._parts.append(f"<pre>{html.escape(text)}</pre>")
 
     def write(self, path: str | os.PathLike[str]) -> None:
         """Write the page.

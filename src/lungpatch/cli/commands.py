@@ -62,7 +62,7 @@ app = typer.Typer(
     help=(
         "Find where a chest radiograph departs from normal lung, without training on a single "
         "lesion.\n\n"
-        "1. **lungpatch demo**: try it without images of your own; writes a page of results\n\n"
+        "1. **lungpatch demo**: try it on eight real radiographs; writes a page of results\n\n"
         "2. **lungpatch segment** images/ --out masks: check that the lungs are found in your "
         "images\n\n"
         "3. **lungpatch detect** images/ --out found: write overlays, anomaly maps and records, "
@@ -463,13 +463,13 @@ def new(
 @app.command()
 def demo(
     out: Annotated[
-        Path, typer.Option(help="Folder for the page, the images and the pipelines.")
+        Path, typer.Option(help="Folder for the page, the images and what is found in them.")
     ] = Path("lungpatch-demo"),
     seed: Annotated[int, typer.Option(help="Seed of the synthetic images.", min=0)] = 1,
 ) -> None:
-    """Fit two detectors to synthetic normal chests, and write a page about what they find.
+    """Detect in eight real radiographs, fit a small detector, and write a page about both.
 
-    Takes a few minutes and needs no images of your own.
+    Takes less than a minute and needs no images of your own.
     """
     from lungpatch._utils.progress import progress_bar
     from lungpatch.cli.demo import run_demo

@@ -1,47 +1,85 @@
-"""The demo: make synthetic chests, fit two detectors, find the opacities, and write a page."""
+"""The demo: the shipped detector on real radiographs, a small fit, and the paper's method."""
 
 from __future__ import annotations
 
+import shutil
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import attrs
 import numpy as np
 
 from lungpatch._utils.destinations import check_folder
+from lungpatch._utils.files import atomic_folder
 from lungpatch._utils.progress import ProgressCallback, silent
-from lungpatch.cli.demo_page import DetectorResult, write_page
-from lungpatch.datasets.phantom import PhantomCase, phantom_cohort, save_cohort
+from lungpatch.archive import detect_folder, load_detections
+from lungpatch.cli.demo_page import CopyResult, FitResult, SampleResult, write_page
+from lungpatch.cli.model_card import read_flagged
+from lungpatch.containers import PatchScores
+from lungpatch.datasets.phantom import phantom_cohort
+from lungpatch.datasets.sample import sample
 from lungpatch.errors import InsufficientDataError
-from lungpatch.evaluation.metrics import auroc, bootstrap_interval, score_localisation
-from lungpatch.pipeline import Detection, Pipeline, pipeline_settings
-from lungpatch.pipeline.configuration import build_pipeline, load_preset
+from lungpatch.evaluation.metrics import LocalisationScore, score_localisation
+from lungpatch.pipeline import Detection, load_pipeline
+from lungpatch.pipeline.configuration import build_pipeline
+from lungpatch.pipeline.localisation import build_anomaly_map
 from lungpatch.pipeline.storage import check_destination
+from lungpatch.synthesis import LesionSynthesiser
+from lungpatch.thresholders import ConformalThresholder
 
 if TYPE_CHECKING:
     import os
     from collections.abc import Mapping, Sequence
 
+    from lungpatch.containers import FloatImage
+    from lungpatch.datasets.dataset import Dataset
+    from lungpatch.datasets.phantom import PhantomCase
+
 IMAGE_SIZE = 256
-COARSE_SIZE = 64
-N_TRAINING = 60
-N_NORMAL = 20
-N_OPACITY = 20
-EPOCHS = 20
+N_NORMAL = 24
+"""Number of synthetic normal chests that the small detector is fitted to."""
+N_OPACITY = 8
+"""Number of synthetic chests with an opacity that it is tried on."""
 
 PAGE = "index.html"
+SAMPLE = "sample"
+FOUND = "found"
+PIPELINE = "small.lungpatch"
+
+_SMALL: dict[str, dict[str, Any]] = {
+    "pipeline": {
+        "grid_size": 256,
+        "map_detail": "pixel",
+        "calibration": "cross",
+        "folds": 2,
+        "seed": 1,
+    },
+    "segmenter": {"name": "unet"},
+    "fit_sampler": {"name": "lung-crop", "patch_size": 256},
+    "sampler": {"name": "lung-crop", "patch_size": 256},
+    "model": {
+        "name": "lesion-head",
+        "patch_size": 256,
+        "passes": 2,
+        "extractor": {"name": "lung-encoder"},
+    },
+    "scorer": {"name": "feature", "difference": "excess", "smoothing": 0.05},
+    "thresholder": {"name": "quantile", "q": 0.9},
+}
 
 
 def run_demo(
     out: str | os.PathLike[str], *, seed: int = 1, progress: ProgressCallback | None = None
 ) -> Path:
-    """Run the demo on synthetic images and write a page about it.
+    """Run the demo and write a page about it.
 
     Parameters
     ----------
     out : path
-        Folder, made if it is missing. It gets ``index.html``, the images and true masks in
-        ``images/``, and the fitted pipelines, ready for ``lungpatch detect``.
+        Folder, made if it is missing. It gets ``index.html``; ``sample/``, the radiographs of
+        `lungpatch.datasets.sample`; ``found/``, what the shipped detector found in them, with its
+        worklist; and ``small.lungpatch``, a detector fitted to synthetic chests.
     seed : int
         Seed of the synthetic images.
     progress : callable, optional
@@ -65,111 +103,138 @@ def run_demo(
     start = time.perf_counter()
     notify = progress or silent
     out = Path(out)
-    detectors = _detectors()
     check_folder(out)
-    for name, _, _ in detectors:
-        check_destination(_pipeline_path(out, name))
-
-    cases = _make_images(out, seed, notify)
-    training, test = cases[:N_TRAINING], cases[N_TRAINING:]
-    results = []
-    for name, about, pipeline in detectors:
-        pipeline.fit([_image_path(out, case) for case in training], progress=_named(notify, name))
-        pipeline.save(_pipeline_path(out, name))
-        detections = _detect(pipeline, out, test, _named(notify, name))
-        results.append(_evaluate(name, about, pipeline, detections, test))
+    check_destination(out / PIPELINE)
+    images = sample()
+    shipped = _detect_in_sample(images, out, _named("shipped detector", notify))
+    fitted = _fit_small(out / PIPELINE, seed, notify)
+    copied = _copy_sample(images, shipped.false_alarm_rate, notify)
     page = out / PAGE
-    write_page(page, results, test, n_training=len(training), seconds=time.perf_counter() - start)
+    write_page(page, shipped, fitted, copied, seconds=time.perf_counter() - start)
     return page
 
 
-def _detectors() -> list[tuple[str, str, Pipeline]]:
-    tables = pipeline_settings(load_preset("paper"))
-    tables["model"]["epochs"] = EPOCHS
-    paper = build_pipeline(tables, origin="demo")
-    whole = {"patch_size": COARSE_SIZE, "min_lung_fraction": 0.0}
-    tables["pipeline"] |= {"grid_size": COARSE_SIZE, "map_detail": "pixel"}
-    tables["fit_sampler"] |= whole
-    tables["sampler"] |= whole
-    tables["model"] = {"name": "pca", "patch_size": COARSE_SIZE, "n_components": 10}
-    return [
-        ("paper", "the paper: U-Net on 32x32 patches", paper),
-        ("coarse-pca", "PCA of the whole image, 64x64", build_pipeline(tables, origin="demo")),
-    ]
-
-
-def _make_images(out: Path, seed: int, notify: ProgressCallback) -> list[PhantomCase]:
-    """Make and save normal images, first those to train on, then images with an opacity."""
-    total = N_TRAINING + N_NORMAL + N_OPACITY
-    cases: list[PhantomCase] = []
-    for case in phantom_cohort(N_TRAINING + N_NORMAL, N_OPACITY, seed=seed, size=IMAGE_SIZE):
-        cases.append(case)
-        notify("images", len(cases), total, {})
-    save_cohort(cases, out / "images")
-    return cases
-
-
-def _image_path(out: Path, case: PhantomCase) -> Path:
-    group = "normal" if case.kind == "normal" else "opacity"
-    return out / "images" / group / f"{case.patient}.png"
-
-
-def _pipeline_path(out: Path, name: str) -> Path:
-    return out / f"{name}.lungpatch"
-
-
-def _named(notify: ProgressCallback, name: str) -> ProgressCallback:
+def _named(name: str, notify: ProgressCallback) -> ProgressCallback:
     def call(stage: str, done: int, total: int, metrics: Mapping[str, float]) -> None:
         notify(f"{name}: {stage}", done, total, metrics)
 
     return call
 
 
-def _detect(
-    pipeline: Pipeline, out: Path, test: Sequence[PhantomCase], notify: ProgressCallback
-) -> list[Detection]:
-    detections: list[Detection] = []
-    for result in pipeline.detect_many(_image_path(out, case) for case in test):
-        assert isinstance(result, Detection)  # the images were written a moment ago
-        detections.append(result)
-        notify("detect", len(detections), len(test), {})
-    return detections
+# ------------------------------------------------------------------------- the shipped detector
 
 
-def _evaluate(
-    name: str,
-    about: str,
-    pipeline: Pipeline,
-    detections: Sequence[Detection],
-    test: Sequence[PhantomCase],
-) -> DetectorResult:
-    scored = [
-        (case, detection, detection.decision)
-        for case, detection in zip(test, detections, strict=True)
-        if detection.decision is not None
-    ]
-    scores = np.array([decision.pred_score for _, _, decision in scored])
-    labels = np.array([case.kind != "normal" for case, _, _ in scored])
-    localisations = []
-    for case, detection, _ in scored:
-        try:
-            localisations.append(score_localisation(detection.native_heatmap, case.opacity))
-        except InsufficientDataError:
-            continue  # normal, or the opacity fills the lungs and leaves nothing to compare with
-    return DetectorResult(
-        name=name,
-        about=about,
-        pipeline=pipeline,
-        detections=tuple(detections),
-        image_auroc=auroc(scores, labels),
-        image_auroc_interval=bootstrap_interval(
-            auroc, [scores, labels], rng=np.random.default_rng(0)
-        ),
-        pixel_auroc=float(np.mean([score.pixel_auroc for score in localisations])),
-        pointing=float(np.mean([score.pointing_hit for score in localisations])),
-        chance=float(np.mean([score.chance for score in localisations])),
-        false_alarms=sum(
-            decision.pred_label for case, _, decision in scored if case.kind == "normal"
-        ),
-        milliseconds=1000 * float(np.median([detection.seconds for detection in detections])),
+def _detect_in_sample(images: Dataset, out: Path, notify: ProgressCallback) -> SampleResult:
+    shipped = [image for image in images.images if isinstance(image, Path)]
+    with atomic_folder(out / SAMPLE, replace=True) as folder:
+        shutil.copytree(shipped[0].parent, folder, dirs_exist_ok=True)
+    files = [out / SAMPLE / image.name for image in shipped]
+    pipeline = load_pipeline("default")
+    assert isinstance(pipeline.thresholder, ConformalThresholder)
+    detect_folder(files, out / FOUND, pipeline=pipeline, progress=notify)
+    by_source = {saved.source: saved for saved in load_detections(out / FOUND)}
+    return SampleResult(
+        images=images,
+        detections=tuple(by_source[str(file)] for file in files),
+        calibration=pipeline.calibration_,
+        false_alarm_rate=pipeline.thresholder.alpha,
+        flagged=read_flagged("default", pipeline.thresholder.alpha),
+        worklist=f"{FOUND}/{PAGE}",
     )
+
+
+# ------------------------------------------------------------------------------- a small fit
+
+
+def _fit_small(path: Path, seed: int, notify: ProgressCallback) -> FitResult:
+    normal, opacities = _make_images(seed, notify)
+    start = time.perf_counter()
+    pipeline = build_pipeline(_SMALL, origin="demo")
+    pipeline.fit([case.image for case in normal], progress=_named("small detector", notify))
+    seconds = time.perf_counter() - start
+    pipeline.save(path)
+    detections = [pipeline.detect(case.image) for case in opacities]
+    painted = LesionSynthesiser(recipes=("lobar",), normal_fraction=0.0, max_lesions=1).paint(
+        normal[0].image.pixels,
+        normal[0].lungs,
+        np.random.default_rng(seed),
+        other=normal[1].image.pixels,
+    )
+    return FitResult(
+        normal=normal[0].image.pixels,
+        painted=painted,
+        unseen=opacities[0],
+        detection=detections[0],
+        calibration=pipeline.calibration_,
+        n_normal=len(normal),
+        scores=_localise(detections, opacities),
+        seconds=seconds,
+    )
+
+
+def _make_images(
+    seed: int, notify: ProgressCallback
+) -> tuple[list[PhantomCase], list[PhantomCase]]:
+    """Make the normal chests to fit on, and others with an opacity."""
+    total = N_NORMAL + N_OPACITY
+    cases: list[PhantomCase] = []
+    for case in phantom_cohort(N_NORMAL, N_OPACITY, seed=seed, size=IMAGE_SIZE):
+        cases.append(case)
+        notify("synthetic chests", len(cases), total, {})
+    normal = [case for case in cases if case.kind == "normal"]
+    return normal, [case for case in cases if case.kind != "normal"]
+
+
+def _localise(
+    detections: Sequence[Detection], cases: Sequence[PhantomCase]
+) -> list[LocalisationScore]:
+    scores = []
+    for detection, case in zip(detections, cases, strict=True):
+        try:
+            scores.append(score_localisation(detection.native_heatmap, case.opacity))
+        except InsufficientDataError:
+            continue  # the opacity fills the lungs and leaves nothing to compare with
+    return scores
+
+
+# -------------------------------------------------------------------------- the paper's method
+
+
+def _copy_sample(images: Dataset, rate: float, notify: ProgressCallback) -> CopyResult:
+    """Reconstruct the images with an opacity by the paper's network."""
+    pipeline = load_pipeline("paper")
+    inside: list[FloatImage] = []
+    outside: list[FloatImage] = []
+    chosen = np.flatnonzero(images.labels != "normal").tolist()
+    for done, index in enumerate(chosen, start=1):
+        detection = pipeline.detect(images.images[index])
+        copy = _stitch(detection)
+        boxed = np.zeros(copy.shape, dtype=np.bool_)
+        for row0, col0, row1, col1 in images.boxes(index, detection.resized.shape):
+            boxed[row0:row1, col0:col1] = True
+        errors = np.abs(copy - detection.resized.pixels)
+        inside.append(errors[boxed & ~np.isnan(errors)])
+        outside.append(errors[~boxed & ~np.isnan(errors)])
+        if done == 1:
+            first = detection, copy, images.boxes(index, detection.resized.shape)
+        notify("paper's network: detect", done, len(chosen), {})
+    return CopyResult(
+        detection=first[0],
+        copy=first[1],
+        boxes=first[2],
+        calibration=pipeline.calibration_,
+        errors=(255 * _mean_of_all(inside), 255 * _mean_of_all(outside)),
+        flagged=read_flagged("paper", rate),
+    )
+
+
+def _mean_of_all(parts: Sequence[FloatImage]) -> float:
+    return float(np.concatenate(parts).mean())
+
+
+def _stitch(detection: Detection) -> FloatImage:
+    """Put the reconstructed patches where they were cut; NaN where there was none."""
+    expected = detection.reconstruction.expected[:, 0]
+    as_scores = attrs.evolve(detection.scores, error_maps=expected)
+    assert isinstance(as_scores, PatchScores)
+    return build_anomaly_map(detection.patches, as_scores, detail="pixel").heatmap
