@@ -26,7 +26,7 @@ def _case(index=0, *, boxes=(), kind="opacity", patient=None, view="PA", lungs=N
     )
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def make_case():
     return _case
 

@@ -1,5 +1,7 @@
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from lungpatch.evaluation.bootstrap import (
     Estimate,
@@ -8,6 +10,7 @@ from lungpatch.evaluation.bootstrap import (
     patient_weights,
     ratio,
     weighted_mean,
+    weighted_median,
     within,
 )
 
@@ -101,3 +104,19 @@ def test_ratios():
     quotients = ratio(np.array([1.0, 2.0, 3.0, 0.0]), np.array([4.0, 0.0, -1.0, 2.0]))
     assert np.isnan(quotients).tolist() == [False, True, True, False]
     assert quotients[[0, 3]].tolist() == [0.25, 0.0]
+
+
+def test_an_estimate_without_an_interval_is_printed_without_one():
+    assert str(Estimate(value=0.5, low=np.nan, high=np.nan)) == "0.50"
+
+
+@given(st.lists(st.tuples(st.integers(-3, 3), st.integers(0, 3)), max_size=12))
+def test_a_weighted_median_is_the_median_of_repeated_values(rows):
+    values = np.array([value for value, _ in rows], dtype=float)
+    weights = np.array([weight for _, weight in rows], dtype=int)
+    repeated = np.repeat(values, weights)
+    (found,) = weighted_median(np.r_[values, np.nan])(np.r_[weights, 2][None].astype(float))
+    if repeated.size:
+        assert found == np.median(repeated)
+    else:
+        assert np.isnan(found)

@@ -2,11 +2,13 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy import stats
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from lungpatch.evaluation.ranking import (
     histogram_auroc,
     histogram_average_precision,
+    rank_correlation,
     ranks,
     score_statistics,
 )
@@ -56,3 +58,29 @@ def test_without_a_class_the_metric_is_undefined():
 
 def test_an_image_without_a_score_is_the_least_anomalous():
     assert ranks(np.array([-3.0, np.nan])).tolist() == [1, 0]
+
+
+PAIRS = st.lists(
+    st.tuples(st.integers(-3, 3), st.integers(0, 4), st.integers(0, 3)), min_size=2, max_size=20
+)
+
+
+@given(PAIRS)
+def test_weighted_rank_correlation_equals_scipy_on_repeated_images(rows):
+    scores, values, weights = (np.array(column) for column in zip(*rows, strict=True))
+    (found,) = rank_correlation(scores.astype(float), values.astype(float))(
+        weights[None].astype(float)
+    )
+    repeated = np.repeat(scores, weights), np.repeat(values, weights)
+    if min(len(set(each.tolist())) for each in repeated) < 2:
+        assert np.isnan(found)
+    else:
+        assert found == pytest.approx(stats.spearmanr(*repeated).statistic)
+
+
+def test_rank_correlation_of_many_resamples_at_once():
+    rng = np.random.default_rng(0)
+    correlation = rank_correlation(rng.normal(size=12), rng.integers(0, 4, 12).astype(float))
+    weights = rng.integers(0, 3, (5, 12)).astype(float)
+    alone = [correlation(weights[i : i + 1])[0] for i in range(5)]
+    assert correlation(weights) == pytest.approx(alone)
