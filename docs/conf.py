@@ -26,14 +26,16 @@ extensions = [
     "sphinx.ext.viewcode",
     "sphinx_gallery.gen_gallery",
     "link_check",
+    "run_blocks",
     "short_names",
 ]
 html_theme = "furo"
-html_title = "lungpatch"
+html_title = f"lungpatch {version}"
 html_static_path = ["_static"]
 html_css_files = ["lungpatch.css"]
 exclude_patterns = ["_build"]
-myst_enable_extensions = ["colon_fence", "deflist"]
+myst_enable_extensions = ["colon_fence", "deflist", "substitution"]
+myst_substitutions = {"version": version}
 myst_heading_anchors = 3
 default_role = "py:obj"
 numpydoc_show_class_members = False
@@ -41,11 +43,15 @@ autodoc_default_options = {"members": True}
 autodoc_member_order = "bysource"
 autodoc_typehints = "none"
 intersphinx_mapping = inventories.write_inventories(HERE / "_build" / "inventories")
+run_pages = ["tutorial"]
 sphinx_gallery_conf = {
     "examples_dirs": "../examples",
     "gallery_dirs": "gallery",
     "filename_pattern": r".*\.py$",
+    "subsection_order": [f"../examples/{group}" for group in gallery_order.ORDER],
     "within_subsection_order": gallery_order.GalleryOrder,
+    # Shown at 260 pixels and more, on screens of twice the density.
+    "thumbnail_size": (640, 448),
     "abort_on_example_error": True,
     "download_all_examples": False,
     "show_memory": False,

@@ -1,24 +1,22 @@
-"""The order of the gallery: from a first detection to components of one's own."""
+"""The order of the gallery: its groups, and the pages of each."""
 
 from __future__ import annotations
 
-ORDER = (
-    "first_detection.py",
-    "every_step.py",
-    "lungs.py",
-    "synthetic_opacities.py",
-    "compare_detectors.py",
-    "losses.py",
-    "scorers.py",
-    "thresholders.py",
-    "decisions.py",
-    "one_colour_scale.py",
-    "localisation.py",
-    "confounders.py",
-    "dicom.py",
-    "save_and_share.py",
-    "own_scorer.py",
-)
+ORDER = {
+    "first_steps": ("first_detection.py", "every_step.py", "fit_your_own.py"),
+    "every_part": (
+        "lungs.py",
+        "one_colour_scale.py",
+        "compare_detectors.py",
+        "scorers.py",
+        "synthetic_opacities.py",
+        "confounders.py",
+        "dicom.py",
+    ),
+    "decisions": ("decisions.py", "thresholders.py", "localisation.py"),
+    "extending": ("own_scorer.py", "save_and_share.py"),
+    "paper": ("copied_opacities.py", "losses.py"),
+}
 
 
 class GalleryOrder:
@@ -28,7 +26,7 @@ class GalleryOrder:
         self.folder = folder
 
     def __call__(self, name: str) -> int:
-        return ORDER.index(name)
+        return next(group.index(name) for group in ORDER.values() if name in group)
 
     def __repr__(self) -> str:
         return "GalleryOrder"

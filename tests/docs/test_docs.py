@@ -325,10 +325,12 @@ def _file_behind(page, name):
     """Return the file that a link is to; of what is built, what it is built from."""
     if not name:
         return page
-    example = re.fullmatch(r"(?:\.\./)*gallery/(?:images/sphx_glr_)?(\w+?)(?:_\d+\.png)?", name)
+    example = re.fullmatch(
+        r"(?:\.\./)*gallery/((?:\w+/)?)(?:images/sphx_glr_)?(\w+?)(?:_\d+\.png)?", name
+    )
     if page.is_relative_to(DOCS) and example is not None:
-        script = {"index": "GALLERY_HEADER.rst"}.get(example[1], f"{example[1]}.py")
-        candidates = [ROOT / "examples" / script]
+        script = {"index": "GALLERY_HEADER.rst"}.get(example[2], f"{example[2]}.py")
+        candidates = [ROOT / "examples" / example[1] / script]
     else:
         candidates = [page.parent / name, page.parent / f"{name}.md"]
     label = f"({name})=\n"
@@ -344,7 +346,9 @@ def _anchors(page):
 def test_every_example_is_in_the_order_of_the_gallery(monkeypatch):
     monkeypatch.syspath_prepend(DOCS / "_ext")
     order = importlib.import_module("gallery_order").ORDER
-    assert sorted(order) == sorted(path.name for path in (ROOT / "examples").glob("*.py"))
+    listed = {f"{group}/{name}" for group, names in order.items() for name in names}
+    examples = ROOT / "examples"
+    assert listed == {path.relative_to(examples).as_posix() for path in examples.rglob("*.py")}
 
 
 def test_every_component_is_in_the_api():

@@ -75,7 +75,7 @@ FILES = [
         for path in sorted((ROOT / "docs").rglob("*.md"))
         if not {"_build", "gallery"} & set(path.relative_to(ROOT).parts)
     ),
-    *sorted((ROOT / "examples").glob("*.py")),
+    *sorted((ROOT / "examples").rglob("*.py")),
 ]
 COMPONENTS = [
     component
@@ -90,7 +90,7 @@ def test_components_are_found():
         "docs/plugins.md:MedianScorer",
         "docs/write-a-plugin.md:EdgesScorer",
         "docs/testing-plugins.md:EdgeScorer",
-        "examples/own_scorer.py:BlurredScorer",
+        "examples/extending/own_scorer.py:BlurredScorer",
     }
 
 

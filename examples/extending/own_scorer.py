@@ -12,13 +12,8 @@ import numpy as np
 from scipy import ndimage
 
 import lungpatch
-from lungpatch.datasets.phantom import phantom_cohort
-from lungpatch.models import PCA
-from lungpatch.samplers import LungCropSampler
-from lungpatch.scorers import SADScorer
-from lungpatch.segmenters import UNetSegmenter
+from lungpatch.datasets import phantom_cohort
 from lungpatch.testing import check_scorer
-from lungpatch.thresholders import QuantileThresholder
 
 # %%
 # The contract of a scorer: patches and their reconstruction in, one score per patch out, higher
@@ -62,16 +57,16 @@ for result in report:
 # In a pipeline, compared with the paper's scorer:
 
 cases = list(phantom_cohort(24, 4, seed=9, size=256))
-crop = LungCropSampler(patch_size=64)
+crop = lungpatch.LungCropSampler(patch_size=64)
 found = {}
-for scorer in (SADScorer(), BlurredScorer(sigma=3.0)):
+for scorer in (lungpatch.SADScorer(), BlurredScorer(sigma=3.0)):
     pipeline = lungpatch.Pipeline(
-        segmenter=UNetSegmenter(),
+        segmenter=lungpatch.UNetSegmenter(),
         fit_sampler=crop,
         sampler=crop,
-        model=PCA(patch_size=64, n_components=8),
+        model=lungpatch.PCA(patch_size=64, n_components=8),
         scorer=scorer,
-        thresholder=QuantileThresholder(q=0.9),
+        thresholder=lungpatch.QuantileThresholder(q=0.9),
         map_detail="pixel",
     )
     pipeline.fit(case.image for case in cases[:24])

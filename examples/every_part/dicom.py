@@ -16,7 +16,7 @@ import pydicom
 import tifffile
 
 import lungpatch
-from lungpatch.datasets.phantom import phantom_chest, phantom_cohort
+from lungpatch.datasets import sample
 from lungpatch.reports import detection_record, write_anomaly_map, write_overlay
 
 folder = Path(tempfile.mkdtemp())
@@ -24,10 +24,10 @@ folder = Path(tempfile.mkdtemp())
 # %%
 # An image as a detector writes it
 # --------------------------------
-# 12 bits, ``MONOCHROME1`` (bones dark), a window, pixels of 0.4 mm, and columns that run to the
-# patient's right: a mirror image, which says so.
+# A radiograph in an invented file: 12 bits, ``MONOCHROME1`` (bones dark), a window, pixels of
+# 0.8 mm, and columns that run to the patient's right: a mirror image, which says so.
 
-case = phantom_chest(14, size=600, opacity="lobar")
+original = sample().read(1)
 dataset = pydicom.Dataset()
 dataset.file_meta = pydicom.dataset.FileMetaDataset()
 dataset.file_meta.TransferSyntaxUID = pydicom.uid.ExplicitVRLittleEndian
@@ -37,13 +37,13 @@ dataset.SOPClassUID = dataset.file_meta.MediaStorageSOPClassUID
 dataset.SOPInstanceUID = dataset.file_meta.MediaStorageSOPInstanceUID
 dataset.Modality = "DX"
 dataset.PhotometricInterpretation = "MONOCHROME1"
-dataset.Rows, dataset.Columns = case.image.shape
+dataset.Rows, dataset.Columns = original.shape
 dataset.SamplesPerPixel, dataset.PixelRepresentation = 1, 0
 dataset.BitsAllocated, dataset.BitsStored, dataset.HighBit = 16, 12, 11
-dataset.ImagerPixelSpacing = [0.4, 0.4]
+dataset.ImagerPixelSpacing = [0.8, 0.8]
 dataset.WindowCenter, dataset.WindowWidth = 2048, 3800
 dataset.PatientOrientation = ["R", "F"]
-stored = np.rint((1 - case.image.pixels[:, ::-1]) * 4095).astype(np.uint16)
+stored = np.rint((1 - original.pixels[:, ::-1]) * 4095).astype(np.uint16)
 dataset.PixelData = stored.tobytes()
 dataset.save_as(folder / "image.dcm", enforce_file_format=True)
 
@@ -67,17 +67,7 @@ plt.show()
 # -------
 # A record, an overlay, and the anomaly map as a float TIFF of the native size.
 
-crop = lungpatch.LungCropSampler(patch_size=64)
-pipeline = lungpatch.Pipeline(
-    segmenter=lungpatch.UNetSegmenter(),
-    fit_sampler=crop,
-    sampler=crop,
-    model=lungpatch.PCA(patch_size=64, n_components=10),
-    scorer=lungpatch.FeatureScorer(difference="excess", smoothing=0.04),
-    thresholder=lungpatch.QuantileThresholder(q=0.9),
-    map_detail="pixel",
-)
-pipeline.fit(case.image for case in phantom_cohort(20, 0, seed=1, size=256))
+pipeline = lungpatch.load_pipeline("default")
 detection = pipeline.detect(folder / "image.dcm")
 write_overlay(folder / "image.overlay.jpg", detection, pipeline.calibration_.colour_scale)
 write_anomaly_map(folder / "image.anomaly.tiff", detection)

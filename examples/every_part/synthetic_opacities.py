@@ -9,7 +9,8 @@ synthetic lesions, so that no real one is needed. ``lungpatch.synthesis`` paints
 import matplotlib.pyplot as plt
 import numpy as np
 
-from lungpatch.datasets.phantom import phantom_chest
+from lungpatch.datasets import phantom_chest, sample
+from lungpatch.segmenters import UNetSegmenter
 from lungpatch.synthesis import OPACITY_KINDS, RECIPES, LesionSynthesiser
 
 # %%
@@ -43,21 +44,22 @@ plt.show()
 # %%
 # Lesions to train on
 # -------------------
-# :py:class:`~lungpatch.synthesis.LesionSynthesiser` paints lesions into images, real ones too.
-# Red shows where, and how dense.
+# :py:class:`~lungpatch.synthesis.LesionSynthesiser` paints lesions into normal images, here into a
+# real one. Red shows where, and how dense. The recipe ``foreign`` takes its texture from another.
 
-normal = phantom_chest(12, size=256)
-other = phantom_chest(13, size=256)
-figure, axes = plt.subplots(2, len(RECIPES), figsize=(13, 3.6), layout="constrained")
-for column, recipe in zip(axes.T, RECIPES, strict=True):
+images = sample()
+normal, other = (images.read(index) for index in np.flatnonzero(images.labels == "normal")[1:3])
+lungs = UNetSegmenter().segment(normal).pixels
+figure, axes = plt.subplots(3, 6, figsize=(12.5, 6.6), layout="constrained")
+for plain, marked, recipe in zip(axes[:, ::2].ravel(), axes[:, 1::2].ravel(), RECIPES, strict=True):
     painter = LesionSynthesiser(recipes=(recipe,), normal_fraction=0.0, max_lesions=1)
     rng = np.random.default_rng(1)
-    lesion = painter.paint(normal.image.pixels, normal.lungs, rng, other=other.image.pixels)
-    column[0].imshow(lesion.pixels, cmap="gray", vmin=0, vmax=1)
-    column[1].imshow(normal.image.pixels, cmap="gray", vmin=0, vmax=1)
+    lesion = painter.paint(normal.pixels, lungs, rng, other=other.pixels)
+    plain.imshow(lesion.pixels, cmap="gray", vmin=0, vmax=1)
+    marked.imshow(normal.pixels, cmap="gray", vmin=0, vmax=1)
     alpha = np.ma.masked_less(lesion.alpha, 0.02)
-    column[1].imshow(alpha, cmap="Reds", vmin=0, vmax=1, alpha=0.8)
-    column[0].set_title(recipe, fontsize=9)
+    marked.imshow(alpha, cmap="Reds", vmin=0, vmax=1, alpha=0.8)
+    plain.set_title(recipe, fontsize=10)
 for ax in axes.ravel():
     ax.set_axis_off()
 plt.show()

@@ -11,24 +11,19 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 import lungpatch
-from lungpatch.datasets.phantom import phantom_cohort
+from lungpatch.datasets import phantom_cohort
 from lungpatch.evaluation.metrics import auroc, bootstrap_interval, score_localisation
-from lungpatch.models import PCA
-from lungpatch.samplers import LungCropSampler
-from lungpatch.scorers import FeatureScorer
-from lungpatch.segmenters import UNetSegmenter
-from lungpatch.thresholders import QuantileThresholder
 
 cases = list(phantom_cohort(42, 15, seed=11, size=256))
 training, test = cases[:30], cases[30:]
-crop = LungCropSampler(patch_size=64)
+crop = lungpatch.LungCropSampler(patch_size=64)
 pipeline = lungpatch.Pipeline(
-    segmenter=UNetSegmenter(),
+    segmenter=lungpatch.UNetSegmenter(),
     fit_sampler=crop,
     sampler=crop,
-    model=PCA(patch_size=64, n_components=10),
-    scorer=FeatureScorer(difference="excess", smoothing=0.04),
-    thresholder=QuantileThresholder(q=0.9),
+    model=lungpatch.PCA(patch_size=64, n_components=10),
+    scorer=lungpatch.FeatureScorer(difference="excess", smoothing=0.04),
+    thresholder=lungpatch.QuantileThresholder(q=0.9),
     map_detail="pixel",
 )
 pipeline.fit(case.image for case in training)

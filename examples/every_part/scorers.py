@@ -10,13 +10,8 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 import lungpatch
-from lungpatch.datasets.phantom import phantom_cohort
+from lungpatch.datasets import phantom_cohort
 from lungpatch.evaluation.metrics import score_localisation
-from lungpatch.models import PCA
-from lungpatch.samplers import LungCropSampler
-from lungpatch.scorers import FeatureScorer, L2Scorer, SADScorer, SSIMScorer
-from lungpatch.segmenters import UNetSegmenter
-from lungpatch.thresholders import QuantileThresholder
 
 cases = list(phantom_cohort(28, 10, seed=3, size=256))
 normal, opaque = cases[:28], cases[28:]
@@ -27,21 +22,21 @@ normal, opaque = cases[:28], cases[28:]
 # expected, as opacities are; ``SSIM`` compares structure.
 
 scorers = {
-    "SAD": SADScorer(),
-    "L2": L2Scorer(),
-    "1 - SSIM": SSIMScorer(sigma=1.5),
-    "excess, smoothed": FeatureScorer(difference="excess", smoothing=0.04),
+    "SAD": lungpatch.SADScorer(),
+    "L2": lungpatch.L2Scorer(),
+    "1 - SSIM": lungpatch.SSIMScorer(sigma=1.5),
+    "excess, smoothed": lungpatch.FeatureScorer(difference="excess", smoothing=0.04),
 }
-crop = LungCropSampler(patch_size=64)
+crop = lungpatch.LungCropSampler(patch_size=64)
 results = {}
 for name, scorer in scorers.items():
     pipeline = lungpatch.Pipeline(
-        segmenter=UNetSegmenter(),
+        segmenter=lungpatch.UNetSegmenter(),
         fit_sampler=crop,
         sampler=crop,
-        model=PCA(patch_size=64, n_components=10),
+        model=lungpatch.PCA(patch_size=64, n_components=10),
         scorer=scorer,
-        thresholder=QuantileThresholder(q=0.9),
+        thresholder=lungpatch.QuantileThresholder(q=0.9),
         map_detail="pixel",
     )
     pipeline.fit(case.image for case in normal)
