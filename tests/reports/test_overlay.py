@@ -1,13 +1,17 @@
+import importlib
+
 import attrs
 import numpy as np
 import pytest
 from made_detections import GRID, SCALE, make_detection
-from PIL import Image, ImageDraw
+from PIL import Image
 from scipy import ndimage
 
 from lungpatch.containers import AnomalyMap
 from lungpatch.pipeline.localisation import localise
 from lungpatch.reports import overlay, write_overlay
+
+overlay_module = importlib.import_module("lungpatch.reports.overlay")  # its function hides it
 
 CYAN = (0, 229, 255)
 LUNGS = (110, 205, 140)
@@ -31,14 +35,14 @@ def panels(rendering, detection):
 def drawn(monkeypatch):
     """Record the texts drawn and where they end: (text, right edge, bottom, canvas size)."""
     calls = []
-    original = ImageDraw.ImageDraw.text
+    original = overlay_module.draw_text
 
-    def text(self, xy, text, fill=None, font=None, **options):
-        right, bottom = self.textbbox(xy, text, font)[2:]
-        calls.append((text, right, bottom, self.im.size))
-        return original(self, xy, text, fill, font, **options)
+    def draw_text(draw, position, text, colour, font):
+        right, bottom = draw.textbbox(position, text, font)[2:]
+        calls.append((text, right, bottom, draw.im.size))
+        original(draw, position, text, colour, font)
 
-    monkeypatch.setattr(ImageDraw.ImageDraw, "text", text)
+    monkeypatch.setattr(overlay_module, "draw_text", draw_text)
     return calls
 
 

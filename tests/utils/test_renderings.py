@@ -2,8 +2,16 @@ import math
 
 import numpy as np
 import pytest
+from PIL import Image, ImageDraw
+from scipy import ndimage
 
-from lungpatch._utils.renderings import contact_sheet
+from lungpatch._utils.renderings import (
+    BACKGROUND,
+    contact_sheet,
+    draw_text,
+    font_of_size,
+    outline,
+)
 
 
 def test_a_contact_sheet_holds_every_rendering_in_order():
@@ -36,3 +44,21 @@ def test_a_contact_sheet_of_nothing_is_refused():
         contact_sheet([rendering], columns=0)
     with pytest.raises(ValueError, match="2 labels do not fit 1 renderings"):
         contact_sheet([rendering], columns=1, labels=["a", "b"])
+
+
+@pytest.mark.parametrize("shape", [(1, 5), (4, 4), (40, 60)])
+@pytest.mark.parametrize("width", [1, 2, 3])
+def test_an_outline_is_what_an_erosion_takes_away(shape, width):
+    mask = np.random.default_rng(0).random(shape) < 0.9
+    eroded = ndimage.binary_erosion(mask, np.ones((3, 3)), iterations=width)
+    np.testing.assert_array_equal(outline(mask, width), mask & ~eroded)
+
+
+@pytest.mark.parametrize("text", ["", "image score 2, p = 0.04 (jQ)"])
+def test_text_is_drawn_as_pillow_draws_it(text):
+    font, colour = font_of_size(17), (110, 205, 140)
+    ours, pillows = (Image.new("RGB", (300, 40), BACKGROUND) for _ in range(2))
+    for _ in range(2):  # the second time from memory
+        draw_text(ImageDraw.Draw(ours), (5, 3), text, colour, font)
+        ImageDraw.Draw(pillows).text((5, 3), text, colour, font)
+        np.testing.assert_array_equal(ours, pillows)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import unicodedata
 from bisect import bisect_right
-from functools import cache
+from functools import cache, lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from PIL import ImageFont
+    from PIL import Image, ImageDraw, ImageFont
 
 Rendering = NDArray[np.uint8]
 """Grey levels (H, W), or red, green and blue (H, W, 3)."""
@@ -139,7 +139,7 @@ def contact_sheet(
         left = gap + index % columns * step_column
         if labels is not None:
             text = fit_text(labels[index], font, cell_width)
-            draw.text((left, top), text, TEXT, font)
+            draw_text(draw, (left, top), text, TEXT, font)
         position = (
             left + (cell_width - rendering.shape[1]) // 2,
             top + head + (cell_height - rendering.shape[0]) // 2,
@@ -184,6 +184,31 @@ def font_of_size(size: int) -> ImageFont.FreeTypeFont:
     font = ImageFont.load_default(size)
     assert isinstance(font, ImageFont.FreeTypeFont)  # always so if a size is given
     return font
+
+
+def draw_text(
+    draw: ImageDraw.ImageDraw,
+    position: tuple[float, float],
+    text: str,
+    colour: Colour,
+    font: ImageFont.FreeTypeFont,
+) -> None:
+    """Draw a line of text whose upper left corner is at ``position`` (column, row).
+
+    Most lines are the same in every image, and letters take longer to shape than to copy.
+    """
+    draw.bitmap(position, _letters(text, font), colour)
+
+
+@lru_cache(maxsize=64)
+def _letters(text: str, font: ImageFont.FreeTypeFont) -> Image.Image:
+    """Return the opacity of a line of text, as Pillow draws it from a corner of an image."""
+    from PIL import Image, ImageDraw
+
+    _, _, right, bottom = font.getbbox(text)
+    letters = Image.new("L", (max(1, math.ceil(right)), max(1, math.ceil(bottom))))
+    ImageDraw.Draw(letters).text((0, 0), text, 255, font)
+    return letters
 
 
 def fit_text(text: str, font: ImageFont.FreeTypeFont, width: int) -> str:

@@ -15,6 +15,7 @@ from lungpatch._utils.renderings import (
     TEXT,
     Colour,
     Rendering,
+    draw_text,
     fit_text,
     font_of_size,
     outline,
@@ -129,25 +130,27 @@ def overlay(detection: DetectionFields, scale: ColourScale) -> Rendering:
     text, colour = _decision_text(detection)
     for number, (header, ink) in enumerate(((detection.image.image_id, TEXT), (text, colour))):
         header = fit_text(header, font, canvas_width - 2 * gap)
-        draw.text((gap, gap + number * line), header, ink, font)
+        draw_text(draw, (gap, gap + number * line), header, ink, font)
     for number, (panel, title) in enumerate(
         ((Image.fromarray(grey), "radiograph"), (Image.fromarray(marked), "anomaly map"))
     ):
         start = left + number * (width + gap)
-        draw.text((start, top - line + gap // 2), fit_text(title, small, width), _FAINT_TEXT, small)
+        draw_text(
+            draw, (start, top - line + gap // 2), fit_text(title, small, width), _FAINT_TEXT, small
+        )
         canvas.paste(panel, (start, top))
     bar = (left + 2 * (width + gap), top, size, bar_height)
-    draw.text((bar[0], top - line + gap // 2), "anomaly score", _FAINT_TEXT, small)
+    draw_text(draw, (bar[0], top - line + gap // 2), "anomaly score", _FAINT_TEXT, small)
     _draw_bar(draw, canvas, bar, scale, detection.localisation.threshold, small)
 
     column, middle = gap, legend_top + size // 2
     for colour, text in _legend(detection):
         draw.line((column, middle, column + size, middle), colour, max(2, size // 8))
         column += size + gap
-        draw.text((column, legend_top), text, _FAINT_TEXT, small)
+        draw_text(draw, (column, legend_top), text, _FAINT_TEXT, small)
         column += int(small.getlength(text)) + 2 * gap
     for number, text in enumerate(words, start=1):
-        draw.text((gap, legend_top + number * line), text, TEXT, small)
+        draw_text(draw, (gap, legend_top + number * line), text, TEXT, small)
     return np.asarray(canvas)
 
 
@@ -192,7 +195,7 @@ def _mark(detection: DetectionFields, scale: ColourScale, grey: Rendering) -> Re
             inside = top >= 0 and label[3] <= height
             if inside and not any(_overlap(label, other) for other in written):
                 draw.rectangle(label, fill=(0, 0, 0))
-                draw.text((left + 3, top), text, _BOXES, font)
+                draw_text(draw, (left + 3, top), text, _BOXES, font)
                 written.append(label)
                 break
     return np.asarray(canvas)
@@ -216,8 +219,8 @@ def _draw_bar(
     canvas.paste(Image.fromarray(bar), (left, top))
     text_left = left + width + width // 2
     line = int(font.size * 1.25)
-    draw.text((text_left, top), f"{scale.high:.3g} or more", _FAINT_TEXT, font)
-    draw.text((text_left, top + height - line), f"{scale.low:.3g} or less", _FAINT_TEXT, font)
+    draw_text(draw, (text_left, top), f"{scale.high:.3g} or more", _FAINT_TEXT, font)
+    draw_text(draw, (text_left, top + height - line), f"{scale.low:.3g} or less", _FAINT_TEXT, font)
 
     if math.isinf(threshold):  # out of scope: nothing counts as found
         return
@@ -231,7 +234,7 @@ def _draw_bar(
     highest, lowest = top + 3 * line // 2, top + height - (2 * len(lines) + 3) * line // 2
     text_top = min(max(middle - line * len(lines) // 2, highest), lowest)
     for number, text in enumerate(lines):
-        draw.text((text_left, text_top + number * line), text, _CONTOUR, font)
+        draw_text(draw, (text_left, text_top + number * line), text, _CONTOUR, font)
 
 
 def _decision_text(detection: DetectionFields) -> tuple[str, Colour]:
@@ -269,6 +272,9 @@ def _region_lines(
         return []
     lines: list[str] = []
     for text in detection.regions.lines:
+        if font.getlength(text) <= width:
+            lines.append(text)
+            continue
         line = ""
         for word in text.split():
             longer = f"{line} {word}" if line else word

@@ -100,7 +100,13 @@ def write_views(
     coloured.putpalette(COLOUR_TABLE[:, :3].tobytes())
     opacities = COLOUR_TABLE[:, 3].tobytes()
     with atomic_write(paths["map"]) as temporary:
-        coloured.save(temporary, format="PNG", transparency=opacities, pnginfo=png_mark())
+        coloured.save(
+            temporary,
+            format="PNG",
+            compress_level=3,  # half the time of 6, and a fifth more bytes
+            transparency=opacities,
+            pnginfo=png_mark(),
+        )
     with atomic_write(paths["lungs"]) as temporary:
         temporary.write_text(lungs_svg(detection.lungs.pixels), encoding="ascii")
     return files
