@@ -290,16 +290,35 @@ class LungFrame:
             ``u`` and ``v``, in [0, 1]; NaN outside the lungs.
         """
         coordinates = np.full((2, self.side.size), np.nan, np.float32)
+        inside = np.flatnonzero(self.side)
+        coordinates[:, inside] = self.coordinates_at(inside)
+        return coordinates.reshape(2, *self.side.shape)
+
+    def coordinates_at(self, pixels: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Return the lung coordinates of some pixels: the same as `coordinates`, but fewer.
+
+        Parameters
+        ----------
+        pixels : ndarray of int64, shape (N,)
+            Indices into the flattened image: ``row * W + column``.
+
+        Returns
+        -------
+        ndarray of float32, shape (2, N)
+            ``u`` and ``v``, in [0, 1]; NaN outside the lungs.
+        """
+        coordinates = np.full((2, len(pixels)), np.nan, np.float32)
+        side = self.side.ravel()[pixels]
         for lung, borders in ((RIGHT, self.right), (LEFT, self.left)):
             if borders is None:
                 continue
-            inside = np.flatnonzero(self.side == lung)
-            rows, columns = np.divmod(inside, self.side.shape[1])
+            inside = np.flatnonzero(side == lung)
+            rows, columns = np.divmod(pixels[inside], self.side.shape[1])
             u = (rows - self.slope * columns - borders.apex) / (borders.base - borders.apex)
             medial, lateral = borders.at(u)
             coordinates[0, inside] = u
             coordinates[1, inside] = (columns - medial) / (lateral - medial)
-        return coordinates.reshape(2, *self.side.shape)
+        return coordinates
 
     def locate(self, side: Side, u: ArrayLike, v: ArrayLike) -> tuple[Floats, Floats]:
         """Return the position in the image of lung coordinates: the inverse of `coordinates`.

@@ -89,8 +89,7 @@ def build_anomaly_map(
     weight = window * scores.support
     total, weight_sum = _add_up(patches, weight * values), _add_up(patches, weight)
     heatmap: NDArray[np.float32] = np.full(patches.image_shape, np.nan, dtype=np.float32)
-    scored = weight_sum > 0
-    heatmap[scored] = total[scored] / weight_sum[scored]
+    np.divide(total, weight_sum, out=heatmap, where=weight_sum > 0, casting="same_kind")
     return AnomalyMap(heatmap=heatmap)
 
 
@@ -101,12 +100,13 @@ def _add_up(patches: PatchBatch, values: NDArray[np.floating]) -> NDArray[np.flo
     end = patches.corners + patches.extents
     inside = (patches.corners >= 0).all(axis=1) & (end <= patches.image_shape).all(axis=1)
     as_cut = (patches.extents == side).all(axis=1) & inside
-    offsets = np.arange(side)
-    first = patches.corners[as_cut, 0] * width + patches.corners[as_cut, 1]
-    index = (first[:, None, None] + (offsets[:, None] * width + offsets)).ravel()
-    summed = np.bincount(index, values[as_cut].ravel(), minlength=height * width)
-    # Of no values at all, bincount makes integers.
-    total = summed.astype(np.float64, copy=False).reshape(height, width)
+    total: NDArray[np.float64] = np.zeros((height, width))
+    if as_cut.any():
+        offsets = np.arange(side)
+        first = patches.corners[as_cut, 0] * width + patches.corners[as_cut, 1]
+        index = (first[:, None, None] + (offsets[:, None] * width + offsets)).ravel()
+        summed = np.bincount(index, values[as_cut].ravel(), minlength=height * width)
+        total += summed.reshape(height, width)
     for other in np.flatnonzero(~as_cut):
         corner, extent = patches.corners[other], patches.extents[other]
         whole = to_native_grid(values[other], (int(extent[0]), int(extent[1])))
@@ -142,8 +142,19 @@ def label_regions(
     >>> labels.tolist(), len(windows)
     ([[1, 0, 2]], 2)
     """
-    labels, _ = ndimage.label(mask, structure=np.ones((3, 3)))
-    return labels, ndimage.find_objects(labels)
+    labels = np.zeros(mask.shape, np.int32)
+    rows, columns = (np.flatnonzero(mask.any(axis=axis)) for axis in (1, 0))
+    if not len(rows):
+        return labels, []
+    # Regions take a small part of most maps.
+    top, left = int(rows[0]), int(columns[0])
+    part = labels[top : rows[-1] + 1, left : columns[-1] + 1]
+    ndimage.label(mask[top : rows[-1] + 1, left : columns[-1] + 1], np.ones((3, 3)), output=part)
+    windows = [
+        (slice(top + r.start, top + r.stop), slice(left + c.start, left + c.stop))
+        for r, c in ndimage.find_objects(part)
+    ]
+    return labels, windows
 
 
 def localise(
@@ -182,7 +193,7 @@ def localise(
     mask: NDArray[np.bool_] = heatmap > threshold  # NaN compares false
     labels, windows = label_regions(mask)
     min_area = _min_area(heatmap)
-    areas = np.bincount(labels.ravel(), minlength=len(windows) + 1)
+    areas = np.bincount(labels[mask], minlength=len(windows) + 1)
     regions = [region for region in range(1, len(windows) + 1) if areas[region] >= min_area]
     inside = [heatmap[windows[i - 1]][labels[windows[i - 1]] == i] for i in regions]
     highest = np.array([values.max() for values in inside], dtype=np.float64)
@@ -202,8 +213,10 @@ def localise(
         ],
         dtype=np.int64,
     ).reshape(-1, 4)
+    kept = np.zeros(len(windows) + 1, np.bool_)
+    kept[regions] = True
     return Localisation(
-        pred_mask=np.isin(labels, regions),
+        pred_mask=kept[labels],
         boxes=boxes[order],
         box_scores=highest[order],
         box_p_values=p_values,

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import attrs
 import numpy as np
-from scipy import ndimage
 from scipy.spatial import KDTree
 
+from lungpatch._utils.renderings import outline
 from lungpatch.containers.grids import boxes_to_native_grid
 from lungpatch.containers.lung_coordinates import (
     LEFT,
@@ -290,34 +290,22 @@ def find_regions(
     ...                    threshold=2.0, native_shape=(8, 8)))
     right lower zone, lateral, 8 % of the right lung, peak 3 (threshold 2)
     """
-    lung = frame.side
-    scored: BoolImage = ~np.isnan(heatmap)
-    side, u, v = _coordinates(frame, scored)
-
-    def maximum(window: tuple[slice, slice], inside: BoolImage) -> Location:
-        row, column = _maximum(heatmap[window], inside)
-        pixel = row + window[0].start, column + window[1].start
-        known = side[pixel] > 0
-        native_row, native_column = _native_pixel(pixel, heatmap.shape, native_shape)
-        return Location(
-            score=float(heatmap[pixel]),
-            row=native_row,
-            column=native_column,
-            side=SIDES[side[pixel] - RIGHT] if known else None,
-            u=float(u[pixel]) if known else None,
-            v=float(v[pixel]) if known else None,
-        )
-
     labels, windows = label_regions(pred_mask)
     count = len(windows)
-    in_lung, known = pred_mask & (lung > 0), pred_mask & (side > 0)
-    by_side = _tally(labels[in_lung], lung[in_lung] - RIGHT, (count, len(SIDES)))
-    by_zone = _tally(labels[known], np.digitize(u[known], ZONE_BORDERS), (count, len(ZONES)))
-    by_half = _tally(labels[known], v[known] >= LATERAL_FROM, (count, 2))
-    sizes = np.bincount(lung.ravel(), minlength=3)[[RIGHT, LEFT]].tolist()
+    # Pixels by their index into the flattened map; most of a map is not looked at.
+    inside = np.flatnonzero(pred_mask)
+    region, lung = labels.ravel()[inside], frame.side.ravel()[inside]
+    side, u, v = _positions(frame, inside)
+    in_lung, known = lung > 0, side > 0
+    by_side = _tally(region[in_lung], lung[in_lung] - RIGHT, (count, len(SIDES)))
+    by_zone = _tally(region[known], np.digitize(u[known], ZONE_BORDERS), (count, len(ZONES)))
+    by_half = _tally(region[known], v[known] >= LATERAL_FROM, (count, 2))
+    sizes = [int(np.count_nonzero(frame.side == each)) for each in (RIGHT, LEFT)]
     regions = []
     for index, window in enumerate(windows):
-        inside = labels[window] == index + 1
+        is_here, scores = labels[window] == index + 1, heatmap[window]
+        row, column = _maximum(np.where(is_here, scores, np.float32(np.nan)))
+        peak = row + window[0].start, column + window[1].start
         zones, lateral = by_zone[index], by_half[index, 1]
         total = max(int(zones.sum()), 1)
         regions.append(
@@ -325,36 +313,56 @@ def find_regions(
                 lung_fractions=_fractions(by_side[index], sizes),
                 zone_fractions=dict(zip(ZONES, (zones / total).tolist(), strict=True)),
                 lateral_fraction=float(lateral / total) if zones.any() else None,
-                mean_score=float(heatmap[window][inside].mean(dtype=np.float64)),
-                peak=maximum(window, inside),
+                mean_score=float(scores[is_here].mean(dtype=np.float64)),
+                peak=_location(peak, heatmap, frame, native_shape),
                 threshold=threshold,
             )
         )
     # As the boxes are.
     regions.sort(key=lambda region: -region.peak.score)
-    whole = slice(0, heatmap.shape[0]), slice(0, heatmap.shape[1])
+    scored = not np.isnan(heatmap).all()
     return RegionSummary(
         regions=tuple(regions),
-        maximum=maximum(whole, scored) if scored.any() else None,
+        maximum=_location(_maximum(heatmap), heatmap, frame, native_shape) if scored else None,
         fractions_above=_fractions(by_side.sum(axis=0), sizes),
         threshold=threshold,
     )
 
 
-def _coordinates(
-    frame: LungFrame, scored: BoolImage
+def _location(
+    pixel: tuple[int, int], heatmap: FloatImage, frame: LungFrame, native_shape: tuple[int, int]
+) -> Location:
+    index = np.array([np.ravel_multi_index(pixel, heatmap.shape)])
+    (side,), (u,), (v,) = _positions(frame, index)
+    row, column = _native_pixel(pixel, heatmap.shape, native_shape)
+    return Location(
+        score=float(heatmap[pixel]),
+        row=row,
+        column=column,
+        side=SIDES[side - RIGHT] if side else None,
+        u=float(u) if side else None,
+        v=float(v) if side else None,
+    )
+
+
+def _positions(
+    frame: LungFrame, pixels: NDArray[np.int64]
 ) -> tuple[NDArray[np.int8], NDArray[np.float64], NDArray[np.float64]]:
-    """Side (0: none), ``u`` and ``v`` of every pixel; beside a lung those of its nearest pixel."""
-    side = frame.side.copy()
-    u, v = frame.coordinates().astype(np.float64)
-    edge = np.argwhere((side > 0) & ~ndimage.binary_erosion(side > 0))
-    beside = np.argwhere(scored & (side == 0))
-    if len(edge) and len(beside):
-        distance, nearest = KDTree(edge).query(beside)
-        near = distance <= FRINGE * max(side.shape)
-        there, here = tuple(edge[nearest[near]].T), tuple(beside[near].T)
-        side[here], u[here], v[here] = side[there], u[there], v[there]
-    return side, u, v
+    """Side (0: none), ``u`` and ``v`` of scored pixels; beside a lung those of its nearest pixel.
+
+    Pixels are indices into the flattened map.
+    """
+    lungs = frame.side > 0
+    nearest = pixels.copy()
+    beside = np.flatnonzero(~lungs.ravel()[pixels])
+    edge = np.argwhere(outline(lungs, 1)) if len(beside) else np.empty((0, 2), np.int64)
+    if len(edge):
+        points = np.stack(np.divmod(pixels[beside], lungs.shape[1]), axis=1)
+        distance, number = KDTree(edge).query(points)
+        near = distance <= FRINGE * max(lungs.shape)
+        nearest[beside[near]] = np.ravel_multi_index(tuple(edge[number[near]].T), lungs.shape)
+    u, v = frame.coordinates_at(nearest).astype(np.float64)
+    return frame.side.ravel()[nearest], u, v
 
 
 def _native_pixel(
@@ -368,12 +376,12 @@ def _native_pixel(
     return (row0 + row1) // 2, (col0 + col1) // 2
 
 
-def _maximum(heatmap: FloatImage, inside: BoolImage) -> tuple[int, int]:
+def _maximum(heatmap: FloatImage) -> tuple[int, int]:
     """Row and column of the maximum; of several, that nearest to their middle.
 
     Maps of patch scores are flat over many pixels, whose first one is at their edge.
     """
-    rows, columns = np.nonzero(inside & (heatmap == heatmap[inside].max()))
+    rows, columns = np.nonzero(heatmap == np.fmax.reduce(heatmap, axis=None))
     nearest = np.argmin((rows - rows.mean()) ** 2 + (columns - columns.mean()) ** 2)
     return int(rows[nearest]), int(columns[nearest])
 
