@@ -12,7 +12,7 @@ from sklearn.metrics import roc_auc_score
 from lungpatch.containers import ColourScale
 from lungpatch.datasets import Split
 from lungpatch.errors import ConfigurationError, InsufficientDataError
-from lungpatch.evaluation import across_sources
+from lungpatch.evaluation import across_sources, sources
 from lungpatch.evaluation.across_sources import (
     CHANCE,
     NO_SPLIT,
@@ -67,7 +67,7 @@ def in_the_square():
 
 def score_of(image_id):
     """The images of COVID are scored by their number, the others by their findings."""
-    found = FINDINGS.get(f"{image_id}.png", [])
+    found = FINDINGS.get(f"{image_id}.png", [1, 2] if "painted" in image_id else [])
     return float(image_id) if image_id.isdigit() else float(len(found))
 
 
@@ -101,13 +101,15 @@ def known_maps(calls):
 def evaluation(folder):
     calls = []
     with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sources, "UNetSegmenter", WholeImageSegmenter)
         patch.setattr(across_sources, "run_pipeline", known_maps(calls))
         patch.setattr(across_sources, "warn_of_held_out_images", lambda *arguments: None)
         found = evaluate_sources(
             {"good": None, "bad": None}, load_sources(folder), segmenter=WholeImageSegmenter()
         )
-    # 7 images with a box or a reading and 6 of COVID, each once per pipeline.
-    assert calls == [13, 13]
+    # 7 images with a box or a reading, 6 of COVID, 2 normal ones with and without a painted lesion;
+    # each once per pipeline.
+    assert calls == [17, 17]
     return found
 
 
@@ -271,7 +273,9 @@ def test_a_row_that_is_not_there_is_refused_with_those_that_are(evaluation):
 
 
 def test_without_a_split_the_folder_of_normal_images_is_not_used(evaluation):
-    assert evaluation.n_left_out == 3
+    assert evaluation.n_left_out == 1  # n1; lesions are painted into n0 and n2
+    assert evaluation.row("painted").images_in_words.startswith("2 against 2")
+    assert value(evaluation, "good", "image AUROC", "painted") == 1
     assert NO_SPLIT in evaluation.notes
     assert "folder test" not in evaluation.row("boxes").metrics["good"]
 
@@ -340,6 +344,7 @@ def test_tables_have_a_row_per_source_and_the_human_line(evaluation):
         "severity: opacity",
         "severity: extent, AP",
         "devices",
+        "painted",
     ]
     assert main.head[:3] == ("source", "images", "image AUROC")
     assert main.rows[0][main.head.index("by chance")] == "0.06"
@@ -366,7 +371,14 @@ def test_the_report_holds_everything(evaluation, tmp_path):
         "table.md",
         *(
             f"best-and-worst-{source}-{name}.png"
-            for source in ("boxes", "second-readers", "lesions", "devices", "readers")
+            for source in (
+                "boxes",
+                "second-readers",
+                "lesions",
+                "devices",
+                "readers",
+                "painted",
+            )
             for name in ("good", "bad")
         ),
     }

@@ -10,7 +10,10 @@ from hypothesis import strategies as st
 from made_sources import corners, write_sources
 
 from lungpatch.errors import ConfigurationError, InsufficientDataError, MissingInputError
+from lungpatch.evaluation import sources
+from lungpatch.evaluation.cases import to_evaluation_grid
 from lungpatch.evaluation.sources import (
+    PAINTED_SIZE,
     SOURCES,
     KnownImage,
     Part,
@@ -19,6 +22,13 @@ from lungpatch.evaluation.sources import (
     load_sources,
     polygon_mask,
 )
+from lungpatch.io import read_image, resize
+from lungpatch.segmenters import WholeImageSegmenter
+
+
+@pytest.fixture(autouse=True)
+def _whole_image_is_lung(monkeypatch):
+    monkeypatch.setattr(sources, "UNetSegmenter", WholeImageSegmenter)
 
 
 @pytest.fixture(scope="module")
@@ -135,6 +145,34 @@ def test_readers_are_the_images_that_both_marked(folder):
         (95.5, 95.5),
         (95.5, 127.5),
         (223.5, 223.5),
+    ]
+
+
+def test_lesions_are_painted_into_undoubted_normal_images(folder):
+    (part,) = load_source("painted", folder).parts
+    roles = [(known.image_id, known.role) for known in part.images]
+    assert roles == [
+        ("n0 painted", "positive"),
+        ("n2 painted", "positive"),
+        ("n0", "reference"),
+        ("n2", "reference"),
+    ]
+    again = load_source("painted", folder).parts[0]
+    for known, same in zip(part.images[:2], again.images[:2], strict=True):
+        assert known.pixels.shape == (PAINTED_SIZE, PAINTED_SIZE)
+        assert (known.pixels == same.pixels).all()
+        plain = resize(read_image(known.path), PAINTED_SIZE).pixels
+        changed = to_evaluation_grid(np.abs(known.pixels / 255 - plain) > 0.02)
+        assert changed[known.marked].mean() > 0.5
+        assert known.key != part.images[2].key
+    assert not part.images[2].marked.any()
+
+
+def test_one_image_of_a_patient_is_painted_and_at_most_so_many(folder, monkeypatch):
+    monkeypatch.setattr(sources, "N_PAINTED", 1)
+    assert [known.image_id for known in load_source("painted", folder).parts[0].images] == [
+        "n0 painted",
+        "n0",
     ]
 
 

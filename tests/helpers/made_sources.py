@@ -73,6 +73,7 @@ def write_sources(folder):
             boxes.append((f"p{number}.png", *square(0.25, 0.25)))
     write_table(cxr / "metadata.csv", "file,label,patient,view,rsna_class", metadata)
     write_table(cxr / "boxes.csv", "file,x,y,w,h", boxes)
+    write_table(cxr / "normal_doubtful.csv", "file,degree,why", [("n1.png", "gross", "white")])
     films = [(name, len(found), "|".join(found)) for name, found in FINDINGS.items()]
     write_table(cxr / "chestxdet_films.csv", "file,n_findings,findings", films)
     outlines = {

@@ -323,7 +323,7 @@ def evaluate(
         list[str] | None,
         typer.Option(
             help="One of these sources: boxes, second-readers, lesions, severity, devices, "
-            "readers; repeatable. By default all."
+            "readers, painted; repeatable. By default all."
         ),
     ] = None,
     compare: Annotated[

@@ -65,8 +65,8 @@ SECOND_READERS = "second readers"
 CHANCE = "chance"
 """Name of the values by chance among them."""
 NO_SPLIT = (
-    "No split was given, so no image was left out, and images of the folder that detectors are "
-    "fitted to were not used: there is no folder test."
+    "No split was given, so no image was left out. Normal images of the folder that detectors are "
+    "fitted to were not used, but to paint lesions into: there is no folder test."
 )
 
 
@@ -314,7 +314,7 @@ def evaluate_sources(
         warn_of_held_out_images(name, pipeline, split)
     kept = [held_out(source, split) for source in sources]
     dataset = images_of(kept)
-    position = {path: index for index, path in enumerate(dataset.images)}
+    position = {known.key: index for index, known in enumerate(_each_once(kept))}
     cases = read_cases(dataset, segmenter, progress=progress)
     predictions = [
         run_pipeline(name, pipeline, dataset, progress=progress)
@@ -324,7 +324,7 @@ def evaluate_sources(
     rows = []
     for source in kept:
         for part in source.parts:
-            chosen = [position[known.path] for known in part.images]
+            chosen = [position[known.key] for known in part.images]
             rows.append(
                 _part_result(
                     source.name,
@@ -384,10 +384,11 @@ def held_out(source: Source, split: Split | None) -> Source:
     if split is None:
         parts = [part.where(lambda known: known.role != "normal") for part in source.parts]
     else:
-        dataset = images_of([source])
-        trained = of_training_patients(dataset, split)
-        left_out = {path for path, out in zip(dataset.images, trained, strict=True) if out}
-        parts = [part.where(lambda known: known.path not in left_out) for part in source.parts]
+        trained = of_training_patients(images_of([source]), split)
+        left_out = {
+            known.key for known, out in zip(_each_once([source]), trained, strict=True) if out
+        }
+        parts = [part.where(lambda known: known.key not in left_out) for part in source.parts]
     if not parts[0].images:
         raise InsufficientDataError(
             f"{source.name}: every image may have been used to fit a pipeline; give another "
@@ -412,15 +413,21 @@ def images_of(sources: Sequence[Source]) -> Dataset:
     >>> images_of([])
     Dataset('sources', 0 images, patients unknown)
     """
-    known = {
-        image.path: image for source in sources for part in source.parts for image in part.images
-    }
+    known = _each_once(sources)
     return Dataset(
         name="sources",
-        images=list(known),
-        patients=[image.patient for image in known.values()],
-        views=[image.view for image in known.values()],
+        images=[image.path if image.pixels is None else image.pixels for image in known],
+        image_ids=[image.image_id for image in known],
+        patients=[image.patient for image in known],
+        views=[image.view for image in known],
     )
+
+
+def _each_once(sources: Sequence[Source]) -> list[KnownImage]:
+    by_key = {
+        image.key: image for source in sources for part in source.parts for image in part.images
+    }
+    return list(by_key.values())
 
 
 def _case_of(case: Case, known: KnownImage) -> Case:

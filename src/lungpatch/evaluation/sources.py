@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from lungpatch.containers import BoolImage
@@ -27,13 +28,13 @@ from lungpatch.evaluation.cases import (
     to_evaluation_grid,
 )
 from lungpatch.evaluation.kinds import Kinds, Role
-from lungpatch.io import find_images, read_mask
+from lungpatch.io import find_images, image_id_of, read_image, read_mask, resize
+from lungpatch.segmenters import UNetSegmenter
+from lungpatch.synthesis import LesionSynthesiser
 
 if TYPE_CHECKING:
     import os
     from collections.abc import Callable, Iterable, Mapping, Sequence
-
-    from numpy.typing import NDArray
 
 MIN_IMAGES = 3
 """Minimum number of images with a finding, or of a view, for a row of their own."""
@@ -41,6 +42,10 @@ OPACITY = "Consolidation"
 """The finding of the second readers that is compared with the boxes of the first."""
 RATINGS = {"extent": "geographic_0_8", "opacity": "opacity_0_6"}
 """Columns of the raters of severity."""
+N_PAINTED = 60
+"""Maximum number of images that lesions are painted into, each of another patient."""
+PAINTED_SIZE = 512
+"""Side of these images, in pixels."""
 
 _GRID = (GRID_SIZE, GRID_SIZE)
 _FINER = 4
@@ -76,6 +81,8 @@ class KnownImage:
     Parameters
     ----------
     path : pathlib.Path
+    pixels : ndarray of uint8, shape (H, W), or None
+        What was made of the image in the file, if it is not taken as it is.
     patient : str
         Not the same in two folders, since their numbers are not of the same hospital.
     view : str
@@ -97,6 +104,7 @@ class KnownImage:
     """
 
     path: Path
+    pixels: NDArray[np.uint8] | None = None
     patient: str
     view: str = ""
     role: Role = "neither"
@@ -104,6 +112,16 @@ class KnownImage:
     ignored: BoolImage = _NOTHING
     rating: float = float("nan")
     second: SecondReading | None = None
+
+    @property
+    def image_id(self) -> str:
+        """The file's name without its suffix, marked if the image was changed."""
+        return image_id_of(self.path) + ("" if self.pixels is None else " painted")
+
+    @property
+    def key(self) -> tuple[Path, bool]:
+        """The same for the same image in several sources."""
+        return self.path, self.pixels is None
 
 
 @attrs.frozen(eq=False, kw_only=True)
@@ -174,7 +192,9 @@ class Source:
 
 
 def load_source(name: str, folder: str | os.PathLike[str]) -> Source:
-    """Load what a source knows of its images; the images are read later.
+    """Load what a source knows of its images.
+
+    The images are read later, but for those that lesions are painted into.
 
     Parameters
     ----------
@@ -420,7 +440,7 @@ def polygon_mask(points: Iterable[tuple[float, float]], shape: tuple[int, int]) 
 
 
 def _readers(folder: Path) -> Source:
-    """Images that both the first and the second readers marked."""
+    """Return the images that both the first and the second readers marked."""
     first = _boxed_images(folder)
     _, findings = _second_reader_films(folder)
     both = {
@@ -440,6 +460,49 @@ def _readers(folder: Path) -> Source:
         about="images that two groups of readers marked: a detector beside the second readers, "
         "both against the boxes of the first",
         parts=(Part(name="all", images=tuple(known)),),
+    )
+
+
+# ------------------------------------------------------------------------------ painted lesions
+
+
+def _painted(folder: Path) -> Source:
+    """Return normal images with and without a painted lesion; always the same ones."""
+    doubtful = folder / "cxr" / "normal_doubtful.csv"
+    excluded = {row.values["file"] for row in read_table(doubtful, ["file"])}
+    by_patient: dict[str, KnownImage] = {}
+    for known in _boxed_images(folder).values():
+        if known.role == "normal" and known.path.name not in excluded:
+            by_patient.setdefault(known.patient, attrs.evolve(known, role="reference"))
+    patients = sorted(by_patient)
+    normal = [by_patient[each] for each in patients[:: -(-len(patients) // N_PAINTED) or 1]]
+    segmenter = UNetSegmenter()
+    synthesiser = LesionSynthesiser(normal_fraction=0.0)
+    rng = np.random.default_rng(0)
+    images = [resize(read_image(known.path), PAINTED_SIZE) for known in normal]
+    painted = []
+    for index, (known, image) in enumerate(zip(normal, images, strict=True)):
+        lungs = segmenter.segment(image)
+        if not lungs.pixels.any():
+            continue
+        lesion = synthesiser.paint(image.pixels, lungs.pixels, rng, other=images[index - 1].pixels)
+        painted.append(
+            attrs.evolve(
+                known,
+                pixels=np.rint(255 * np.clip(lesion.pixels, 0, 1)).astype(np.uint8),
+                role="positive",
+                marked=to_evaluation_grid(lesion.alpha >= 0.5),
+            )
+        )
+    return Source(
+        name="painted",
+        about="lesions that lungpatch.synthesis paints into normal images, and the same images "
+        "without them: no reader is asked",
+        parts=(Part(name="all", images=(*painted, *normal)),),
+        notes=(
+            "painted: many detectors are trained on lesions that are painted likewise, so its "
+            "metrics are good for choosing, and no evidence.",
+        ),
     )
 
 
@@ -564,5 +627,6 @@ SOURCES: Mapping[str, Callable[[Path], Source]] = {
     "severity": _severity,
     "devices": _devices,
     "readers": _readers,
+    "painted": _painted,
 }
 """What `load_source` can load."""

@@ -76,7 +76,7 @@ class TextTable:
 
 
 def source_tables(evaluation: SourcesEvaluation) -> list[TextTable]:
-    """Return the evaluation as tables: metrics and shares by source, human line, spread.
+    """Return the evaluation as tables: metrics by part, shares by source, human line, spread.
 
     Parameters
     ----------
@@ -93,6 +93,7 @@ def source_tables(evaluation: SourcesEvaluation) -> list[TextTable]:
     ['default: sources', 'default: shares of the score and of the area above the threshold', ...]
     """
     found = [row for row in evaluation.rows if SECOND_READERS not in row.metrics]
+    first = [row for row in found if row is evaluation.row(row.source)]
     compared = [row for row in evaluation.rows if SECOND_READERS in row.metrics]
     tables = []
     for name in evaluation.pipelines:
@@ -101,15 +102,15 @@ def source_tables(evaluation: SourcesEvaluation) -> list[TextTable]:
             _by_source(
                 f"{name}: shares of the score and of the area above the threshold",
                 name,
-                found,
+                first,
                 SHARES,
             )
         )
     tables.append(_human_line(evaluation.pipelines, compared))
     tables.append(_spread(evaluation))
     if evaluation.pipelines[1:]:
-        first, second = evaluation.pipelines[:2]
-        tables.append(_differences(f"{first} minus {second}, paired", evaluation.rows))
+        one, other = evaluation.pipelines[:2]
+        tables.append(_differences(f"{one} minus {other}, paired", evaluation.rows))
     return [table for table in tables if table.rows]
 
 
