@@ -113,6 +113,11 @@ def test_lesions_know_whose_lungs_trained_the_segmenter(folder, copy):
     assert source.parts[0].images[0].marked[128:, :128].all()
     assert "3 of the 5 images" in source.notes[0]
     assert [known.patient for known in source.parts[2].images] == ["lungs 3", "lungs 4"]
+    for name in ("003.png", "004.png"):
+        shutil.copy(copy / "lungs/lesion" / name, copy / "lungs/mask" / name)
+    assert [part.name for part in load_source("lesions", copy).parts] == [
+        "lungs trained the segmenter"
+    ]
     shutil.rmtree(copy / "lungs" / "mask")
     assert [part.name for part in load_source("lesions", copy).parts] == ["all"]
 

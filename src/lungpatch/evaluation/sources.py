@@ -522,11 +522,15 @@ def _lesions(folder: Path) -> Source:
         lambda known: known.path.name in trained, "lungs trained the segmenter"
     )
     others = everything.where(lambda known: known.path.name not in trained, "other lungs")
-    both = of_segmenter.images and others.images
+    parts: tuple[Part, ...] = (everything, of_segmenter, others)
+    if not others.images:
+        parts = (of_segmenter,)
+    elif not of_segmenter.images:
+        parts = (everything,)
     return Source(
         name="lesions",
         about="masks of ground glass and consolidation on images of COVID",
-        parts=(everything, of_segmenter, others) if both else (everything,),
+        parts=parts,
         of_opacities=True,
         notes=(
             f"lesions: the lung masks of {len(of_segmenter.images)} of the "
