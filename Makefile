@@ -8,7 +8,7 @@ TORCH_INDEX ?=
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 
-.PHONY: demo test check lint types pytest plugins docs clean
+.PHONY: demo test check lint types pytest plugins docs wheel clean
 
 demo: $(VENV)/.package
 	$(BIN)/lungpatch demo --out demo-out
@@ -35,6 +35,12 @@ plugins: $(VENV)/.dev
 docs: $(VENV)/.dev
 	$(BIN)/sphinx-build -q -W --keep-going -b html docs docs/_build/html
 
+# Builds the package and tries it with the oldest and the newest versions of what it needs, on each
+# Python that is here: `make wheel PYTHONS="3.11 3.13"`. It downloads several GB.
+PYTHONS ?=
+wheel: $(VENV)/.dev
+	$(BIN)/python .ci/try_wheel.py $(PYTHONS)
+
 $(VENV)/.package: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(PIP) $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) $(TORCH)
@@ -48,4 +54,4 @@ $(VENV)/.dev: $(VENV)/.package
 	touch $@
 
 clean:
-	rm -rf $(VENV) demo-out docs/_build docs/api/generated docs/gallery
+	rm -rf $(VENV) dist demo-out docs/_build docs/api/generated docs/gallery

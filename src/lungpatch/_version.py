@@ -1,3 +1,3 @@
 """The version, in a module that imports nothing, so that every room can name it."""
 
-__version__ = "0.1.0.dev0"
+__version__ = "0.1.0"

@@ -106,7 +106,7 @@ def run_demo(
     check_folder(out)
     check_destination(out / PIPELINE)
     images = sample()
-    shipped = _detect_in_sample(images, out, _named("shipped detector", notify))
+    shipped = detect_in_sample(images, out, _named("shipped detector", notify))
     fitted = _fit_small(out / PIPELINE, seed, notify)
     copied = _copy_sample(images, shipped.false_alarm_rate, notify)
     page = out / PAGE
@@ -124,7 +124,22 @@ def _named(name: str, notify: ProgressCallback) -> ProgressCallback:
 # ------------------------------------------------------------------------- the shipped detector
 
 
-def _detect_in_sample(images: Dataset, out: Path, notify: ProgressCallback) -> SampleResult:
+def detect_in_sample(images: Dataset, out: Path, notify: ProgressCallback) -> SampleResult:
+    """Run the shipped detector on `lungpatch.datasets.sample`.
+
+    Parameters
+    ----------
+    images : Dataset
+        The sample.
+    out : pathlib.Path
+        Folder; it gets ``sample/``, a copy of the images, and ``found/``, the results.
+    notify : callable
+        See `lungpatch.progress_bar`.
+
+    Returns
+    -------
+    SampleResult
+    """
     shipped = [image for image in images.images if isinstance(image, Path)]
     with atomic_folder(out / SAMPLE, replace=True) as folder:
         shutil.copytree(shipped[0].parent, folder, dirs_exist_ok=True)

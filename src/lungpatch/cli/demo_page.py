@@ -69,6 +69,29 @@ class SampleResult:
     flagged: Mapping[str, Flagged]
     worklist: str
 
+    def order(self) -> list[int]:
+        """Return the images in the order in which they are shown: with an opacity, then normal."""
+        normal = self.images.labels == "normal"
+        return [*np.flatnonzero(~normal).tolist(), *np.flatnonzero(normal).tolist()]
+
+    def draw(self, index: int) -> Rendering:
+        """Draw an image with its anomaly map, its boxes, and those of readers; uint8 (H, W, 3)."""
+        image, saved = self.images.read(index), self.detections[index]
+        rendering = draw_map(image.pixels, saved.heatmap(), self.calibration.colour_scale)
+        add_boxes(rendering, self.images.boxes(index, image.shape), TRUTH)
+        add_boxes(rendering, saved.boxes, FOUND)
+        return rendering
+
+    def verdict(self, index: int) -> str:
+        """Say what an image is, and whether it was flagged."""
+        truth = "Normal" if self.images.labels[index] == "normal" else "Opacity"
+        decision = self.detections[index].decision
+        return (
+            f"{truth}, not scored"
+            if decision is None
+            else (f"{truth}, {_VERDICTS[truth, decision.pred_label]}")
+        )
+
 
 @attrs.frozen(eq=False, kw_only=True)
 class FitResult:
@@ -189,8 +212,7 @@ def _show_sample(page: HtmlPage, shipped: SampleResult) -> None:
         "unusual the lung looks, from violet to yellow. An image is flagged if its score is above "
         f"that of {_percent(1 - shipped.false_alarm_rate)} of normal images."
     )
-    order = [*np.flatnonzero(~normal).tolist(), *np.flatnonzero(normal).tolist()]
-    page.figures([(_draw(shipped, index), *_words_of(shipped, index)) for index in order])
+    page.figures([(shipped.draw(index), *_words_of(shipped, index)) for index in shipped.order()])
     counts = [
         sum(_is_flagged(detections[index]) for index in np.flatnonzero(which))
         for which in (~normal, normal)
@@ -210,23 +232,13 @@ def _show_sample(page: HtmlPage, shipped: SampleResult) -> None:
     page.link("Look at them closely: the worklist, the most unusual first", shipped.worklist)
 
 
-def _draw(shipped: SampleResult, index: int) -> Rendering:
-    image, saved = shipped.images.read(index), shipped.detections[index]
-    rendering = draw_map(image.pixels, saved.heatmap(), shipped.calibration.colour_scale)
-    add_boxes(rendering, shipped.images.boxes(index, image.shape), TRUTH)
-    add_boxes(rendering, saved.boxes, FOUND)
-    return rendering
-
-
 def _words_of(shipped: SampleResult, index: int) -> tuple[str, str]:
     """Return the caption of an image, and its description for readers who cannot see it."""
     images, saved = shipped.images, shipped.detections[index]
-    truth = "Normal" if images.labels[index] == "normal" else "Opacity"
-    if saved.decision is None or saved.decision.p_value is None:
-        return f"{truth}, not scored", f"radiograph {images.image_ids[index]}"
-    verdict = _VERDICTS[truth, saved.decision.pred_label]
-    below = math.floor(100 * (1 - saved.decision.p_value))
-    caption = f"{truth}, {verdict}: score above that of {below}\u00a0% of normal images"
+    caption = shipped.verdict(index)
+    if saved.decision is not None and saved.decision.p_value is not None:
+        below = math.floor(100 * (1 - saved.decision.p_value))
+        caption += f": score above that of {below}\u00a0% of normal images"
     boxes = f"{len(saved.boxes)} found, {len(images.box_labels[index])} by radiologists"
     return caption, f"radiograph {images.image_ids[index]} with its anomaly map; boxes: {boxes}"
 
