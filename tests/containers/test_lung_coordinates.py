@@ -20,6 +20,7 @@ from lungpatch.containers.lung_coordinates import (
     lung_zone,
     split_lungs,
 )
+from lungpatch.datasets.phantom import phantom_chest
 from lungpatch.errors import ConfigurationError, InvalidMaskError
 
 DATA = Path(
@@ -272,3 +273,12 @@ def test_sides_and_borders_of_two_rectangles():
     np.testing.assert_allclose(lateral, 44.5)
     medial, lateral = frame.right.at(np.array([0.5]))
     np.testing.assert_allclose([medial[0], lateral[0]], [14.5, 4.5])
+
+
+def test_some_pixels_have_the_coordinates_that_they_have_among_all():
+    lungs = phantom_chest(0, size=128).lungs
+    frame = LungFrame.from_mask(lungs)
+    pixels = np.array([0, *np.flatnonzero(lungs)[[700, 5, 5, 2000]], lungs.size - 1])
+    expected = frame.coordinates().reshape(2, -1)[:, pixels]
+    np.testing.assert_array_equal(frame.coordinates_at(pixels), expected)
+    assert np.isnan(expected).any(axis=0).tolist() == [True, False, False, False, False, True]

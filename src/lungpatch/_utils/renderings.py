@@ -188,7 +188,7 @@ def font_of_size(size: int) -> ImageFont.FreeTypeFont:
 
 def draw_text(
     draw: ImageDraw.ImageDraw,
-    position: tuple[float, float],
+    position: tuple[int, int],
     text: str,
     colour: Colour,
     font: ImageFont.FreeTypeFont,

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from scipy import ndimage
-from scipy.signal import windows
 
 from lungpatch.containers import AnomalyMap, Localisation, PatchBatch, PatchScores
 from lungpatch.containers.grids import to_native_grid
@@ -77,7 +76,7 @@ def build_anomaly_map(
     window = np.ones((side, side))
     if weights == "hann":
         # The outermost samples of a Hann window are 0 and would leave pixels unscored.
-        profile = windows.hann(side + 2)[1:-1]
+        profile = np.hanning(side + 2)[1:-1]
         window = np.outer(profile, profile)
     values: NDArray[np.floating]
     if detail == "patch":

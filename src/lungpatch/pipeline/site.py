@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 import numpy as np
-from scipy import stats
 
+from lungpatch._utils.forks import IMPORTING
 from lungpatch.errors import InsufficientDataError
 from lungpatch.pipeline.calibration import (
     LUNG_ZONES,
@@ -90,6 +90,9 @@ class SiteReport:
         return self._ks_test()[0]
 
     def _ks_test(self) -> tuple[float, float]:
+        with IMPORTING:
+            from scipy import stats
+
         test = stats.ks_2samp(self.image_scores, self.reference.image_scores)
         return float(test.statistic), float(test.pvalue)
 

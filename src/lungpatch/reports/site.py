@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from scipy import stats
 
 from lungpatch._utils.axes import load_pyplot
 from lungpatch._utils.files import atomic_write, write_json
+from lungpatch._utils.forks import IMPORTING
 from lungpatch._utils.marks import RESULT_MARK
 
 if TYPE_CHECKING:
@@ -69,6 +69,9 @@ def plot_site(report: SiteFields, *, axes: Any = None) -> NDArray[np.object_]:
     scores.axvline(reference.threshold, color="C3", ls="--", lw=1, label="threshold")
     scores.set(xlabel="image score", ylabel="fraction of patients", title="Image scores")
     scores.legend(loc="lower right", fontsize="small")
+
+    with IMPORTING:
+        from scipy import stats
 
     n = len(report.p_values)
     expected = (np.arange(1, n + 1) - 0.5) / n

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy import stats
 
+from lungpatch._utils.forks import IMPORTING
 from lungpatch.errors import ConfigurationError
 from lungpatch.thresholders.checks import check_scores
 
@@ -133,6 +133,9 @@ def false_discovery_labels(p_values: ArrayLike, rate: float) -> NDArray[np.bool_
     >>> false_discovery_labels([0.01, 0.04, 0.5, 0.9], 0.1).tolist()
     [True, True, False, False]
     """
+    with IMPORTING:  # it takes a third of a second, which few commands need
+        from scipy import stats
+
     check_rate(rate, "fdr")
     values = check_scores(p_values, at_least=0)
     if values.size == 0:
