@@ -215,6 +215,8 @@ def test_sheets_show_the_best_first(evaluation):
     aurocs = [auroc for _, auroc in chosen]
     assert aurocs == sorted(aurocs, reverse=True)
     assert len(chosen) == 4 <= 2 * N_SHOWN
+    ends = best_and_worst(evaluation.cases, predictions.heatmaps, n_shown=1)
+    assert ends == [chosen[0], chosen[-1]]
     case = evaluation.cases[chosen[0][0]]
     rendering = draw_case(case, predictions.heatmaps[chosen[0][0]], predictions.colour_scale)
     assert rendering.shape == (2 * GRID_SIZE, 4 * GRID_SIZE, 3)

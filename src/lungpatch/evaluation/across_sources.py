@@ -306,9 +306,21 @@ def evaluate_sources(
 
     Examples
     --------
-    >>> sources = [load_source(name, "data") for name in SOURCES]      # doctest: +SKIP
-    >>> evaluation = evaluate_sources(
-    ...     {"default": pipeline}, sources, segmenter=lungpatch.UNetSegmenter())  # doctest: +SKIP
+    Severity that goes with the grey level, so that a control finds it:
+
+    >>> from pathlib import Path
+    >>> import lungpatch
+    >>> images = [KnownImage(path=Path(f"{grey}.png"), patient=str(grey), rating=grey,
+    ...                      pixels=np.full((64, 64), grey, np.uint8)) for grey in (20, 90, 200)]
+    >>> source = Source(name="made up", about="", parts=(Part(name="all", images=tuple(images)),))
+    >>> evaluation = evaluate_sources({}, [source], segmenter=lungpatch.WholeImageSegmenter())
+    >>> print(evaluation.row("made up").metrics["mean lung grey"]["rank correlation"])
+    1.00 [1.00, 1.00]
+
+    A fitted pipeline on all sources of a folder:
+
+    >>> evaluate_sources({"default": pipeline}, load_sources("data"),
+    ...                  segmenter=lungpatch.UNetSegmenter())          # doctest: +SKIP
     """
     for name, pipeline in pipelines.items():
         warn_of_held_out_images(name, pipeline, split)

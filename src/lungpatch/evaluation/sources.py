@@ -192,7 +192,7 @@ class Source:
 
 
 def load_source(name: str, folder: str | os.PathLike[str]) -> Source:
-    """Load what a source knows of its images.
+    r"""Load what a source knows of its images.
 
     The images are read later, but for those that lesions are painted into.
 
@@ -222,7 +222,16 @@ def load_source(name: str, folder: str | os.PathLike[str]) -> Source:
     Traceback (most recent call last):
     ...
     lungpatch.errors.ConfigurationError: unknown source 'hearsay'; known are boxes, ...
-    >>> load_source("boxes", "data").about                             # doctest: +SKIP
+    >>> import tempfile
+    >>> folder = Path(tempfile.mkdtemp())
+    >>> (folder / "lungs" / "image").mkdir(parents=True)
+    >>> for name in ("a.png", "b.png"):
+    ...     (folder / "lungs" / "image" / name).touch()
+    >>> _ = (folder / "lungs" / "films.csv").write_text(
+    ...     "file,patient,view,geographic_0_8,opacity_0_6\na.png,1,PA,3.5,2\nb.png,2,PA,0.5,1\n")
+    >>> extent, opacity = load_source("severity", folder).parts
+    >>> extent.name, [known.rating for known in extent.images]
+    ('extent', [3.5, 0.5])
     """
     if name not in SOURCES:
         raise ConfigurationError(f"unknown source {name!r}; known are {', '.join(SOURCES)}")
