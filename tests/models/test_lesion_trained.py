@@ -155,3 +155,25 @@ def test_wrong_use_is_refused(fitted):
     small = LungCropSampler(patch_size=32).sample(chest.image, LungMask(pixels=chest.lungs))
     with pytest.raises(ConfigurationError, match="takes patches of 64"):
         fitted[RepairModel].reconstruct(small)
+
+
+def test_distractors_are_in_both_images_and_in_no_target():
+
+    from lungpatch.networks.lesion_painting import paint_varied
+    from lungpatch.synthesis import LesionSynthesiser
+    from lungpatch.testing.samples import phantom_patches
+
+    batch = phantom_patches(64)
+    synthesiser = LesionSynthesiser(normal_fraction=1.0, distractor_fraction=1.0)
+    painted = paint_varied(
+        batch, synthesiser, np.random.default_rng(0), torch.Generator().manual_seed(0)
+    )
+    without = paint_varied(
+        batch,
+        LesionSynthesiser(normal_fraction=1.0, distractor_fraction=0.0),
+        np.random.default_rng(0),
+        torch.Generator().manual_seed(0),
+    )
+    assert torch.equal(painted.images, painted.normal)
+    assert not painted.alpha.any()
+    assert (painted.images - without.images).abs().amax((1, 2, 3)).gt(0.1).float().mean() > 0.5

@@ -35,9 +35,9 @@ class LesionEncoder(LesionTrainedNetwork):
     grid : int
         Cells per side of the feature grid, at least 1; features of all levels are interpolated to
         it.
-    patch_size, shrink, channels, recipes, normal_fraction, max_lesions
+    patch_size, shrink, channels, recipes, normal_fraction, max_lesions, distractor_fraction
         As in `SyntheticLesionModel`.
-    epochs, patience, batch_size, learning_rate, device
+    epochs, patience, batch_size, learning_rate, device, precision
         As in `SyntheticLesionModel`.
 
     See Also

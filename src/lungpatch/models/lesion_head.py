@@ -57,6 +57,8 @@ class LesionHeadModel(LesionSettings, FeatureModel):
         Fraction of the training patches that stay normal, in [0, 1].
     max_lesions : int
         Maximum number of lesions per patch, at least 1.
+    distractor_fraction : float
+        Fraction of the training patches with objects that are no lesions, such as wires, in [0, 1].
 
     See Also
     --------

@@ -44,6 +44,8 @@ class SyntheticLesionModel(LesionTrainedNetwork):
         Fraction of the training patches that stay normal, in [0, 1].
     max_lesions : int
         Maximum number of lesions per patch, at least 1.
+    distractor_fraction : float
+        Fraction of the training patches with objects that are no lesions, such as wires, in [0, 1].
     epochs : int
         Maximum number of passes over the training patches.
     patience : int
@@ -54,6 +56,8 @@ class SyntheticLesionModel(LesionTrainedNetwork):
         Highest learning rate of a one-cycle schedule over all ``epochs``; above 0.
     device : {"auto", "cpu", "cuda", "mps"}
         Where to train and to run; ``"auto"`` is the first of CUDA, MPS and CPU that is available.
+    precision : {"float32", "bfloat16"}
+        What the fitted network computes in.
 
     See Also
     --------

@@ -35,11 +35,13 @@ class LesionSettings:
         Fraction of the training patches that stay normal, in [0, 1].
     max_lesions : int
         Maximum number of lesions per patch, at least 1.
+    distractor_fraction : float
+        Fraction of the training patches with objects that are no lesions, such as wires, in [0, 1].
 
     Examples
     --------
     >>> LesionSettings(recipes=["lobar", "veil"])
-    LesionSettings(recipes=('lobar', 'veil'), normal_fraction=0.25, max_lesions=2)
+    LesionSettings(recipes=('lobar', 'veil'), normal_fraction=0.25, max_lesions=2, ...)
     """
 
     recipes: tuple[Recipe, ...] = attrs.field(
@@ -49,10 +51,14 @@ class LesionSettings:
     max_lesions: int = attrs.field(
         default=2, validator=[validators.instance_of(int), validators.ge(1)]
     )
+    distractor_fraction: float = attrs.field(default=0.5, validator=is_fraction)
 
     def _synthesiser(self) -> LesionSynthesiser:
         return LesionSynthesiser(
-            recipes=self.recipes, normal_fraction=self.normal_fraction, max_lesions=self.max_lesions
+            recipes=self.recipes,
+            normal_fraction=self.normal_fraction,
+            max_lesions=self.max_lesions,
+            distractor_fraction=self.distractor_fraction,
         )
 
 
@@ -65,7 +71,7 @@ class PaintedBatch:
     images : Tensor
         With lesions, grey levels in [0, 1].
     normal : Tensor
-        The same images without lesions.
+        The same images without lesions, but with the same distractors.
     alpha : Tensor
         How anomalous each pixel is, in [0, 1].
     lung : Tensor
@@ -120,7 +126,7 @@ class LesionPainter:
         else:
             self._fixed_rng = self._fixed_rng or np.random.default_rng(VALIDATION_SEED)
             normal, lung = _as_tensors(batch)
-            images, alpha = _paint(normal, lung, self._synthesiser, self._fixed_rng)
+            images, normal, alpha = _paint(normal, lung, self._synthesiser, self._fixed_rng)
             painted = PaintedBatch(images=images, normal=normal, alpha=alpha, lung=lung)
         return PaintedBatch(
             images=painted.images.to(self._device),
@@ -154,7 +160,7 @@ def paint_varied(
         On the CPU.
     """
     normal, lung = vary_framing(*_as_tensors(batch), generator)
-    images, alpha = _paint(normal, lung, synthesiser, rng)
+    images, normal, alpha = _paint(normal, lung, synthesiser, rng)
     # Both at once, so that they differ by the lesion alone.
     both = vary_exposure(torch.cat([images, normal], dim=1), generator)
     return PaintedBatch(images=both[:, :1], normal=both[:, 1:], alpha=alpha, lung=lung)
@@ -167,13 +173,20 @@ def _as_tensors(batch: PatchBatch) -> tuple[Tensor, Tensor]:
 
 def _paint(
     normal: Tensor, lung: Tensor, synthesiser: LesionSynthesiser, rng: np.random.Generator
-) -> tuple[Tensor, Tensor]:
-    """Paint into every image of a batch; what is pasted comes from the image before it."""
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Return every image with lesions, the same without them, and how anomalous each pixel is.
+
+    What is pasted comes from the image before it.
+    """
     images: FloatImage = normal[:, 0].numpy()
     lungs: BoolImage = lung[:, 0].numpy() > 0.5
-    pixels, alpha = images.copy(), np.zeros_like(images)
+    pixels, without, alpha = images.copy(), images.copy(), np.zeros_like(images)
     for index, (image, mask) in enumerate(zip(images, lungs, strict=True)):
         if mask.any():
-            lesion = synthesiser.paint(image, mask, rng, other=images[index - 1])
+            without[index] = synthesiser.distract(image, mask, rng)
+            lesion = synthesiser.paint(without[index], mask, rng, other=images[index - 1])
             pixels[index], alpha[index] = lesion.pixels, lesion.alpha
-    return torch.from_numpy(pixels)[:, None], torch.from_numpy(alpha)[:, None]
+    with_lesions, without_lesions, anomalous = (
+        torch.from_numpy(maps)[:, None] for maps in (pixels, without, alpha)
+    )
+    return with_lesions, without_lesions, anomalous

@@ -10,6 +10,7 @@ from attrs import validators
 from scipy import ndimage
 
 from lungpatch._utils.component import plain_errors
+from lungpatch.synthesis.distractors import paint_distractors
 from lungpatch.synthesis.foreign import MIN_CHANGE, paste_foreign
 from lungpatch.synthesis.opacities import (
     BoolImage,
@@ -115,6 +116,8 @@ class LesionSynthesiser:
     max_lesions : int
         Maximum number of lesions per image, at least 1; the number is drawn with equal
         probabilities.
+    distractor_fraction : float
+        Probability that `distract` paints anything, in [0, 1].
 
     Raises
     ------
@@ -154,6 +157,33 @@ class LesionSynthesiser:
     max_lesions: int = attrs.field(
         default=2, validator=[validators.instance_of(int), validators.ge(1)]
     )
+    distractor_fraction: float = attrs.field(default=0.5, validator=is_fraction)
+
+    def distract(self, pixels: FloatImage, lung: BoolImage, rng: np.random.Generator) -> FloatImage:
+        """Return a normal image, sometimes with objects on it that are no lesions.
+
+        Parameters
+        ----------
+        pixels : ndarray of float32, shape (H, W), values in [0, 1]
+        lung : ndarray of bool, shape (H, W)
+        rng : numpy.random.Generator
+
+        Returns
+        -------
+        ndarray of float32, shape (H, W), values in [0, 1]
+
+        Raises
+        ------
+        InvalidMaskError
+            If the mask is not bool of shape (H, W), or is empty.
+
+        See Also
+        --------
+        paint_distractors
+        """
+        if rng.random() < self.distractor_fraction:
+            return paint_distractors(pixels, lung, rng)
+        return pixels
 
     def paint(
         self, pixels: FloatImage, lung: BoolImage, rng: np.random.Generator, *, other: FloatImage

@@ -102,7 +102,7 @@ def opacity_alpha(
     >>> alpha.shape, bool(alpha.max() > 0.6)
     ((32, 32), True)
     """
-    _check_mask(lung)
+    check_lung(lung)
     if kind is None:
         kind = OPACITY_KINDS[rng.integers(len(OPACITY_KINDS))]
     elif kind not in OPACITY_KINDS:
@@ -226,14 +226,21 @@ def _spread(length: int, scale: float) -> FloatImage:
     return normalised
 
 
-def _check_mask(lung: BoolImage) -> None:
+def check_lung(lung: BoolImage) -> None:
+    """Raise `InvalidMaskError` unless this is a lung mask that can be painted into.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> check_lung(np.ones((2, 2), bool))
+    """
     if lung.ndim != 2 or lung.dtype != np.bool_:
         raise InvalidMaskError(
             f"the lung mask must be bool of shape (H, W), got {lung.dtype} {lung.shape}"
         )
     if not lung.any():
         raise InvalidMaskError(
-            "the lung mask is empty: there is no lung to paint an opacity into; skip this image"
+            "the lung mask is empty: there is no lung to paint into; skip this image"
         )
 
 
