@@ -48,6 +48,8 @@ INPUTS = {
     "killed_fit": (_LUNGS, "src/lungpatch/presets/default.toml"),
     "decisions": (_LUNGS, *_SHIPPED),
     "decisions_short": (_LUNGS, *_SHIPPED),
+    "across_sources": (_LUNGS, "src/lungpatch/weights/default.lungpatch/*"),
+    "leave_one_source_out": (_LUNGS, *_SHIPPED),
     "contamination": (_LUNGS, "src/lungpatch/weights/default.lungpatch/*"),
     "detection": (_LUNGS, "src/lungpatch/presets/paper.toml"),
     "patch_extraction": (),
