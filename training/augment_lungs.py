@@ -12,7 +12,9 @@ from torch import Tensor
 from torch.nn import functional as F  # noqa: N812 - torch's own convention
 
 
-def augment(images: Tensor, masks: Tensor, rng: torch.Generator) -> tuple[Tensor, Tensor]:
+def augment(
+    images: Tensor, masks: Tensor, rng: torch.Generator, *, hide: bool = False
+) -> tuple[Tensor, Tensor]:
     """Vary framing, shape, exposure and opacities of a batch.
 
     Parameters
@@ -23,6 +25,8 @@ def augment(images: Tensor, masks: Tensor, rng: torch.Generator) -> tuple[Tensor
         1 inside a lung, 0 elsewhere.
     rng : torch.Generator
         On the CPU, whatever device the batch is on.
+    hide : bool
+        Whether to hide bases and whole lungs in half of the images, without a trace of the border.
 
     Returns
     -------
@@ -33,18 +37,39 @@ def augment(images: Tensor, masks: Tensor, rng: torch.Generator) -> tuple[Tensor
     images, masks = _warp(images, masks, draw)
     plain = _change_contrast(images, draw, strength=0.3), masks
     images = _paint_opacities(images, masks, draw)
+    hidden = torch.zeros(len(images), 1, 1, 1, dtype=torch.bool, device=images.device)
+    if hide:
+        hidden = draw.happens(0.5) > 0
+        images = torch.where(hidden, _hide_lung(plain[0], masks, draw), images)
     images = _paint_gas(images, masks, draw)
     images = _change_contrast(images, draw)
     images = _cut_out(images, draw)
     images, masks = _collimate(images, masks, draw)
     images, masks = _remove_patient(images, masks, draw)
     # Unchanged images show where borders are; the varied ones make the network robust.
-    varied = draw.happens(0.5) > 0
+    varied = (draw.happens(0.5) > 0) | hidden
     images = torch.where(varied, images, plain[0])
     masks = torch.where(varied, masks, plain[1])
     grain = draw.uniform(0.0, 0.03) * draw.happens(0.9)
     images = images + draw.normal(1, *images.shape[2:]) * grain
     return images.clamp(0.0, 1.0), masks
+
+
+def hide_lung(images: Tensor, masks: Tensor, rng: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Hide a base or a whole lung of each image.
+
+    Parameters
+    ----------
+    images, masks, rng
+        As of `augment`.
+
+    Returns
+    -------
+    images, hidden : Tensor, float32, (N, 1, H, H)
+        New images, and 1 where lung was changed visibly.
+    """
+    changed = _hide_lung(images, masks, _Draw(len(images), images.device, rng))
+    return changed, masks * ((changed - images).abs() > 0.05)
 
 
 class _Draw:
@@ -151,6 +176,42 @@ def _paint_opacities(images: Tensor, masks: Tensor, draw: _Draw) -> Tensor:
     tissue = tissue * torch.where(_grid(side, images.device)[0] > lowest, 1.0, 0.1)
     bright = _mean_where(tissue, images) + draw.uniform(-0.1, 0.1) + 0.03 * draw.field(17, side)
     return images + alpha * (bright - images).clamp_min(0.0)
+
+
+def _hide_lung(images: Tensor, masks: Tensor, draw: _Draw) -> Tensor:
+    """Replace a base or a whole lung by the soft tissue that is nearest to it.
+
+    Nothing of the border is left to see: it has to be guessed from the rest of the chest.
+    """
+    side = images.shape[-1]
+    small, lungs = F.avg_pool2d(images, 4), F.max_pool2d(masks, 4)
+    rows, columns = _grid(side // 4, images.device)
+    lowest = torch.where(lungs > 0.5, rows, -1.0).flatten(1).amax(dim=1).view(-1, 1, 1, 1)
+    middle = _mean_where(lungs, columns)
+    # The row below which all is opaque, rising or falling outwards; or a whole lung.
+    whole = draw.happens(0.2)
+    level = lowest - torch.where(whole > 0, 2.0, draw.uniform(0.05, 0.7))
+    level = level - draw.uniform(-0.3, 0.6) * (columns - middle).abs()
+    level = level + 0.08 * draw.field(5, side // 4)
+    chosen = torch.where(whole > 0, draw.uniform(0.0, 2.0), draw.uniform(0.0, 3.0)).floor()
+    sides = torch.where(columns < middle, (chosen != 0).float(), (chosen != 1).float())
+    alpha = torch.sigmoid((rows - level) / draw.uniform(0.01, 0.12)) * sides
+    # Beyond the border too, or the border would shine through.
+    alpha = alpha * _blur(F.max_pool2d(lungs, 9, 1, 4), 5) * draw.uniform(0.75, 1.0)
+
+    tissue = (1.0 - F.max_pool2d(lungs, 3, 1, 1)) * (small > 0.08)
+    tissue = tissue * torch.where(rows > lowest - 0.2, 1.0, 0.05)
+    # What is near weighs most; far off, the means over wider and wider squares.
+    weight, total = 1e-6 + 0.0 * tissue, 1e-6 * _mean_where(tissue, small)
+    for width, share in ((3, 1.0), (7, 0.1), (13, 0.01), (25, 0.001)):
+        weight = weight + share * _blur(_blur(tissue, width), width)
+        total = total + share * _blur(_blur(tissue * small, width), width)
+    alpha, bright = F.interpolate(
+        torch.cat([alpha, total / weight], dim=1), size=(side, side), mode="bilinear"
+    ).split(1, dim=1)
+    texture = 0.03 * draw.field(17, side) + 0.015 * draw.field(65, side)
+    bright = bright + draw.uniform(-0.08, 0.08) + draw.uniform(0.0, 1.0) * texture
+    return images + alpha * (bright - images)
 
 
 def _paint_gas(images: Tensor, masks: Tensor, draw: _Draw) -> Tensor:
