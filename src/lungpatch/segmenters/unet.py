@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 LUNG_PROBABILITY = 0.4
 """Minimum probability of lung. It is a little below one half: on the training pairs Dice is as
-good, and opaque lung, which a detector must not lose, is covered better."""
+good to 0.001, and opaque lung, which a detector must not lose, is covered better."""
 
 MIN_FRACTION = 0.1
 """Minimum area of the second component, as a fraction of the first; a smaller one is no lung."""
@@ -29,8 +29,9 @@ MIN_FRACTION = 0.1
 class UNetSegmenter(Component):
     """Find lungs with a U-Net that includes the opacified parts of a lung.
 
-    The network [1]_ was trained on 92 radiographs of patients with and without pneumonia, with
-    opacities painted into the lungs; see the model card beside the weights.
+    The network [1]_ was trained on 92 radiographs with lung masks and on 236 normal ones, with
+    opacities painted into the lungs until nothing of a border is left; see the model card beside
+    the weights.
 
     Parameters
     ----------
