@@ -69,6 +69,14 @@ def test_the_readme_says_what_is_flagged(results):
         assert f"{value:.2f} [{low:.2f}, {high:.2f}] of {sets[label]['n']} " in readme, label
 
 
+def test_the_home_page_shows_the_rows_of_the_default_detector():
+    page = (ROOT / "docs" / "index.md").read_text(encoding="utf-8")
+    (end,) = re.findall(r"\{include\} detectors-run/decisions_short.inc\n:end-line: (\d+)\n", page)
+    rows = (TABLES / "decisions_short.inc").read_text(encoding="utf-8").splitlines()
+    is_default = [row.startswith("| `default` |") for row in rows]
+    assert [index for index, row in enumerate(is_default) if row] == list(range(2, int(end)))
+
+
 def test_the_aims_are_reached_or_missed_as_the_page_says(results):
     """docs/detectors.md, "What they find", says this in words."""
     flagged = {label: each["flagged"] for label, each in results["default"]["sets"].items()}
