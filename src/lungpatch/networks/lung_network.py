@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 from functools import cache
-from importlib import resources
 from typing import TYPE_CHECKING
 
 import torch
-from safetensors.torch import load as load_safetensors
-from torch import Tensor, nn
 
-from lungpatch.errors import LungpatchError
 from lungpatch.networks.compact_unet import CompactUNet, resize, standardise
+from lungpatch.networks.packaged_weights import load_packaged_weights
 from lungpatch.networks.prepared import prepare
 from lungpatch.networks.torch_adapter import place
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from torch import Tensor, nn
 
 NETWORK_SIDE = 256
 """Side, in pixels, of the square image that the network takes."""
@@ -87,12 +84,9 @@ def load_lung_network(device: torch.device) -> LungNetwork:
     LungpatchError
         If the names, shapes or types in the packaged file are not this network's.
     """
-    packaged = resources.files("lungpatch").joinpath("weights", WEIGHTS_FILE)
-    weights = load_safetensors(packaged.read_bytes())
     with torch.device("meta"):  # neither time nor torch's random numbers are spent on weights
         network = LungNetwork()
-    check_weights(weights, network)
-    network.load_state_dict(weights, assign=True)
+    load_packaged_weights(network, WEIGHTS_FILE)
     place(network, device)
     return network.eval().requires_grad_(False)
 
@@ -122,31 +116,3 @@ def prepared_lung_network(device: torch.device) -> nn.Module:
     torch.Size([1, 1, 128, 128])
     """
     return prepare(load_lung_network(torch.device("cpu")), device)
-
-
-def check_weights(weights: Mapping[str, Tensor], network: nn.Module) -> None:
-    """Refuse weights that have not the network's names, shapes and types.
-
-    Raises
-    ------
-    LungpatchError
-
-    Examples
-    --------
-    >>> network = LungNetwork()
-    >>> check_weights(network.state_dict(), network)
-    """
-    expected = network.state_dict()
-    differing = [
-        name
-        for name in sorted(weights.keys() | expected.keys())
-        if name not in weights
-        or name not in expected
-        or weights[name].shape != expected[name].shape
-        or weights[name].dtype != expected[name].dtype
-    ]
-    if differing:
-        raise LungpatchError(
-            f"{WEIGHTS_FILE} does not fit the lung network in {', '.join(differing)}; "
-            "install lungpatch again"
-        )
