@@ -72,7 +72,7 @@ def build() -> Path:
     """Build both distributions, check them, and return the wheel."""
     for old in DIST.glob("lungpatch-*"):
         old.unlink()
-    run(sys.executable, "-m", "build", "--outdir", DIST, ROOT)
+    run(*UV, "build", "--out-dir", DIST, ROOT)
     (wheel,) = DIST.glob("lungpatch-*.whl")
     (source,) = DIST.glob("lungpatch-*.tar.gz")
     for tool in (("twine", "check", "--strict", wheel, source), ("check_wheel_contents", wheel)):

@@ -169,12 +169,16 @@ def test_plugins_lists_the_built_ins(run):
     assert "quantile" not in out
 
 
-def test_help_and_version(run):
-    status, out, _ = run("--help")
+@pytest.mark.parametrize("option", ["--help", "-h"])
+def test_help_and_version(run, option):
+    status, out, _ = run(option)
     assert status == 0
     assert "not a medical device" in out
-    status, out, _ = run("detect", "--help")
+    status, out, _ = run("detect", option)
+    assert status == 0
     assert "STEM.overlay.jpg" in out
+    status, out, _ = run("plugins", "new", option)
+    assert status == 0
     status, out, _ = run("--version")
     assert status == 0
     assert out.startswith("lungpatch ")

@@ -29,6 +29,7 @@ from lungpatch.cli.options import (
     Overlays,
     Parquet,
     Patients,
+    Precision,
     Quiet,
     Resume,
     Threads,
@@ -57,6 +58,7 @@ if TYPE_CHECKING:
 app = typer.Typer(
     name="lungpatch",
     no_args_is_help=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
     help=(
@@ -147,7 +149,7 @@ def fit(
     killed, and it continues from them.
     """
     from lungpatch.archive.inputs import expand
-    from lungpatch.archive.processing import check_device, place_on
+    from lungpatch.archive.processing import check_device, set_execution
     from lungpatch.datasets.tables import read_patients
     from lungpatch.pipeline.configuration import load_config, load_preset, parse_settings
     from lungpatch.pipeline.storage import check_destination
@@ -164,7 +166,7 @@ def fit(
         pipeline.seed = seed
     if device is not None:
         check_device(device)
-        place_on(pipeline, device)
+        set_execution(pipeline, device=device)
     check_destination(out)
     owners = read_patients(patients) if patients else None
     with reporting(quiet=quiet, verbose=verbose) as progress:
@@ -197,6 +199,7 @@ def detect(
     workers: Workers = "auto",
     threads: Threads = None,
     device: Device = None,
+    precision: Precision = None,
     batch_size: BatchSize = 1,
     overlays: Overlays = True,
     maps: Maps = True,
@@ -229,7 +232,8 @@ def detect(
             resume=resume,
             workers=int(workers) if workers.isdecimal() else workers,  # type: ignore[arg-type]
             threads=threads,
-            device=device,  # type: ignore[arg-type]  # both are checked there
+            device=device,  # type: ignore[arg-type]  # they are checked there
+            precision=precision,  # type: ignore[arg-type]
             batch_size=batch_size,
             parquet=parquet,
             progress=progress,
