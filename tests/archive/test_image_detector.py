@@ -112,6 +112,8 @@ def test_settings_that_cannot_be_are_refused_at_once(saved, fitted):
             lungpatch.ImageDetector(pipeline=saved, false_box_rate=rate)
     with pytest.raises(ConfigurationError, match="device must be one of auto, cpu, cuda, mps"):
         lungpatch.ImageDetector(pipeline=saved, device="gpu")
+    with pytest.raises(ConfigurationError, match="precision must be one of float32, bfloat16"):
+        lungpatch.ImageDetector(pipeline=saved, precision="half")
     with pytest.raises(ConfigurationError, match="a Pipeline cannot be sent"):
         lungpatch.ImageDetector(pipeline=fitted)
 
@@ -163,6 +165,10 @@ def test_pipeline_is_loaded_once(saved, images, monkeypatch):
     assert calls == [str(saved)]
     on_cpu = lungpatch.ImageDetector(pipeline=saved, device="cpu").load()
     assert on_cpu is not lungpatch.ImageDetector(pipeline=saved).load()
+    assert (
+        on_cpu
+        is not lungpatch.ImageDetector(pipeline=saved, device="cpu", precision="bfloat16").load()
+    )
 
 
 def test_image_that_takes_all_memory_costs_only_itself(detector, images, expected, monkeypatch):

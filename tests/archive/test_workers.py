@@ -134,7 +134,7 @@ def _numbers(record):
 
 
 def test_a_pipeline_in_memory_goes_to_workers(images, fitted, undisturbed, tmp_path):
-    options = {"workers": 2, "threads": 1, "device": "cpu"}
+    options = {"workers": 2, "threads": 1, "device": "cpu", "precision": "float32"}
     lungpatch.detect_folder(images, tmp_path, pipeline=fitted, **options)
     assert records_of(tmp_path) == records_of(undisturbed)
 
@@ -229,9 +229,7 @@ def fake_worker(monkeypatch, code):
 
 
 def processed(batches, count=2):
-    with Workers(
-        pipeline="none", job=Job(out="o", calibration="c"), count=count, threads=None, device=None
-    ) as workers:
+    with Workers(pipeline="none", job=Job(out="o", calibration="c"), count=count) as workers:
         return list(workers.records(batches))
 
 
@@ -305,9 +303,7 @@ for line in sys.stdin:
 """
     fake_worker(monkeypatch, code)
     batches = [[(f"{n}" * 200_000, str(n))] for n in range(8)]  # more than a pipe holds
-    with Workers(
-        pipeline="none", job=Job(out="o", calibration="c"), count=2, threads=None, device=None
-    ) as workers:
+    with Workers(pipeline="none", job=Job(out="o", calibration="c"), count=2) as workers:
         records = workers.records(batches)
         found = [next(records)["image"] for _ in range(len(batches) - workers_module.WAITING)]
     assert len(set(found)) == len(found)
@@ -555,6 +551,7 @@ def test_images_that_come_later_get_names_that_are_free(tmp_path, monkeypatch):
         ({"batch_size": 1.5}, "batch_size must be at least 1, got 1.5"),
         ({"device": "gpu"}, "device must be one of auto, cpu, cuda, mps, got 'gpu'"),
         ({"device": "mps"}, "no 'mps' here"),
+        ({"precision": "half"}, "precision must be one of float32, bfloat16, got 'half'"),
     ],
 )
 def test_settings_are_checked_before_work(images, saved, tmp_path, options, words):

@@ -29,16 +29,16 @@ def test_options_are_those_of_detect_folder(run, asked, cohort, saved, tmp_path)
     run(
         *arguments,
         *("--device", "cpu", "--workers", "3", "--threads", "2", "--batch-size", "4"),
-        *("--resume", "--no-overlays", "--no-maps", "--parquet"),
+        *("--precision", "bfloat16", "--resume", "--no-overlays", "--no-maps", "--parquet"),
     )
     run(*arguments, "--overwrite", "--workers", "auto")
     plain = {
         "device": None, "workers": "auto", "threads": None, "batch_size": 1, "resume": False,
-        "overlays": True, "maps": True, "parquet": False,
+        "overlays": True, "maps": True, "parquet": False, "precision": None,
     }  # fmt: skip
     wanted = {
         "device": "cpu", "workers": 3, "threads": 2, "batch_size": 4, "resume": True,
-        "overlays": False, "maps": False, "parquet": True,
+        "overlays": False, "maps": False, "parquet": True, "precision": "bfloat16",
     }  # fmt: skip
     assert [{key: call[key] for key in plain} for call in asked] == [plain, wanted, plain]
 
@@ -51,6 +51,7 @@ def test_options_are_those_of_detect_folder(run, asked, cohort, saved, tmp_path)
         (["--workers", "-1"], "workers must be 'auto' or at least 1, got '-1'"),
         (["--device", "gpu"], "device must be one of auto, cpu, cuda, mps, got 'gpu'"),
         (["--device", "mps"], "no 'mps' here"),
+        (["--precision", "half"], "precision must be one of float32, bfloat16, got 'half'"),
         (["--quiet", "--verbose"], "give --quiet or --verbose, not both"),
         (["--threads", "0"], "0 is not in the range"),
         (["--batch-size", "0"], "0 is not in the range"),

@@ -1,4 +1,4 @@
-"""The device that torch runs on. Importing this module does not import torch."""
+"""Where torch runs, and how precisely. Importing this module does not import torch."""
 
 from __future__ import annotations
 
@@ -12,6 +12,9 @@ if TYPE_CHECKING:
 
 Device = Literal["auto", "cpu", "cuda", "mps"]
 DEVICES: tuple[Device, ...] = ("auto", "cpu", "cuda", "mps")
+
+Precision = Literal["float32", "bfloat16"]
+PRECISIONS: tuple[Precision, ...] = ("float32", "bfloat16")
 
 
 def choose_device(name: Device) -> torch.device:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Self
 import attrs
 
 from lungpatch._utils.component import find_components
-from lungpatch._utils.devices import DEVICES, Device, choose_device
+from lungpatch._utils.devices import DEVICES, PRECISIONS, Device, choose_device
 from lungpatch.archive.dicom_objects import ObjectWriter
 from lungpatch.archive.records import VIEWS_KEY
 from lungpatch.errors import ConfigurationError
@@ -77,7 +77,7 @@ class Processor:
 
     Examples
     --------
-    >>> processor = Processor.load("default", job, device=None)        # doctest: +SKIP
+    >>> processor = Processor.load("default", job)                     # doctest: +SKIP
     >>> processor.records([("a.png", "a")])[0]["status"]               # doctest: +SKIP
     'ok'
     """
@@ -86,15 +86,18 @@ class Processor:
     job: Job
 
     @classmethod
-    def load(cls, path: str, job: Job, *, device: str | None) -> Self:
-        """Load the pipeline for a job.
+    def load(
+        cls, path: str, job: Job, *, device: str | None = None, precision: str | None = None
+    ) -> Self:
+        """Load the pipeline for a job; see `load_to_run`.
 
         Raises
         ------
         SavedPipelineError
             If it cannot be read.
         """
-        return cls(pipeline=load_on(path, device), job=job)
+        pipeline = load_to_run(path, device=device, precision=precision)
+        return cls(pipeline=pipeline, job=job)
 
     def records(self, tasks: Sequence[Task]) -> list[dict[str, Any]]:
         """Detect in images together, write their files, and return their records.
@@ -188,14 +191,32 @@ def check_device_name(device: str) -> Device:
     return device
 
 
-def load_on(path: str, device: str | None) -> Pipeline:
-    """Load a pipeline to run on a device.
+def check_precision(precision: str) -> None:
+    """Check that there is a precision of that name.
+
+    Raises
+    ------
+    ConfigurationError
+
+    Examples
+    --------
+    >>> check_precision("bfloat16")
+    """
+    if precision not in PRECISIONS:
+        raise ConfigurationError(
+            f"precision must be one of {', '.join(PRECISIONS)}, got {precision!r}"
+        )
+
+
+def load_to_run(path: str, *, device: str | None, precision: str | None) -> Pipeline:
+    """Load a pipeline to run on a device, at a precision.
 
     Parameters
     ----------
     path : str
         What `lungpatch.load_pipeline` takes.
     device : {"auto", "cpu", "cuda", "mps"} or None
+    precision : {"float32", "bfloat16"} or None
         None: as the pipeline is set.
 
     Returns
@@ -209,32 +230,35 @@ def load_on(path: str, device: str | None) -> Pipeline:
 
     Examples
     --------
-    >>> load_on("paper", "cpu").model.device
+    >>> load_to_run("paper", device="cpu", precision=None).model.device
     'cpu'
     """
     pipeline = load_pipeline(path)
-    if device is not None:
-        place_on(pipeline, device)
+    set_execution(pipeline, device=device, precision=precision)
     return pipeline
 
 
-def place_on(pipeline: Pipeline, device: str) -> None:
-    """Let all parts of a pipeline that have a setting ``device`` run there.
+def set_execution(
+    pipeline: Pipeline, *, device: str | None = None, precision: str | None = None
+) -> None:
+    """Set where all networks of a pipeline run, and what models and extractors compute in.
 
     Parameters
     ----------
     pipeline : Pipeline
         If it is fitted, it stays so.
-    device : {"auto", "cpu", "cuda", "mps"}
+    device : {"auto", "cpu", "cuda", "mps"}, optional
+    precision : {"float32", "bfloat16"}, optional
 
     Examples
     --------
     >>> import lungpatch
     >>> pipeline = lungpatch.load_preset("default")
-    >>> place_on(pipeline, "cpu")
-    >>> pipeline.segmenter.device, pipeline.model.members[1].model.device
+    >>> set_execution(pipeline, device="cpu")
+    >>> pipeline.segmenter.device, pipeline.model.members[0].model.extractor.device
     ('cpu', 'cpu')
     """
     for component in find_components(pipeline).values():
-        if hasattr(component, "device"):
-            component.device = device
+        for name, value in (("device", device), ("precision", precision)):
+            if value is not None and hasattr(component, name):
+                setattr(component, name, value)

@@ -49,7 +49,12 @@ def _work(send: Callable[[Mapping[str, Any]], None]) -> None:
     logger.propagate = False
     set_inference_threads(first["threads"])
     try:
-        processor = Processor.load(first["pipeline"], Job(**first["job"]), device=first["device"])
+        processor = Processor.load(
+            first["pipeline"],
+            Job(**first["job"]),
+            device=first["device"],
+            precision=first["precision"],
+        )
         send({"ready": True})
         for line in sys.stdin:
             message = json.loads(line)

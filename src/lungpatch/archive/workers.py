@@ -157,24 +157,32 @@ class Workers:
         Number of processes.
     threads : int or None
         Threads of each; by default 1.
-    device : str or None
+    device, precision : str or None
+        As `lungpatch.archive.processing.load_to_run` takes them.
 
     Examples
     --------
-    >>> with Workers(pipeline="default", job=job, count=2, threads=None,
-    ...              device=None) as workers:                          # doctest: +SKIP
+    >>> with Workers(pipeline="default", job=job, count=2) as workers: # doctest: +SKIP
     ...     for record in workers.records([[("a.png", "a")], [("b.png", "b")]]):
     ...         print(record["status"])
     """
 
     def __init__(
-        self, *, pipeline: str, job: Job, count: int, threads: int | None, device: str | None
+        self,
+        *,
+        pipeline: str,
+        job: Job,
+        count: int,
+        threads: int | None = None,
+        device: str | None = None,
+        precision: str | None = None,
     ) -> None:
         threads = threads or 1
         self._start_message = {
             "pipeline": pipeline,
             "job": attrs.asdict(job),
             "device": device,
+            "precision": precision,
             "threads": threads,
             "log_level": logging.getLogger("lungpatch").getEffectiveLevel(),
         }

@@ -111,9 +111,8 @@ def fit(
         str | None,
         typer.Option(
             help="`default` (the detector that `detect` uses; fitted in about ten minutes), "
-            "`features` (`default` plus a network trained on photographs; needs "
-            '`pip install "lungpatch[features]"`) or `paper` (the paper\'s method; faster, but '
-            "finds little). [default: default]"
+            "`features` (`default` plus a network trained on photographs) or `paper` (the paper's "
+            "method; faster, but finds little). [default: default]"
         ),
     ] = None,
     config: Annotated[

@@ -38,6 +38,8 @@ class LungEncoder(NetworkExtractor):
         Cells per side of the feature grid, at least 1; features of all levels are brought to it.
     device : {"auto", "cpu", "cuda", "mps"}
         Where the network runs.
+    precision : {"float32", "bfloat16"}
+        What the network computes in.
 
     See Also
     --------

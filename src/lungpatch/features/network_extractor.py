@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812 - torch's own convention
 
 from lungpatch._utils.component import EXECUTION, plain_errors
-from lungpatch._utils.devices import DEVICES, Device, choose_device
+from lungpatch._utils.devices import DEVICES, PRECISIONS, Device, Precision, choose_device
 from lungpatch._utils.states import check_state
 from lungpatch._utils.suggestions import did_you_mean
 from lungpatch.errors import ConfigurationError
@@ -24,11 +24,11 @@ from lungpatch.networks.compact_unet import resize
 from lungpatch.networks.network_model import CPU_CHUNK_PIXELS, GPU_CHUNK_PIXELS, at_least_1
 from lungpatch.networks.prepared import prepare
 from lungpatch.networks.torch_adapter import (
+    inference,
     lies_on,
     network_state,
     own_random_numbers,
     patches_to_tensor,
-    reproducible,
 )
 
 if TYPE_CHECKING:
@@ -73,6 +73,9 @@ class NetworkExtractor(FixedExtractor):
     device: Device = attrs.field(
         default="auto", validator=validators.in_(DEVICES), metadata={EXECUTION: True}
     )
+    precision: Precision = attrs.field(
+        default="float32", validator=validators.in_(PRECISIONS), metadata={EXECUTION: True}
+    )
 
     _trained: TrainedNetwork | None = attrs.field(init=False, default=None, repr=False)
     _ready: _Layers | None = attrs.field(init=False, default=None, repr=False)
@@ -101,7 +104,7 @@ class NetworkExtractor(FixedExtractor):
         pixels = CPU_CHUNK_PIXELS if device.type == "cpu" else GPU_CHUNK_PIXELS
         chunk = max(1, pixels // patches.patch_size**2)
         features = []
-        with torch.inference_mode(), reproducible(device):
+        with inference(device, self.precision):
             # One piece even of no patches, so that the number of channels is known. All pieces
             # have one size, since oneDNN keeps code for every size it has met.
             for start in range(0, max(len(patches), 1), chunk):

@@ -49,6 +49,8 @@ class TorchModuleExtractor(NetworkExtractor):
         Cells per side of the feature grid, at least 1; features of all layers are brought to it.
     device : {"auto", "cpu", "cuda", "mps"}
         Where the network runs.
+    precision : {"float32", "bfloat16"}
+        What the network computes in.
 
     Raises
     ------
@@ -73,7 +75,7 @@ class TorchModuleExtractor(NetworkExtractor):
     >>> from lungpatch.features import TorchModuleExtractor
     >>> TorchModuleExtractor(                                          # doctest: +SKIP
     ...     library="timm", model="resnet18", layers=("layer2", "layer3"))
-    TorchModuleExtractor(grid=16, device='auto', library='timm', model='resnet18', ...)
+    TorchModuleExtractor(grid=16, device='auto', precision='float32', library='timm', ...)
     """
 
     library: Library = attrs.field(validator=validators.in_(LIBRARIES))

@@ -40,6 +40,8 @@ class Autoencoder(ConvolutionalModel):
         Learning rate of Adam, above 0.
     device : {"auto", "cpu", "cuda", "mps"}
         Where to train and to run; ``"auto"`` is the first of CUDA, MPS and CPU that is available.
+    precision : {"float32", "bfloat16"}
+        What the fitted network computes in.
 
     See Also
     --------

@@ -41,6 +41,8 @@ class UNet(ConvolutionalModel):
         Learning rate of Adam, above 0.
     device : {"auto", "cpu", "cuda", "mps"}
         Where to train and to run; ``"auto"`` is the first of CUDA, MPS and CPU that is available.
+    precision : {"float32", "bfloat16"}
+        What the fitted network computes in.
 
     See Also
     --------

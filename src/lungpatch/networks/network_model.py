@@ -11,17 +11,17 @@ from attrs import validators
 from torch import Tensor, nn
 
 from lungpatch._utils.component import EXECUTION, Component, plain_errors
-from lungpatch._utils.devices import DEVICES, Device, choose_device
+from lungpatch._utils.devices import DEVICES, PRECISIONS, Device, Precision, choose_device
 from lungpatch.containers import FloatImage, PatchBatch
 from lungpatch.errors import ConfigurationError, NotFittedError
 from lungpatch.networks.prepared import prepare
 from lungpatch.networks.torch_adapter import (
+    inference,
     lies_on,
     load_network_state,
     network_state,
     own_random_numbers,
     place,
-    reproducible,
 )
 from lungpatch.networks.training import Schedule, TrainingSettings
 
@@ -72,6 +72,9 @@ class NetworkModel(Component):
     )
     device: Device = attrs.field(
         default="auto", validator=validators.in_(DEVICES), metadata={EXECUTION: True}
+    )
+    precision: Precision = attrs.field(
+        default="float32", validator=validators.in_(PRECISIONS), metadata={EXECUTION: True}
     )
 
     network_: nn.Module | None = attrs.field(init=False, default=None, repr=False)
@@ -159,14 +162,15 @@ class NetworkModel(Component):
         chunk = max(1, pixels // self.patch_size**2)
         step = max(1, chunk // 8)
         outputs = []
-        with torch.inference_mode(), reproducible(device):
+        with inference(device, self.precision):
             # One piece even of no patches, so that the shape of the output is known.
             for start in range(0, max(len(patches), 1), chunk):
                 part = patches[start : start + chunk]
                 # oneDNN keeps code and weights for every batch size it has met: memory would
                 # grow with the number of images if there were many sizes.
                 filled = _fill_up(part, max(-(-len(part) // step) * step, 1))
-                outputs.append(output_of(network, filled, device)[: len(part)].cpu().numpy())
+                output = output_of(network, filled, device)[: len(part)]
+                outputs.append(output.float().cpu().numpy())
         return np.concatenate(outputs)
 
 

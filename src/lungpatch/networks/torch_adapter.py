@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from lungpatch._utils.devices import Precision
+
 
 class _Shared:
     """What belongs to the whole process, and the locks that threads take to use it."""
@@ -153,6 +155,32 @@ def set_inference_threads(threads: int) -> None:
 @functools.cache
 def _openmp() -> ThreadpoolController:
     return ThreadpoolController()
+
+
+@contextlib.contextmanager
+def inference(device: torch.device, precision: Precision) -> Iterator[None]:
+    """Let networks run without gradients, in a `reproducible` way, at a precision.
+
+    Parameters
+    ----------
+    device : torch.device
+    precision : {"float32", "bfloat16"}
+        What convolutions and products of matrices are computed in; as float32 by processors that
+        are not made for bfloat16.
+
+    Examples
+    --------
+    >>> network = nn.Linear(2, 1)
+    >>> with inference(torch.device("cpu"), "float32"):
+    ...     network(torch.zeros(1, 2)).dtype
+    torch.float32
+    """
+    with torch.inference_mode(), reproducible(device):
+        if precision == "float32":
+            yield
+            return
+        with mixed_precision(device):
+            yield
 
 
 def mixed_precision(device: torch.device) -> torch.autocast:
