@@ -4,10 +4,13 @@ import pytest
 
 from lungpatch.containers import PatchBatch, PatchScores
 from lungpatch.errors import ConfigurationError, NotFittedError
+from lungpatch.features import StatisticsExtractor
 from lungpatch.models.autoencoder import Autoencoder
 from lungpatch.models.ensemble import MIN_SPREAD, EnsembleModel, Member
+from lungpatch.models.lesion_head import LesionHeadModel
 from lungpatch.models.pca import PCA
 from lungpatch.pipeline.patch_store import PatchStore
+from lungpatch.scorers.feature import FeatureScorer
 from lungpatch.scorers.sad import SADScorer
 from lungpatch.scorers.ssim import SSIMScorer
 
@@ -206,3 +209,37 @@ def test_wrong_use_is_refused(stores):
         ensemble(1.0).load_state(model.state())
     with pytest.raises(ValueError, match="weight"):
         Member(model=PCA(), scorer=SSIMScorer(), weight=0.0)
+
+
+def test_members_with_the_same_extractor_share_one_run_of_it(stores, monkeypatch):
+    heads = [
+        LesionHeadModel(
+            patch_size=SIDE,
+            extractor=StatisticsExtractor(grid=grid),
+            passes=1,
+            ridge=ridge,
+        )
+        for grid, ridge in ((4, 0.1), (4, 1.0), (8, 0.1))
+    ]
+    scorer = FeatureScorer(difference="excess")
+    model = EnsembleModel(members=[Member(model=head, scorer=scorer) for head in heads])
+    fit(model, stores)
+    found = patches(3, 5)
+    alone = [scorer.score(found, head.reconstruct(found)).error_maps for head in heads]
+    runs = []
+    extract = StatisticsExtractor.extract
+
+    def counted(self, batch):
+        runs.append(self.grid)
+        return extract(self, batch)
+
+    monkeypatch.setattr(StatisticsExtractor, "extract", counted)
+    together = model.reconstruct(found).target[:, 0]
+    assert runs == [4, 8]
+    z_scores = [
+        (errors - mean) / spread
+        for errors, (mean, spread) in zip(alone, model.calibration_, strict=True)
+    ]
+    np.testing.assert_allclose(together, np.mean(z_scores, axis=0), rtol=1e-5, atol=1e-5)
+    model.reconstruct(patches(3, 6))  # of other patches nothing is left
+    assert runs == [4, 8, 4, 8]

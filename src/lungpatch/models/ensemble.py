@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from lungpatch._utils.component import Component, plain_errors
 from lungpatch.containers import FloatImage, PatchBatch, Reconstruction, TrainingHistory
 from lungpatch.errors import ConfigurationError, InsufficientDataError, NotFittedError
+from lungpatch.models.feature_model import shared_features
 from lungpatch.protocols import (
     EpochCallback,
     PatchSource,
@@ -202,8 +203,9 @@ class EnsembleModel(Component):
             Before ``fit``.
         """
         total = np.zeros(patches.pixels.shape, np.float32)
-        for member, (mean, spread) in zip(self.members, self._fitted(), strict=True):
-            total += np.float32(member.weight) * (_errors(member, patches) - mean) / spread
+        with shared_features():
+            for member, (mean, spread) in zip(self.members, self._fitted(), strict=True):
+                total += np.float32(member.weight) * (_errors(member, patches) - mean) / spread
         total /= np.float32(sum(member.weight for member in self.members))
         return Reconstruction(target=total[:, None], expected=np.zeros_like(total[:, None]))
 

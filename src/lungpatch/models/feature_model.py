@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
 import attrs
@@ -10,15 +12,16 @@ import numpy as np
 from attrs import validators
 from numpy.typing import NDArray
 
-from lungpatch._utils.component import Component, plain_errors
+from lungpatch._utils.component import Component, get_params, plain_errors
 from lungpatch.containers import BoolImage, FloatImage, PatchBatch, TrainingHistory
 from lungpatch.containers.cells import mean_over_cells
 from lungpatch.errors import ConfigurationError, InsufficientDataError, NotFittedError
+from lungpatch.features.fixed import FixedExtractor
 from lungpatch.features.statistics import StatisticsExtractor
 from lungpatch.protocols import EpochCallback, FeatureExtractor, PatchSource, is_component
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Hashable, Iterator, Mapping
 
 BATCH_SIZE = 8
 
@@ -26,6 +29,26 @@ MIN_LUNG = 0.5
 """Minimum fraction of a cell that must be lung for the cell to be used in ``fit``."""
 
 _EXTRACTOR = "extractor."
+
+_shared: ContextVar[dict[Hashable, FloatImage] | None] = ContextVar("shared features", default=None)
+
+
+@contextlib.contextmanager
+def shared_features() -> Iterator[None]:
+    """Let models share features within the block.
+
+    Extractors that are not fitted and have the same settings run once for the same patches.
+
+    Examples
+    --------
+    >>> with shared_features():
+    ...     pass
+    """
+    token = _shared.set({})
+    try:
+        yield
+    finally:
+        _shared.reset(token)
 
 
 @attrs.frozen(eq=False, kw_only=True)
@@ -160,7 +183,13 @@ class FeatureModel(Component):
 
     def _features(self, patches: PatchBatch) -> FloatImage:
         """Return the features of patches, float32 (N, C, h, w)."""
-        return self.extractor.extract(patches)
+        shared = _shared.get()
+        if shared is None or not isinstance(self.extractor, FixedExtractor):
+            return self.extractor.extract(patches)
+        key = (id(patches), type(self.extractor), *get_params(self.extractor).items())
+        if key not in shared:
+            shared[key] = self.extractor.extract(patches)
+        return shared[key]
 
     def _fitted(self) -> dict[str, NDArray[Any]]:
         if self.fitted_ is None:
