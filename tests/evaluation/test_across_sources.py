@@ -383,6 +383,18 @@ def test_the_report_holds_everything(evaluation, tmp_path):
         ),
     }
     record = json.loads((tmp_path / "results.json").read_text())
+    assert record["scores"][1] == {
+        "source": "boxes",
+        "image_id": "p1",
+        "patient": "21",
+        "view": "AP",
+        "role": "positive",
+        "good": 2.0,
+        "bad": 2.0,
+    }
+    assert len(record["scores"]) == sum(
+        len(source.parts[0].images) for source in evaluation.sources
+    )
     assert record == json.loads(json.dumps(sources_record(evaluation)).replace("NaN", "null"))
     assert record["rows"][0]["metrics"]["good"]["pixel AUROC"]["value"] == 1
     assert record["spread"]["good"].keys() == evaluation.spread("good").keys()

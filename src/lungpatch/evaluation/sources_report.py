@@ -300,6 +300,19 @@ def sources_record(evaluation: SourcesEvaluation) -> dict[str, Any]:
             }
             for row in evaluation.rows
         ],
+        "scores": [
+            {
+                "source": row.source,
+                "image_id": case.image_id,
+                "patient": case.patient,
+                "view": case.view,
+                "role": case.role,
+                **{name: each.scores[index] for name, each in row.predictions.items()},
+            }
+            for row in evaluation.rows
+            if row is evaluation.row(row.source)
+            for index, case in enumerate(row.cases)
+        ],
         "spread": {
             name: {metric: attrs.asdict(value) for metric, value in evaluation.spread(name).items()}
             for name in evaluation.pipelines
