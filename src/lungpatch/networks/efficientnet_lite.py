@@ -77,7 +77,9 @@ class InvertedResidual(nn.Sequential):
         -------
         Tensor, float32, (N, channels_out, H / stride, W / stride)
         """
-        maps: Tensor = super().forward(images)
+        maps = images
+        for layer in self:
+            maps = layer(maps)
         return images + maps if self.adds_input else maps
 
 

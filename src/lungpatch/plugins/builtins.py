@@ -53,7 +53,7 @@ _COMPONENTS: dict[Kind, dict[str, tuple[str, str]]] = {
         ),
         "imagenet": (
             "ImageNetExtractor",
-            "Layers of a small network that was trained on photographs; extra 'features'.",
+            "Layers of a small packaged network that was trained on photographs; no download.",
         ),
         "torch-module": (
             "TorchModuleExtractor",
