@@ -20,7 +20,12 @@ import subprocess
 import sys
 import tempfile
 import zipfile
+from email import message_from_string
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from email.message import Message
 
 ROOT = Path(__file__).parents[1]
 DIST = ROOT / "dist"
@@ -77,18 +82,25 @@ def build() -> Path:
     (source,) = DIST.glob("lungpatch-*.tar.gz")
     for tool in (("twine", "check", "--strict", wheel, source), ("check_wheel_contents", wheel)):
         print(run(sys.executable, "-m", *tool).stdout, end="")
-    relative = re.findall(r"\]\((?!https?:)[^)]+\)", description_of(wheel))
+    relative = re.findall(r"\]\((?!https?:)[^)]+\)", str(metadata_of(wheel).get_payload()))
     if relative:
         raise SystemExit(f"{wheel.name}: its description has links to files: {relative}")
     print(f"{wheel.name}: {wheel.stat().st_size / 1e6:.1f} MB", flush=True)
     return wheel
 
 
-def description_of(wheel: Path) -> str:
-    """Return what a package index shows."""
+def metadata_of(wheel: Path) -> Message:
+    """Return what a package index reads; the body is the page that it shows."""
     with zipfile.ZipFile(wheel) as archive:
         (name,) = (name for name in archive.namelist() if name.endswith(".dist-info/METADATA"))
-        return archive.read(name).decode()
+        return message_from_string(archive.read(name).decode())
+
+
+def dependencies_of(wheel: Path) -> list[str]:
+    """Return what the wheel needs, without its extras."""
+    return [
+        line for line in metadata_of(wheel).get_all("Requires-Dist", []) if "extra ==" not in line
+    ]
 
 
 def find_python(version: str) -> bool:
@@ -109,7 +121,9 @@ def try_in_new_environment(
         python, lungpatch = programs / "python", programs / "lungpatch"
         pinned = [] if torch is None else [f"torch=={torch}"]
         install = ("pip", "install", "--python", python, "--only-binary", ":all:")
-        run(*UV, *install, "--resolution", resolution, wheel, *pinned)
+        # What the wheel needs is named, too: only what is named is installed in its oldest version.
+        needed = dependencies_of(wheel)
+        run(*UV, *install, "--resolution", resolution, wheel, *needed, *pinned)
         listed = json.loads(run(*UV, "pip", "list", "--python", python, "--format", "json").stdout)
         versions = {each["name"]: each["version"] for each in listed}
         shown = ", ".join(f"{package} {versions[package]}" for package in SHOWN)
