@@ -16,6 +16,7 @@ from lungpatch.synthesis import (
     smooth_noise,
     smoothstep,
 )
+from lungpatch.synthesis.opacities import check_lung
 
 KINDS = st.sampled_from(OPACITY_KINDS)
 SEEDS = st.integers(0, 2**32 - 1)
@@ -251,3 +252,12 @@ def test_import_brings_neither_torch_nor_scikit_image():
         "sys.exit('torch' in sys.modules or 'skimage' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("mask", "message"),
+    [(np.zeros((4, 4), bool), "empty"), (np.ones((4, 4)), "bool"), (np.ones(4, bool), "shape")],
+)
+def test_check_lung_refuses_what_is_no_lung(mask, message):
+    with pytest.raises(InvalidMaskError, match=message):
+        check_lung(mask)

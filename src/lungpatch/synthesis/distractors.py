@@ -106,7 +106,7 @@ def _paint_device(pixels: FloatImage, lung: BoolImage, rng: np.random.Generator)
     cover = rng.uniform(0.6, 1.0) * smoothstep(0.5 * radius * (1 - distance) + 0.5)
     inner = (along < rng.uniform(0.2, 0.9)) & (across < rng.uniform(0.2, 0.9))
     level = rng.uniform(0.7, 1.0) - rng.uniform(0, 0.3) * inner
-    painted = pixels + cover * np.maximum(level - pixels, 0)
+    painted: FloatImage = pixels + cover * np.maximum(level - pixels, 0)
     for _ in range(rng.integers(0, 3)):
         painted = _wire_from(centre, painted, rng)
     return painted
