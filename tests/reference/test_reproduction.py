@@ -20,8 +20,9 @@ from lungpatch.reference import (
     reproduce,
     run_stages,
 )
-from lungpatch.reference.conclusions import conclusions
+from lungpatch.reference.conclusions import conclusions, verdict
 from lungpatch.reference.figures.drawing import CAPTIONS, draw_figures
+from lungpatch.reference.report import write_report
 from lungpatch.reference.reproduction import require_packages
 from lungpatch.reference.settings import GRID_SIZE, NORMAL_PATCHES
 
@@ -80,6 +81,50 @@ def test_the_report_is_self_contained_and_complete(out, results):
     for word in ("Claim.", "What we did.", "What came out", "Conclusions"):
         assert word in page
     assert len(conclusions(results)) >= 4
+
+
+def test_the_report_opens_with_the_verdict_and_says_that_it_was_quick(out, results):
+    page = html.unescape((out / "report.html").read_text())
+    first, second, *_ = re.findall(r"<p>(.*?)</p>", page, flags=re.DOTALL)
+    assert "<h1>The paper, reproduced: a quick run</h1>" in page
+    assert "quick run (--quick): the network was trained for 10 steps" in first
+    assert "means nothing" in first
+    assert second == f"Verdict. {verdict(results)}"
+
+
+def test_a_full_run_is_not_called_quick(results, tmp_path):
+    full = results | {"settings": results["settings"] | {"training_steps": 1000}}
+    page = html.unescape(write_report(full, {}, tmp_path / "report.html").read_text())
+    assert "quick" not in re.sub(r"<table>.*?</table>", "", page, flags=re.DOTALL)
+    assert re.search(r"<p>(.*?)</p>", page)[1] == f"Verdict. {verdict(results)}"
+
+
+@pytest.mark.parametrize(
+    ("accuracy", "answer"),
+    [
+        (0.4, "result holds: its score does not separate"),
+        (0.6, "holds in part: its score separates"),
+        (0.8, "does not hold: its score separates"),
+    ],
+)
+def test_the_verdict_follows_from_the_best_thresholds(results, accuracy, answer):
+    stages = json.loads(json.dumps(results["stages"]))
+    claims = stages["claims"]["values"]
+    claims["table_1"] = {"best_balanced_accuracy": accuracy, "kinds": ["a", "b", "c"]}
+    said = verdict(results | {"stages": stages})
+    assert answer in said
+    assert f"of three kinds{', but not well' if accuracy == 0.6 else ''} (normal lung, " in said
+    assert f"a balanced accuracy of {accuracy:.2f} (0.33 by chance" in said
+    normal, opacity, _ = results["kinds"]
+    (pair,) = (row for row in claims["pairs"] if {row["lower"], row["higher"]} == {normal, opacity})
+    assert f"{pair['auroc']:.2f} [" in said
+
+
+def test_a_result_that_could_not_be_tested_is_no_verdict(results):
+    stages = json.loads(json.dumps(results["stages"]))
+    stages["claims"]["values"] |= {"table_1": {"skipped": "no boxes are known"}, "pairs": []}
+    said = verdict(results | {"stages": stages})
+    assert said == "The paper's main result could not be tested: no boxes are known."
 
 
 def test_paper_counts_stand_beside_ours(results):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from lungpatch.reference.claim_checks import SAD_OF_IMAGE
+from lungpatch.reference.proposals import degree_of_separation
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -36,6 +37,47 @@ def conclusions(results: Mapping[str, Any]) -> list[str]:
         *_classifier(values["classifier"]),
         *_attention(values["classifier"]),
     ]
+
+
+def verdict(results: Mapping[str, Any]) -> str:
+    """Say whether the paper's main result holds: that no threshold separates the three kinds.
+
+    Parameters
+    ----------
+    results : mapping
+        Content of ``results.json``.
+
+    Returns
+    -------
+    str
+        Two or three sentences.
+    """
+    claims, kinds = results["stages"]["claims"]["values"], results["kinds"]
+    rule = claims["table_1"]
+    if "skipped" in rule:
+        answer = f"The paper's main result could not be tested: {rule['skipped']}."
+    else:
+        accuracy, chance = rule["best_balanced_accuracy"], 1 / len(rule["kinds"])
+        answer = _ANSWERS[degree_of_separation(accuracy)] + (
+            f" ({', '.join(kinds)}). Even thresholds that are chosen with the labels reach a "
+            f"balanced accuracy of {accuracy:.2f} ({chance:.2f} by chance, 1 at best)."
+        )
+    pairs = [row for row in claims["pairs"] if {row["lower"], row["higher"]} == set(kinds[:2])]
+    for row in pairs:
+        auroc = with_interval(row["auroc"], row["interval"])
+        answer += (
+            f" A patch of {row['higher']} scores above one of {row['lower']} with probability "
+            f"{auroc} (0.50 by chance)."
+        )
+    return answer
+
+
+_ANSWERS = {
+    "no": "The paper's negative result holds: its score does not separate patches of three kinds",
+    "partly": "The paper's negative result holds in part: its score separates patches of three "
+    "kinds, but not well",
+    "yes": "The paper's negative result does not hold: its score separates patches of three kinds",
+}
 
 
 def with_interval(auroc: float, interval: tuple[float, float]) -> str:

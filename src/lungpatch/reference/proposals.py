@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import attrs
 import numpy as np
@@ -34,6 +34,19 @@ SEPARATED = 0.8
 
 PARTLY = 0.6
 """The same for "partly". Chance is 1/3."""
+
+
+def degree_of_separation(balanced_accuracy: float) -> Literal["yes", "partly", "no"]:
+    """Return whether the three kinds count as separated.
+
+    Examples
+    --------
+    >>> degree_of_separation(0.5)
+    'no'
+    """
+    if balanced_accuracy >= SEPARATED:
+        return "yes"
+    return "partly" if balanced_accuracy >= PARTLY else "no"
 
 
 @attrs.frozen(kw_only=True)
@@ -211,6 +224,6 @@ def _class_row(
         "name": name,
         "n_patches": int(np.isin(table.kinds, list(kinds)).sum()),
         "aurocs": {},
-        "separated": "yes" if accuracy >= SEPARATED else "partly" if accuracy >= PARTLY else "no",
+        "separated": degree_of_separation(accuracy),
         **metrics,
     }

@@ -11,8 +11,9 @@ import numpy as np
 from PIL import Image
 
 from lungpatch._utils.html_page import HtmlPage
-from lungpatch.reference.conclusions import conclusions
+from lungpatch.reference.conclusions import conclusions, verdict
 from lungpatch.reference.figures.drawing import CAPTIONS
+from lungpatch.reference.settings import ReproductionSettings
 from lungpatch.reference.tables import Table, result_tables
 
 
@@ -32,8 +33,11 @@ def write_report(results: Mapping[str, Any], renderings: Mapping[str, Path], pat
     pathlib.Path
         ``path``.
     """
+    settings = ReproductionSettings(**results["settings"])
+    quick = settings == ReproductionSettings.quick(seed=settings.seed)
     _Report(
-        page=HtmlPage("The paper, reproduced"),
+        page=HtmlPage("The paper, reproduced" + (": a quick run" if quick else "")),
+        quick=quick,
         results=results,
         values={name: stage["values"] for name, stage in results["stages"].items()},
         tables=result_tables(results),
@@ -47,12 +51,14 @@ class _Report:
     """The page, and what goes into it."""
 
     page: HtmlPage
+    quick: bool
     results: Mapping[str, Any]
     values: Mapping[str, Mapping[str, Any]]
     tables: Mapping[str, Table]
     renderings: Mapping[str, Path]
 
     def write(self, path: Path) -> None:
+        self.verdict()
         self.claim()
         self.page.heading("Preliminary experiment: a two-class CNN")
         self.show("figure-01")
@@ -94,6 +100,17 @@ class _Report:
     def conclude(self) -> None:
         for sentence in conclusions(self.results):
             self.page.paragraph(sentence)
+
+    def verdict(self) -> None:
+        if self.quick:
+            settings = self.results["settings"]
+            self.page.paragraph(
+                f"This was a quick run (--quick): the network was trained for "
+                f"{settings['training_steps']} steps, and {settings['n_pneumonia']} pneumonia "
+                "images at most were scored. It shows that every stage runs. What it found, this "
+                "verdict included, means nothing."
+            )
+        self.page.paragraph(f"Verdict. {verdict(self.results)}")
 
     def claim(self) -> None:
         prepared, data = self.values["images"], self.results["data"]
