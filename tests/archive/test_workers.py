@@ -1,5 +1,6 @@
 """Several processes, kills at any moment, and going on: always the records of a quiet run."""
 
+import hashlib
 import json
 import os
 import shutil
@@ -18,7 +19,12 @@ from lungpatch.archive import workers as workers_module
 from lungpatch.archive.processing import Job
 from lungpatch.archive.records import FolderRecords, files_of, iterate_records, read_records
 from lungpatch.archive.workers import Workers, count_workers
-from lungpatch.errors import ConfigurationError, InvalidImageError, LungpatchError
+from lungpatch.errors import (
+    ConfigurationError,
+    InvalidImageError,
+    LungpatchError,
+    SavedPipelineError,
+)
 from lungpatch.pipeline import build_pipeline
 
 RUN = """
@@ -137,6 +143,20 @@ def test_a_pipeline_in_memory_goes_to_workers(images, fitted, undisturbed, tmp_p
     options = {"workers": 2, "threads": 1, "device": "cpu", "precision": "float32"}
     lungpatch.detect_folder(images, tmp_path, pipeline=fitted, **options)
     assert records_of(tmp_path) == records_of(undisturbed)
+
+
+def test_a_pipeline_that_workers_cannot_load_is_named(images, saved, tmp_path):
+    broken = shutil.copytree(saved, tmp_path / "broken.lungpatch")
+    settings = broken / "pipeline.json"
+    settings.write_text(settings.read_text().replace('"n_components": ', '"n_parts": '))
+    digest = hashlib.sha256(settings.read_bytes()).hexdigest()
+    sums = broken / "SHA256SUMS"
+    lines = [line.split() for line in sums.read_text().splitlines()]
+    sums.write_text(
+        "".join(f"{digest if name == settings.name else old}  {name}\n" for old, name in lines)
+    )
+    with pytest.raises(SavedPipelineError, match="n_parts"):
+        lungpatch.detect_folder(images, tmp_path / "out", pipeline=broken, workers=2)
 
 
 def test_a_pipeline_that_only_this_process_knows(cohort, fast_tables, tmp_path, monkeypatch):

@@ -1,6 +1,7 @@
 """The worklist page of a folder of results is there, and never stale."""
 
 import csv
+import importlib
 import json
 import shutil
 
@@ -10,6 +11,7 @@ from made_worklist import made_record, write_records
 import lungpatch
 from lungpatch.errors import DestinationError, InvalidImageError, MissingInputError
 from lungpatch.io import find_images
+from lungpatch.reports import write_worklist
 
 
 @pytest.fixture(scope="module")
@@ -80,8 +82,20 @@ def test_decide_writes_the_page_again(found, rates):
     assert sum(filter(None, page_data(found)["columns"]["flagged"])) == counts.above
 
 
-def test_detect_at_an_fdr_ends_with_the_page_of_its_decisions(pipeline, images, tmp_path):
+def test_detect_at_an_fdr_writes_the_page_of_its_decisions_once(
+    pipeline, images, tmp_path, monkeypatch
+):
+    pages = []
+
+    def counted(*arguments, **options):
+        pages.append(arguments)
+        return write_worklist(*arguments, **options)
+
+    # The function of the same name hides the module.
+    module = importlib.import_module("lungpatch.archive.worklist")
+    monkeypatch.setattr(module, "write_worklist", counted)
     lungpatch.detect_folder(images, tmp_path / "fdr", pipeline=pipeline, fdr=0.5)
+    assert len(pages) == 1
     assert_page_is_of(tmp_path / "fdr")
 
 

@@ -10,12 +10,10 @@ import attrs
 from lungpatch._utils.files import write_json
 from lungpatch._version import __version__
 from lungpatch.errors import InvalidImageError
-from lungpatch.pipeline import Calibration, pipeline_digest
+from lungpatch.pipeline import Calibration
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-    from lungpatch.pipeline import Pipeline
 
 FILE = "calibrations.json"
 
@@ -43,17 +41,19 @@ class StoredCalibration:
     calibration: Calibration
 
 
-def store_calibration(folder: Path, pipeline: Pipeline, *, name: str) -> str:
+def store_calibration(folder: Path, calibration: Calibration, *, name: str, digest: str) -> str:
     """Note in a folder of results which fitted pipeline makes them.
 
     Parameters
     ----------
     folder : pathlib.Path
         Exists.
-    pipeline : Pipeline
-        Fitted.
+    calibration : Calibration
+        Of that pipeline.
     name : str
         What the user calls it.
+    digest : str
+        `lungpatch.pipeline.pipeline_digest` of it.
 
     Returns
     -------
@@ -67,16 +67,17 @@ def store_calibration(folder: Path, pipeline: Pipeline, *, name: str) -> str:
 
     Examples
     --------
-    >>> store_calibration(Path("found"), pipeline, name="default")     # doctest: +SKIP
+    >>> store_calibration(Path("found"), pipeline.calibration_, name="default",
+    ...                   digest=pipeline_digest(pipeline))            # doctest: +SKIP
     '5f0c9e1b2a7d4c83'
     """
-    key = pipeline_digest(pipeline)[:16]
+    key = digest[:16]
     path = folder / FILE
     entries = _read(path) if path.exists() else {}
     entry = {
         "pipeline": name,
         "lungpatch": __version__,
-        "calibration": attrs.asdict(pipeline.calibration_),
+        "calibration": attrs.asdict(calibration),
     }
     write_json(path, entries | {key: entry})
     return key

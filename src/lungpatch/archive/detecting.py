@@ -29,7 +29,10 @@ from lungpatch.archive.records import (
 from lungpatch.archive.workers import Workers, count_workers
 from lungpatch.archive.worklist import worklist
 from lungpatch.errors import ConfigurationError, LungpatchError
-from lungpatch.pipeline import Pipeline, load_pipeline, pipeline_digest
+from lungpatch.pipeline import Pipeline, load_pipeline
+from lungpatch.pipeline.digest import fitted_digest
+from lungpatch.pipeline.loading import folder_of
+from lungpatch.pipeline.storage import read_calibration
 from lungpatch.reports import failure_record
 from lungpatch.reports.worklist import check_page
 from lungpatch.thresholders.p_values import check_rate
@@ -38,6 +41,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from lungpatch._utils.devices import Device, Precision
+    from lungpatch.pipeline import Calibration
 
 logger = logging.getLogger(__name__)
 
@@ -177,33 +181,35 @@ def detect_folder(  # noqa: PLR0913 - they are the options of a command
     paths, failures = expand(images)
     writer = None if dicom is None else ObjectWriter.for_images(paths, kinds=dicom, out=out)
     n_workers = count_workers(workers, len(paths))
-    fitted = pipeline if isinstance(pipeline, Pipeline) else load_pipeline(pipeline)
-    calibration = fitted.calibration_.at_rates(
+    execution = (threads, device, precision)
+    is_alone = (n_workers, *execution) == (1, None, None, None)
+    fitted, as_fitted, training_digest = _fitted(pipeline, is_alone=is_alone)
+    calibration = as_fitted.at_rates(
         false_alarm_rate=false_alarm_rate, false_box_rate=false_box_rate
     )
     with contextlib.ExitStack() as stack:
         saved = None
-        execution = (threads, device, precision)
-        if (n_workers, *execution) != (1, None, None, None):
+        if not is_alone:
             is_needed = (workers, *execution) != ("auto", None, None, None)
             saved = stack.enter_context(_saved(pipeline, is_needed=is_needed))
         out.mkdir(parents=True, exist_ok=True)
         job = Job(
             out=str(out),
-            calibration=store_calibration(out, fitted, name=_name_of(pipeline)),
+            calibration=store_calibration(
+                out,
+                as_fitted,
+                name=_name_of(pipeline),
+                digest=fitted_digest(as_fitted, training_digest),
+            ),
             false_alarm_rate=false_alarm_rate,
             false_box_rate=false_box_rate,
             overlays=overlays,
             maps=maps,
             dicom=() if writer is None else writer.kinds,
             pipeline_name=Path(_name_of(pipeline)).stem,
-            digest=""
-            if writer is None
-            else pipeline_digest(
-                fitted, false_alarm_rate=false_alarm_rate, false_box_rate=false_box_rate
-            ),
+            digest=fitted_digest(calibration, training_digest),
         )
-        stack.callback(_show, out, parquet=parquet)  # also if the work is interrupted
+        stack.enter_context(_shown(out, parquet=parquet, is_decided_later=fdr is not None))
         records = stack.enter_context(FolderRecords(out / RECORDS, paths))
         for failure in failures:
             records.append(failure_record(failure))
@@ -219,6 +225,7 @@ def detect_folder(  # noqa: PLR0913 - they are the options of a command
         logger.info("processes that share the work: %d", 1 if saved is None else n_workers)
         batches = [tasks[i : i + batch_size] for i in range(0, len(tasks), batch_size)]
         if saved is None:
+            assert fitted is not None  # only a pipeline in memory may be impossible to save
             processed = _in_this_process(Processor(pipeline=fitted, job=job), batches)
         else:
             others = Workers(
@@ -235,8 +242,26 @@ def detect_folder(  # noqa: PLR0913 - they are the options of a command
             notify("detect", done, len(paths), {})
     sources: list[str | Path] = [*paths, *(failure.source for failure in failures)]
     if fdr is not None:
-        decide(out, fdr=fdr, images=sources)
+        decide(out, fdr=fdr, images=sources)  # which writes the page
+        if parquet:
+            write_parquet(out)
     return DetectionCounts.of(of_images(iterate_records(out / RECORDS), sources))
+
+
+def _fitted(
+    pipeline: Pipeline | str | os.PathLike[str], *, is_alone: bool
+) -> tuple[Pipeline | None, Calibration, str]:
+    """Return a pipeline, its calibration, and the digest of what it was fitted to.
+
+    One that only other processes use is not loaded here, which takes a second or two.
+    """
+    if not isinstance(pipeline, Pipeline):
+        if not is_alone:
+            return None, *read_calibration(folder_of(pipeline))
+        pipeline = load_pipeline(pipeline)
+    calibration, report = pipeline.calibration_, pipeline.report_
+    assert report is not None  # set together with the calibration
+    return pipeline, calibration, report.training_digest
 
 
 def _check_execution(
@@ -253,14 +278,20 @@ def _check_execution(
         check_precision(precision)
 
 
-def _show(out: Path, *, parquet: bool) -> None:
-    """Write what shows the records, as they are now."""
-    if (out / RECORDS).exists():
-        worklist(out)
-        if parquet:
-            write_parquet(out)
-        else:
-            refresh_parquet(out)
+@contextlib.contextmanager
+def _shown(out: Path, *, parquet: bool, is_decided_later: bool) -> Iterator[None]:
+    """Write what shows the records when the work is done or, in any case, interrupted."""
+    is_complete = False
+    try:
+        yield
+        is_complete = True
+    finally:
+        if (out / RECORDS).exists() and not (is_complete and is_decided_later):
+            worklist(out)
+            if parquet:
+                write_parquet(out)
+            else:
+                refresh_parquet(out)
 
 
 def _is_done(

@@ -55,6 +55,10 @@ def _work(send: Callable[[Mapping[str, Any]], None]) -> None:
             device=first["device"],
             precision=first["precision"],
         )
+    except (LungpatchError, OSError) as error:
+        send({"not loaded": str(error)})
+        return
+    try:
         send({"ready": True})
         for line in sys.stdin:
             message = json.loads(line)

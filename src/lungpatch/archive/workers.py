@@ -21,6 +21,7 @@ from lungpatch.errors import (
     DestinationError,
     InvalidImageError,
     LungpatchError,
+    SavedPipelineError,
 )
 from lungpatch.pipeline import Failure
 from lungpatch.reports import failure_record
@@ -227,8 +228,10 @@ class Workers:
         ------
         LungpatchError
             If processes die again and again before they begin.
+        SavedPipelineError
+            If one cannot load the pipeline.
         DestinationError
-            If one cannot load the pipeline, or cannot write.
+            If one cannot write.
         """
         todo: dict[int, Sequence[Task]] = dict(enumerate(batches))
         waiting = collections.deque(todo)
@@ -237,6 +240,8 @@ class Workers:
             worker, answer = self._answers.get()
             if answer is None:
                 yield from self._bury(worker, todo, waiting)
+            elif "not loaded" in answer:
+                raise SavedPipelineError(answer["not loaded"])
             elif "error" in answer:
                 raise DestinationError(answer["error"])
             elif "log" in answer:

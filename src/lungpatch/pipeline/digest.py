@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import attrs
 
 if TYPE_CHECKING:
+    from lungpatch.pipeline.calibration import Calibration
     from lungpatch.pipeline.pipeline import Pipeline
 
 
@@ -51,5 +52,30 @@ def pipeline_digest(
     )
     report = pipeline.report_
     assert report is not None  # set together with the calibration
-    content = json.dumps([attrs.asdict(calibration), report.training_digest], sort_keys=True)
+    return fitted_digest(calibration, report.training_digest)
+
+
+def fitted_digest(calibration: Calibration, training_digest: str) -> str:
+    """Return the digest of the pipeline that has a calibration; see `pipeline_digest`.
+
+    Parameters
+    ----------
+    calibration : Calibration
+    training_digest : str
+        Of the images that the pipeline was fitted to.
+
+    Returns
+    -------
+    str
+        SHA-256, 64 hexadecimal digits.
+
+    Examples
+    --------
+    >>> import lungpatch
+    >>> pipeline = lungpatch.load_pipeline("paper")
+    >>> digest = fitted_digest(pipeline.calibration_, pipeline.report_.training_digest)
+    >>> digest == pipeline_digest(pipeline)
+    True
+    """
+    content = json.dumps([attrs.asdict(calibration), training_digest], sort_keys=True)
     return hashlib.sha256(content.encode()).hexdigest()

@@ -36,6 +36,17 @@ def shipped_pipelines() -> dict[str, Path]:
     return {path.stem: path for path in sorted(folder.glob("*.lungpatch"))}
 
 
+def folder_of(path: str | os.PathLike[str]) -> Path:
+    """Return the folder of a pipeline: one that comes with lungpatch, or the path itself.
+
+    Examples
+    --------
+    >>> folder_of("default").name
+    'default.lungpatch'
+    """
+    return shipped_pipelines().get(os.fspath(path)) or Path(path)
+
+
 def load_pipeline(path: str | os.PathLike[str], *, registry: Registry | None = None) -> Pipeline:
     """Read a fitted pipeline: one that comes with lungpatch, or one that `Pipeline.save` wrote.
 
@@ -65,7 +76,7 @@ def load_pipeline(path: str | os.PathLike[str], *, registry: Registry | None = N
     ...
     lungpatch.errors.SavedPipelineError: nowhere.lungpatch: no saved pipeline is there...
     """
-    folder = shipped_pipelines().get(os.fspath(path)) or Path(path)
+    folder = folder_of(path)
     registry = registry or default_registry()
     saved = read_saved(folder)
     try:

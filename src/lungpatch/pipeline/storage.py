@@ -165,6 +165,39 @@ def read_saved(folder: Path) -> SavedPipeline:
     )
 
 
+def read_calibration(folder: Path) -> tuple[Calibration, str]:
+    """Read what a saved pipeline was calibrated with, without its parts: they need torch.
+
+    Returns
+    -------
+    calibration : Calibration
+    training_digest : str
+        Of the images that it was fitted to.
+
+    Raises
+    ------
+    SavedPipelineError
+        If it is missing, incomplete or altered, or was written in another format.
+
+    Examples
+    --------
+    >>> from lungpatch.pipeline.loading import shipped_pipelines
+    >>> calibration, _ = read_calibration(shipped_pipelines()["paper"])
+    >>> calibration.rule
+    'ConformalThresholder'
+    """
+    _check_files(folder)
+    content = _read_json(folder / SETTINGS_FILE)
+    _check_format(folder, content)
+    try:
+        calibration = Calibration.from_record(content["calibration"])
+        return calibration, str(content["fit"]["training_digest"])
+    except (AttributeError, LookupError, TypeError, ValueError) as error:
+        raise SavedPipelineError(
+            f"{folder}: its calibration cannot be read ({error}); fit and save it again"
+        ) from error
+
+
 def restored_calibration(saved: SavedPipeline, steps: Steps) -> Calibration:
     """Return the calibration of a saved pipeline; its thresholders are fitted on its scores.
 
