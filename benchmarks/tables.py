@@ -36,6 +36,7 @@ _SHIPPED = ("src/lungpatch/weights/default.lungpatch/*", "src/lungpatch/weights/
 INPUTS = {
     "controls": (_LUNGS, _SPLIT, "src/lungpatch/presets/paper.toml"),
     "detectors": (_LUNGS, _SPLIT, _PRESETS, _CONFIGURATIONS),
+    "detectors_short": (_LUNGS, _SPLIT, _PRESETS, _CONFIGURATIONS),
     "curve": (_LUNGS, _SPLIT, "benchmarks/detectors/lesion-head-lung.toml"),
     "choice": (_LUNGS, _SPLIT, _PRESETS, "benchmarks/detectors/lesion-head-lung.toml"),
     "intensity": (_LUNGS, _SPLIT, _PRESETS, _CONFIGURATIONS),

@@ -134,4 +134,4 @@ def test_the_card_of_the_lung_network_holds_its_table():
 
 def test_the_table_of_the_detectors_names_every_configuration():
     configurations = {path.stem for path in (ROOT / "benchmarks" / "detectors").glob("*.toml")}
-    assert configurations | {"default", "features", "paper"} <= rows_of("detectors").keys()
+    assert configurations | {"default", "paper"} <= rows_of("detectors").keys()
