@@ -81,10 +81,10 @@ def test_the_aims_are_reached_or_missed_as_the_page_says(results):
     """docs/detectors.md, "What they find", says this in words."""
     flagged = {label: each["flagged"] for label, each in results["default"]["sets"].items()}
     assert flagged["Lung Opacity"][RATE_0_1][0] >= 0.6
-    assert flagged["COVID"][RATE_0_1][0] < 0.6 <= flagged["COVID"][RATE_0_2][0]
+    assert 0.58 <= flagged["COVID"][RATE_0_2][0] < 0.6  # "narrowly"
     for normal in ("read as normal", "normal folder, without them, one against the others"):
         assert flagged[normal][RATE_0_1][0] <= 0.12
-    assert 0.45 <= flagged["children, normal"][RATE_0_1][0] <= 0.6  # "five times"
+    assert 0.35 <= flagged["children, normal"][RATE_0_1][0] <= 0.45  # "four times"
     paper = {
         label: each["flagged"][RATE_0_1][0] for label, each in results["paper"]["sets"].items()
     }
