@@ -94,13 +94,6 @@ class Dataset:
 
 
 @needs_ray
-def test_image_that_always_kills_its_actor_costs_its_block(images, saved, expected, tmp_path):
-    found = run("always-killed", images, saved, tmp_path)
-    lost = {str(images / name) for name in ("06.png", "07.png")}
-    assert found == {path: record for path, record in expected.items() if path not in lost}
-
-
-@needs_ray
 def test_mistakes_are_told_before_any_work(saved):
     wrong = {
         "batch_size": (0, True, 2.0),

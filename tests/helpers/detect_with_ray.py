@@ -1,6 +1,6 @@
 """A driver of Ray in a process of its own, which Ray's threads and warnings do not leave.
 
-detect_with_ray.py bytes|killed|always-killed IMAGES PIPELINE OUT
+detect_with_ray.py bytes|killed IMAGES PIPELINE OUT
 """
 
 from __future__ import annotations
@@ -19,27 +19,24 @@ kind, images, pipeline, out = sys.argv[1:]
 mark = Path(out, "killed")
 
 
-class Killed(archive_ray.RecordBatches):
-    """The actor that gets an image in the middle is killed, as if memory ran out; once or always."""
+class KilledOnce(archive_ray.RecordBatches):
+    """The actor that gets an image in the middle first is killed, as if memory ran out."""
 
     def __call__(self, batch):
         has_it = any(path.endswith("07.png") for path in batch["path"].to_pylist())
-        if has_it and (kind == "always-killed" or not mark.exists()):
+        if has_it and not mark.exists():
             mark.write_text(str(os.getpid()))
             os.kill(os.getpid(), signal.SIGKILL)
         return super().__call__(batch)
 
 
 ray.init(num_cpus=3, include_dashboard=False, log_to_driver=False, object_store_memory=100 * 2**20)
-if kind != "bytes":
-    archive_ray.RecordBatches = Killed
+if kind == "killed":
+    archive_ray.RecordBatches = KilledOnce
     paths = sorted(Path(images).iterdir())
     items = [{"path": str(path), "patient": "x"} for path in paths]
     dataset = ray.data.from_items(items, override_num_blocks=6)
     concurrency = (2, 2)
-    if kind == "always-killed":
-        archive_ray.MAX_RETRIES = 1
-        ray.data.DataContext.get_current().max_errored_blocks = 1
 else:
     dataset, concurrency = ray.data.read_binary_files(images, include_paths=True), 2
 result = archive_ray.detect_dataset(
