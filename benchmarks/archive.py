@@ -14,12 +14,14 @@ much and the second little.
 inputs through the same prepared networks, and nothing else.
 
 `--kills N`: the command is killed (SIGKILL) N times and started again with `--resume`; then, in
-another folder, N times one of its workers is killed. Records and files are compared with those of
-an undisturbed run.
+another folder, N times one of its workers is killed, in as many runs as that takes. Records and
+files are compared with those of an undisturbed run.
 
-`--memory`: the peak of the memory of all processes together, with the images once and four times
-under other names. Each part writes a table: `archive.inc`, `archive_network.inc`,
-`archive_kills.inc`, `archive_memory.inc`.
+`--memory`: the peak of the memory of all processes together, with the images four and 40 times
+under other names, without overlays and maps.
+
+Each part writes a table: `archive.inc`, `archive_network.inc`, `archive_kills.inc`,
+`archive_memory.inc`.
 """
 
 from __future__ import annotations
@@ -207,15 +209,13 @@ def compare_with_networks(work: Path, repeats: int) -> str:
 
 def kill(work: Path, arguments: argparse.Namespace) -> str:
     options = ["--workers", str(arguments.workers), "--resume"]
-    start = time.perf_counter()
     assert begin(work, options, out="undisturbed").wait() == 0
-    whole = time.perf_counter() - start
     rng = random.Random(arguments.seed)
     return markdown_table(
         ("killed", "kills", "records when killed", "errors before the last run", "in the end"),
         [
             kill_parents(work, options, arguments.kills, rng),
-            kill_workers(work, options, arguments.kills, whole, rng),
+            kill_workers(work, options, arguments.kills, rng),
         ],
     )
 
@@ -247,22 +247,29 @@ def kill_parents(
 
 
 def kill_workers(
-    work: Path, options: list[str], kills: int, whole: float, rng: random.Random
+    work: Path, options: list[str], kills: int, rng: random.Random
 ) -> tuple[object, ...]:
-    process = begin(work, options, out="workers")
     moments: list[int] = []
-    while process.poll() is None and len(moments) < kills:
-        time.sleep(rng.uniform(0.0, 2 * whole / kills))
-        if workers := workers_of(process.pid):
-            os.kill(rng.choice(workers), signal.SIGKILL)
-            moments.append(len(records_of(work / "workers")))
-            print("killed a worker at", moments[-1], "records", flush=True)
-    assert process.wait() in (0, 3)
-    errors = count_errors(work / "workers")
-    assert begin(work, options, out="workers").wait() == 0
+    errors, found = 0, set()
+    count = len(list((work / "images").iterdir()))
+    while len(moments) < kills:
+        shutil.rmtree(work / "workers", ignore_errors=True)
+        process = begin(work, options, out="workers")
+        while process.poll() is None and len(moments) < kills:
+            wanted = len(records_of(work / "workers")) + rng.randrange(1, 2 * count // kills)
+            while process.poll() is None and len(records_of(work / "workers")) < wanted:
+                time.sleep(0.01)
+            time.sleep(rng.uniform(0.0, 0.3))
+            if workers := workers_of(process.pid):
+                os.kill(rng.choice(workers), signal.SIGKILL)
+                moments.append(len(records_of(work / "workers")))
+                print("killed a worker at", moments[-1], "records", flush=True)
+        assert process.wait() in (0, 3)
+        errors += count_errors(work / "workers")
+        assert begin(work, options, out="workers").wait() == 0
+        found.add(compare(work / "workers", work / "undisturbed"))
     counts = ", ".join(map(str, moments))
-    row = (counts, errors, compare(work / "workers", work / "undisturbed"))
-    return "one of its workers", len(moments), *row
+    return "one of its workers", len(moments), counts, errors, "; ".join(sorted(found))
 
 
 def records_of(out: Path) -> list[dict[str, Any]]:
@@ -310,12 +317,14 @@ def workers_of(parent: int) -> list[int]:
 def measure_memory(work: Path, arguments: argparse.Namespace) -> str:
     images = work / "images"
     originals = sorted(images.iterdir())
-    options = ["--workers", str(arguments.workers)]
+    options = ["--workers", str(arguments.workers), *PLAIN]
     rows = []
-    for times in (1, 4):
-        for number in range(1, times):
-            for path in originals:  # copies: links to one file are one image
-                shutil.copy(path, images / f"copy{number}-{path.name}")
+    done = 1
+    for times in (4, 40):
+        for number in range(done, times):
+            for path in originals:  # symbolic links to one file would be one image
+                os.link(path, images / f"copy{number}-{path.name}")
+        done = times
         shutil.rmtree(work / "out", ignore_errors=True)
         process = begin(work, options)
         peak_of_all = peak_of_parent = 0
