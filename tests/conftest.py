@@ -86,5 +86,6 @@ def fake_timm(monkeypatch: pytest.MonkeyPatch) -> types.ModuleType:
     timm.__spec__ = importlib.machinery.ModuleSpec("timm", None)
     timm.is_model = lambda name: name == "tiny"
     timm.create_model = create_model
+    timm.models = types.SimpleNamespace(is_model_in_modules=lambda name, modules: False)
     monkeypatch.setitem(sys.modules, "timm", timm)
     return timm

@@ -94,6 +94,8 @@ INTERNAL = {
     "lungpatch.datasets.tables": "shared by the loaders",
     "lungpatch.features.network_extractor": SHARED,
     "lungpatch.features.fixed": SHARED,
+    "lungpatch.features.local_weights": "used by the extractor torch-module alone",
+    "lungpatch.features.dinov2_names": "used by the extractor torch-module alone",
     "lungpatch.networks.checkpoints": SHARED,
     "lungpatch.networks.compact_unet": SHARED,
     "lungpatch.networks.efficientnet_lite": "the network of the extractor imagenet, for training/",

@@ -162,15 +162,18 @@ def test_torchvision_and_torchxrayvision(fake_timm, monkeypatch):
     )
     grey = torch.nn.Sequential(torch.nn.Conv2d(1, 2, 3))
     _library(
-        monkeypatch, "torchxrayvision", model_urls={"tiny": {}}, get_model=lambda weights: grey
+        monkeypatch,
+        "torchxrayvision",
+        model_urls={"densenet-tiny": {"input_resolution": 16}},
+        get_model=lambda weights: grey,
     )
     imagenet = images.expand(-1, 3, -1, -1) - torch.tensor([0.485, 0.456, 0.406])[:, None, None]
     imagenet = imagenet / torch.tensor([0.229, 0.224, 0.225])[:, None, None]
-    for library, layer, module, taken in (
-        ("torchvision", "first", network.first, imagenet),
-        ("torchxrayvision", "0", grey[0], 2048 * images - 1024),
+    for library, model, layer, module, taken in (
+        ("torchvision", "tiny", "first", network.first, imagenet),
+        ("torchxrayvision", "densenet-tiny", "0", grey[0], 2048 * images - 1024),
     ):
-        extractor = TorchModuleExtractor(library=library, model="tiny", layers=(layer,), **CPU)
+        extractor = TorchModuleExtractor(library=library, model=model, layers=(layer,), **CPU)
         expected = module(taken).detach().numpy()
         np.testing.assert_allclose(extractor.extract(patches), expected, rtol=1e-4, atol=1e-3)
         with pytest.raises(ConfigurationError, match="there is no 'other'"):

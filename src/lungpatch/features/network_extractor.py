@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import threading
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -18,7 +19,7 @@ from lungpatch._utils.component import EXECUTION, plain_errors
 from lungpatch._utils.devices import DEVICES, PRECISIONS, Device, Precision, choose_device
 from lungpatch._utils.states import check_state
 from lungpatch._utils.suggestions import did_you_mean
-from lungpatch.errors import ConfigurationError
+from lungpatch.errors import ConfigurationError, MissingInputError
 from lungpatch.features.fixed import FixedExtractor
 from lungpatch.networks.compact_unet import resize
 from lungpatch.networks.network_model import CPU_CHUNK_PIXELS, GPU_CHUNK_PIXELS, at_least_1
@@ -34,7 +35,8 @@ from lungpatch.networks.torch_adapter import (
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from lungpatch.containers import FloatImage, PatchBatch
+    from lungpatch.containers import FloatImage, PatchBatch, TrainingHistory
+    from lungpatch.protocols import EpochCallback, PatchSource
 
 _DIGEST = "weights_sha256"
 
@@ -48,6 +50,10 @@ class TrainedNetwork:
     network : torch.nn.Module
     mean, std : sequence of float
         Channel i of its input is ``(x - mean[i]) / std[i]`` for a grey level x.
+    side : int, optional
+        The only side that its input may have.
+    multiple : int
+        Sides of its input are multiples of this.
 
     Examples
     --------
@@ -58,6 +64,8 @@ class TrainedNetwork:
     network: nn.Module
     mean: Sequence[float]
     std: Sequence[float]
+    side: int | None = None
+    multiple: int = 1
 
 
 @attrs.define(kw_only=True, eq=False, field_transformer=plain_errors)
@@ -77,7 +85,8 @@ class NetworkExtractor(FixedExtractor):
         default="float32", validator=validators.in_(PRECISIONS), metadata={EXECUTION: True}
     )
 
-    _trained: TrainedNetwork | None = attrs.field(init=False, default=None, repr=False)
+    _loaded: _Loaded | None = attrs.field(init=False, default=None, repr=False)
+    _fitted_with: bytes | None = attrs.field(init=False, default=None, repr=False)
     _ready: _Layers | None = attrs.field(init=False, default=None, repr=False)
 
     def extract(self, patches: PatchBatch) -> FloatImage:
@@ -86,7 +95,7 @@ class NetworkExtractor(FixedExtractor):
         Parameters
         ----------
         patches : PatchBatch
-            N patches of any size that the network takes; N may be 0.
+            N patches of any size that the network takes, or is told to resize; N may be 0.
 
         Returns
         -------
@@ -97,7 +106,8 @@ class NetworkExtractor(FixedExtractor):
         Raises
         ------
         ConfigurationError
-            If there is no such layer, a layer gives no maps, or the device is absent.
+            If there is no such layer, a layer gives no maps, the weights are others than those it
+            was fitted with, or the device is absent.
         """
         device = choose_device(self.device)
         layers = self._layers_on(device)
@@ -115,16 +125,34 @@ class NetworkExtractor(FixedExtractor):
                 features.append(maps[: len(part)].cpu().numpy())
         return np.concatenate(features)
 
+    def fit(
+        self,
+        source: PatchSource,
+        *,
+        validation: PatchSource | None = None,
+        rng: np.random.Generator,
+        on_epoch: EpochCallback | None = None,
+    ) -> TrainingHistory:
+        """Fit nothing, but keep in mind with which weights. The arguments are not used.
+
+        Returns
+        -------
+        TrainingHistory
+            Without epochs.
+        """
+        self._fitted_with = None
+        self._fitted_with = self._load().digest
+        return super().fit(source, validation=validation, rng=rng, on_epoch=on_epoch)
+
     def state(self) -> dict[str, NDArray[Any]]:
         """Return the SHA-256 digest of the network's weights, uint8 (32,)."""
-        digest = hashlib.sha256()
-        for name, array in sorted(network_state(self._load().network).items()):
-            digest.update(name.encode())
-            digest.update(array.tobytes())
-        return {_DIGEST: np.frombuffer(digest.digest(), np.uint8).copy()}
+        return {_DIGEST: np.frombuffer(self._load().digest, np.uint8).copy()}
 
     def load_state(self, state: Mapping[str, NDArray[Any]]) -> None:
         """Check that the weights here are those that the state was made with.
+
+        Where their file is missing this is checked when it is first read, since another place can
+        be set until then.
 
         Raises
         ------
@@ -132,12 +160,14 @@ class NetworkExtractor(FixedExtractor):
             If they are not.
         """
         check_state(state, {_DIGEST: ((32,), np.dtype(np.uint8))})
-        if not np.array_equal(state[_DIGEST], self.state()[_DIGEST]):
-            raise ConfigurationError(
-                f"the network of this {type(self).__name__} has other weights here than when the "
-                "state was saved: install the version of its package that was used then, or fit "
-                "again"
-            )
+        before, self._fitted_with = self._fitted_with, state[_DIGEST].tobytes()
+        try:
+            self._load()
+        except MissingInputError:
+            return
+        except BaseException:
+            self._fitted_with = before
+            raise
 
     def _read(self) -> TrainedNetwork:
         """Return the network, read anew; random states are put back afterwards."""
@@ -147,28 +177,64 @@ class NetworkExtractor(FixedExtractor):
         """Return the layers by their names in `torch.nn.Module.named_modules`."""
         raise NotImplementedError
 
-    def _load(self) -> TrainedNetwork:
-        # Networks are built with random weights first, drawn from the global generator. Threads
-        # that come here together wait, and find the network read.
-        if self._trained is None:
-            with own_random_numbers():
-                if self._trained is None:
-                    trained = self._read()
-                    trained.network.eval().requires_grad_(False)
-                    self._trained = trained
-        return self._trained
+    def _source(self) -> tuple[Any, ...]:
+        """Return the settings that say which network it is, and where its weights lie."""
+        return ()
+
+    def _load(self) -> _Loaded:
+        source = self._source()
+        loaded = self._loaded
+        if loaded is None or loaded.source != source:
+            # Networks are built with random weights first, drawn from the global generator. Threads
+            # that come here together wait, and find the network read.
+            with own_random_numbers(seed=0):
+                loaded = self._loaded
+                if loaded is None or loaded.source != source:
+                    loaded = self._loaded = _Loaded.of(self._read(), source)
+        wanted = self._fitted_with
+        if wanted not in (None, loaded.digest):
+            raise ConfigurationError(
+                f"the network of this {type(self).__name__} has other weights here (digest "
+                f"{loaded.digest.hex()[:12]}) than when it was fitted ({wanted.hex()[:12]}): give "
+                "it those that were used then, of the same file or the same version of its "
+                "package, or fit again"
+            )
+        return loaded
 
     def _layers_on(self, device: torch.device) -> _Layers:
-        names = tuple(self._layer_names())
+        names, trained = tuple(self._layer_names()), self._load().trained
         # Read once and replaced whole, since other threads do the same at the same time.
         layers = self._ready
-        if layers is None or layers.names != names or not lies_on(layers.network, device):
-            layers = self._ready = _Layers.of(self._load(), names, device)
+        if (
+            layers is None
+            or layers.names != names
+            or layers.trained is not trained
+            or not lies_on(layers.network, device)
+        ):
+            layers = self._ready = _Layers.of(trained, names, device)
         return layers
 
     def _on_grid(self, maps: Sequence[Tensor]) -> Tensor:
         rows, columns = (min(max(m.shape[axis] for m in maps), self.grid) for axis in (2, 3))
         return torch.cat([_resized(m, (rows, columns)) for m in maps], dim=1)
+
+
+@attrs.frozen(eq=False)
+class _Loaded:
+    """A network as it was read, the settings it was read by, and the digest of its weights."""
+
+    trained: TrainedNetwork
+    source: tuple[Any, ...]
+    digest: bytes
+
+    @classmethod
+    def of(cls, trained: TrainedNetwork, source: tuple[Any, ...]) -> _Loaded:
+        trained.network.eval().requires_grad_(False)
+        digest = hashlib.sha256()
+        for name, array in sorted(network_state(trained.network).items()):
+            digest.update(name.encode())
+            digest.update(array.tobytes())
+        return cls(trained, source, digest.digest())
 
 
 @attrs.frozen(eq=False, kw_only=True)
@@ -179,11 +245,14 @@ class _Layers:
     ----------
     network : torch.nn.Module
         A copy of its own, whose layers hand their output to the thread that runs it.
+    trained : TrainedNetwork
+        What it is a copy of.
     names : tuple of str
     mean, std : Tensor, float32, (C, 1, 1)
     """
 
     network: nn.Module
+    trained: TrainedNetwork
     names: tuple[str, ...]
     mean: Tensor
     std: Tensor
@@ -199,17 +268,29 @@ class _Layers:
             torch.tensor(values, dtype=torch.float32, device=device)[:, None, None]
             for values in (trained.mean, trained.std)
         )
-        return cls(network=network, names=names, mean=mean, std=std)
+        return cls(network=network, trained=trained, names=names, mean=mean, std=std)
 
     def maps(self, images: Tensor) -> list[Tensor]:
         """Return the layers' outputs for images, (N, 1, P, P), each (N, C, h, w)."""
         outputs: dict[str, Any] = {}
         _running.outputs = outputs
         try:
-            self.network((images - self.mean) / self.std)
+            self.network((self._resized(images) - self.mean) / self.std)
+        except AssertionError as error:
+            raise ConfigurationError(
+                f"the network does not take patches of {images.shape[-1]} pixels: {error}; set "
+                "another patch size"
+            ) from error
         finally:
             del _running.outputs
-        return [_require_map(outputs.get(name), name) for name in self.names]
+        return [_as_maps(outputs.get(name), name) for name in self.names]
+
+    def _resized(self, images: Tensor) -> Tensor:
+        multiple = self.trained.multiple
+        side = self.trained.side or math.ceil(images.shape[-1] / multiple) * multiple
+        if side == images.shape[-1]:
+            return images
+        return F.interpolate(images, size=(side, side), mode="bilinear", antialias=True)
 
 
 class _Running(threading.local):
@@ -228,7 +309,8 @@ class _Keep:
     name: str
 
     def __call__(self, _module: nn.Module, _inputs: Any, output: Any) -> None:
-        _running.outputs[self.name] = output
+        # A copy, since the next layer may work in place, as ReLU does in many networks.
+        _running.outputs[self.name] = output.clone() if isinstance(output, Tensor) else output
 
 
 def _check_layer(name: str, modules: Mapping[str, nn.Module]) -> None:
@@ -240,14 +322,21 @@ def _check_layer(name: str, modules: Mapping[str, nn.Module]) -> None:
         )
 
 
-def _require_map(output: Any, name: str) -> Tensor:
-    if not isinstance(output, Tensor) or output.ndim != 4:
+def _as_maps(output: Any, name: str) -> Tensor:
+    """Return a layer's output as (N, C, h, h); it may be tokens, (N, T, C)."""
+    maps = output
+    if isinstance(output, Tensor) and output.ndim == 3:
+        # Patches are square, so the last tokens are the largest square; the tokens of the class
+        # and the registers are before them.
+        side = math.isqrt(output.shape[1])
+        maps = output[:, -(side**2) :].mT.reshape(len(output), -1, side, side)
+    if not isinstance(maps, Tensor) or maps.ndim != 4 or maps.shape[2] != maps.shape[3]:
         got = tuple(output.shape) if isinstance(output, Tensor) else type(output).__name__
         raise ConfigurationError(
-            f"the layer {name!r} gives no feature maps (N, C, h, w) but {got}: choose a "
-            "convolutional layer"
+            f"the layer {name!r} gives no feature maps (N, C, h, h) or tokens (N, T, C) but {got}: "
+            "choose a convolutional layer, or a block of a vision transformer"
         )
-    return output.float()
+    return maps.float()
 
 
 def _resized(maps: Tensor, sides: tuple[int, int]) -> Tensor:
