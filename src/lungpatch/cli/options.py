@@ -106,7 +106,7 @@ Precision = Annotated[
     typer.Option(
         metavar="float32|bfloat16",
         help="What models and extractors compute in. `bfloat16` is faster where the processor is "
-        "made for it; scores differ by some thousandths. [default: as the pipeline is set]",
+        "made for it; scores differ by some hundredths. [default: as the pipeline is set]",
         show_default=False,
     ),
 ]
