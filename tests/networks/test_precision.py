@@ -12,7 +12,7 @@ from lungpatch.networks import torch_adapter
 from lungpatch.pipeline import pipeline_digest
 from lungpatch.testing.samples import phantom_patches
 
-MOST_DIFFERENCE = 0.1
+MOST_DIFFERENCE = 0.02
 
 is_made_for_it = any(map(torch.cpu.get_capabilities().get, ("amx_bf16", "avx512_bf16")))
 needs_bfloat16 = pytest.mark.skipif(

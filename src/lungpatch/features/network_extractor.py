@@ -114,7 +114,7 @@ class NetworkExtractor(FixedExtractor):
         pixels = CPU_CHUNK_PIXELS if device.type == "cpu" else GPU_CHUNK_PIXELS
         chunk = max(1, pixels // patches.patch_size**2)
         features = []
-        with inference(device, self.precision):
+        with inference(device, self._computed_in()):
             # One piece even of no patches, so that the number of channels is known. All pieces
             # have one size, since oneDNN keeps code for every size it has met.
             for start in range(0, max(len(patches), 1), chunk):
@@ -169,6 +169,9 @@ class NetworkExtractor(FixedExtractor):
             self._fitted_with = before
             raise
 
+    def _computed_in(self) -> Precision:
+        return self.precision
+
     def _read(self) -> TrainedNetwork:
         """Return the network, read anew; random states are put back afterwards."""
         raise NotImplementedError
@@ -190,7 +193,7 @@ class NetworkExtractor(FixedExtractor):
             with own_random_numbers(seed=0):
                 loaded = self._loaded
                 if loaded is None or loaded.source != source:
-                    loaded = self._loaded = _Loaded.of(self._read(), source)
+                    loaded = self._loaded = _Loaded.of(self._read_wanted(), source)
         wanted = self._fitted_with
         if wanted not in (None, loaded.digest):
             raise ConfigurationError(
@@ -200,6 +203,17 @@ class NetworkExtractor(FixedExtractor):
                 "package, or fit again"
             )
         return loaded
+
+    def _read_wanted(self) -> TrainedNetwork:
+        try:
+            return self._read()
+        except MissingInputError as error:
+            if self._fitted_with is None:
+                raise
+            raise MissingInputError(
+                f"{error}; the weights that were fitted with have the digest "
+                f"{self._fitted_with.hex()[:12]}"
+            ) from error
 
     def _layers_on(self, device: torch.device) -> _Layers:
         names, trained = tuple(self._layer_names()), self._load().trained
