@@ -129,12 +129,13 @@ N_PAINTED = 40
 class Result:
     """The figures of a variant, in the order of `COLUMNS`, and what a pacemaker does.
 
-    `pacemaker` holds how many images became anomalous, and how many were not before.
+    `pacemaker` holds how many images became anomalous, and how many were not before: at the
+    threshold of the fit, and at the conformal one of the images without pacemakers.
     """
 
     values: list[Estimate]
     differences: list[Estimate]
-    pacemaker: tuple[int, int]
+    pacemaker: list[list[int]]
 
     @classmethod
     def read(cls, file: Path) -> Self:
@@ -143,7 +144,7 @@ class Result:
         return cls(
             values=[Estimate(**each) for each in record["values"]],
             differences=[Estimate(**each) for each in record["differences"]],
-            pacemaker=tuple(record["pacemaker"]),
+            pacemaker=record["pacemaker"],
         )
 
 
@@ -228,7 +229,7 @@ def measure(pipeline: Pipeline, sources: Sequence[Source], study: Study) -> list
 
 
 def compare(
-    variant: Sequence[Measured], default: Sequence[Measured], *, pacemaker: tuple[int, int]
+    variant: Sequence[Measured], default: Sequence[Measured], *, pacemaker: list[list[int]]
 ) -> Result:
     return Result(
         values=[each.value for each in variant],
@@ -243,8 +244,11 @@ def compare(
     )
 
 
-def made_anomalous(pipeline: Pipeline, images: Sequence[Path]) -> tuple[int, int]:
-    """Return how many images a painted pacemaker makes anomalous, and how many were not before."""
+def made_anomalous(pipeline: Pipeline, images: Sequence[Path]) -> list[list[int]]:
+    """Return how many images a painted pacemaker makes anomalous, and how many were not before.
+
+    At two thresholds, as in `Result`.
+    """
     kind = "pacemaker"
     first_seed = CONFOUNDER_KINDS.index(kind) * len(images)  # as in confounders.py
     before = [found for found in pipeline.detect_many(images) if usable(found)]
@@ -253,10 +257,20 @@ def made_anomalous(pipeline: Pipeline, images: Sequence[Path]) -> tuple[int, int
             found.image, LungMask(pixels=found.native_lungs), kind, np.random.default_rng(seed)
         ).image
         for seed, found in enumerate(before, start=first_seed)
-        if not found.decision.pred_label
     ]
-    after = pipeline.detect_many(painted)
-    return sum(usable(found) and found.decision.pred_label for found in after), len(painted)
+    pairs = np.array(
+        [
+            (without.pred_score, found.pred_score)
+            for without, found in zip(before, pipeline.detect_many(painted), strict=True)
+            if usable(found)
+        ]
+    )
+    of_images = lungpatch.ConformalThresholder(alpha=0.1).fit(pairs[:, 0]).threshold_
+    counts = []
+    for threshold in (before[0].decision.threshold, of_images):
+        normal = pairs[:, 0] <= threshold
+        counts.append([int((pairs[normal, 1] > threshold).sum()), int(normal.sum())])
+    return counts
 
 
 def table_of(results: Mapping[str, Result]) -> str:
@@ -271,7 +285,7 @@ def table_of(results: Mapping[str, Result]) -> str:
                 f"**{value.value:.2f}**" if differs(change) else f"{value.value:.2f}"
                 for value, change in zip(result.values, result.differences, strict=True)
             ),
-            "{} of {}".format(*result.pacemaker),
+            *("{} of {}".format(*counts) for counts in result.pacemaker),
         ]
         for name, result in results.items()
     ]
@@ -284,7 +298,7 @@ def table_of(results: Mapping[str, Result]) -> str:
     ]
     return "\n".join(
         (
-            markdown_table(("variant", *COLUMNS, "pacemaker"), values),
+            markdown_table(("variant", *COLUMNS, "pacemaker", "at 0.1 of these"), values),
             "`default` with its intervals of 95 %, and the differences of the others from it:\n",
             markdown_table(("variant", *WITH_INTERVALS), [["default", *default], *changes]),
         )

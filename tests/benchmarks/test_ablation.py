@@ -1,4 +1,4 @@
-"""The table of the ablation, and the pacemaker that makes images anomalous."""
+"""The variants of the ablation, its table, and its paired differences."""
 
 import importlib
 from pathlib import Path
@@ -41,9 +41,9 @@ def results(result_of):
     worse = Estimate(value=-0.2, low=-0.3, high=-0.1)
     unclear = Estimate(value=0.02, low=-0.01, high=0.05)
     return {
-        "default": result_of(Estimate(value=0.9, low=0.8, high=0.95), none, (3, 39)),
-        "worse": result_of(Estimate(value=0.7, low=0.6, high=0.8), worse, (30, 39)),
-        "unclear": result_of(Estimate(value=0.92, low=0.8, high=0.97), unclear, (2, 38)),
+        "default": result_of(Estimate(value=0.9, low=0.8, high=0.95), none, [[3, 39], [1, 36]]),
+        "worse": result_of(Estimate(value=0.7, low=0.6, high=0.8), worse, [[30, 39], [9, 36]]),
+        "unclear": result_of(Estimate(value=0.92, low=0.8, high=0.97), unclear, [[2, 38], [0, 36]]),
     }
 
 
@@ -63,7 +63,11 @@ def test_what_differs_from_default_for_sure_is_bold(ablation, results):
         ["worse", "**0.70**", "0.50"],
         ["unclear", "0.92", "0.50"],
     ]
-    assert [row[-1] for row in rows] == ["3 of 39", "30 of 39", "2 of 38"]
+    assert [row[-2:] for row in rows] == [
+        ["3 of 39", "1 of 36"],
+        ["30 of 39", "9 of 36"],
+        ["2 of 38", "0 of 36"],
+    ]
 
 
 def test_differences_have_intervals_below_the_values_of_default(ablation, results):
@@ -90,7 +94,9 @@ def test_a_difference_is_taken_on_the_same_patients(ablation):
         )
 
     scores = np.array([0.1, 0.9, 0.3, 0.7])
-    found = ablation.compare([measured(scores + 0.125)], [measured(scores)], pacemaker=(0, 1))
+    found = ablation.compare(
+        [measured(scores + 0.125)], [measured(scores)], pacemaker=[[0, 1], [0, 1]]
+    )
     (change,) = found.differences
     assert (change.value, change.low, change.high) == pytest.approx((0.125, 0.125, 0.125))
 
