@@ -121,6 +121,7 @@ WITH_INTERVALS = (
     "folder test",
 )
 """Columns whose differences from `default` are shown."""
+PACEMAKER = ("pacemaker, at the fit's threshold", "pacemaker, at 0.1 of these images")
 N_PAINTED = 40
 """Number of normal images that a pacemaker is painted into."""
 
@@ -298,7 +299,7 @@ def table_of(results: Mapping[str, Result]) -> str:
     ]
     return "\n".join(
         (
-            markdown_table(("variant", *COLUMNS, "pacemaker", "at 0.1 of these"), values),
+            markdown_table(("variant", *COLUMNS, *PACEMAKER), values),
             "`default` with its intervals of 95 %, and the differences of the others from it:\n",
             markdown_table(("variant", *WITH_INTERVALS), [["default", *default], *changes]),
         )

@@ -29,6 +29,7 @@ ROOT = Path(__file__).parents[1]
 TABLES = ROOT / "docs" / "detectors-run"
 
 _LUNGS = "src/lungpatch/weights/lung_unet.safetensors"
+_PHOTOGRAPHS = "src/lungpatch/weights/imagenet_lite0.safetensors"
 _SPLIT = "src/lungpatch/datasets/manifests/cxr-half.json"
 _PRESETS = "src/lungpatch/presets/*.toml"
 _CONFIGURATIONS = "benchmarks/detectors/*.toml"
@@ -49,6 +50,7 @@ INPUTS = {
     "killed_fit": (_LUNGS, "src/lungpatch/presets/default.toml"),
     "decisions": (_LUNGS, *_SHIPPED),
     "decisions_short": (_LUNGS, *_SHIPPED),
+    "ablation": (_LUNGS, _PHOTOGRAPHS, _SPLIT, "src/lungpatch/presets/default.toml"),
     "across_sources": (_LUNGS, "src/lungpatch/weights/default.lungpatch/*"),
     "leave_one_source_out": (_LUNGS, *_SHIPPED),
     "contamination": (_LUNGS, "src/lungpatch/weights/default.lungpatch/*"),
