@@ -5,9 +5,9 @@
 Fits the presets and each `benchmarks/detectors/*.toml` to the training part of split `cxr-half`,
 normal images only, and evaluates them by the protocol of `lungpatch evaluate` on images of other
 patients. A pipeline that is in `--out` already is not fitted again. Writes `results.json`, with all
-metrics, and two tables: `detectors.inc`, and `detectors_short.inc` for the page "Which detector?", with a
-few detectors and the fraction of opacity images that score higher than nine in ten of the normal
-patients that were held out. Some detectors train for minutes; `--only` selects some.
+metrics, and two tables: `detectors.inc`, and `detectors_short.inc` for the page "Which detector?",
+with a few detectors and the fraction of opacity images that score higher than nine in ten of the
+normal patients that were held out. Some detectors train for minutes; `--only` selects some.
 """
 
 from __future__ import annotations
@@ -24,9 +24,18 @@ from lungpatch.evaluation import Evaluation, write_report
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from numpy.typing import NDArray
+
     from lungpatch.pipeline import Pipeline
 
-SHORT = ("default", "lesion-head-lung", "lesion-head-imagenet", "memory-bank-imagenet", "atlas", "paper")
+SHORT = (
+    "default",
+    "lesion-head-lung",
+    "lesion-head-imagenet",
+    "memory-bank-imagenet",
+    "atlas",
+    "paper",
+)
 FALSE_ALARMS = 0.1
 
 METRICS = ("image AUROC", "patch AUROC", "pixel AUROC", "pointing game", "AUPRO", "folder test")
@@ -89,7 +98,7 @@ def short_table(evaluation: Evaluation, pipelines: dict[str, Pipeline], out: Pat
     )
 
 
-def found(scores: np.ndarray, evaluation: Evaluation) -> float:
+def found(scores: NDArray[np.float64], evaluation: Evaluation) -> float:
     """Return the fraction of opacity images above the conformal threshold of held-out normals."""
     kinds = evaluation.kinds.names
     highest: dict[str, float] = {}
@@ -97,7 +106,9 @@ def found(scores: np.ndarray, evaluation: Evaluation) -> float:
         if kind == "normal" and np.isfinite(score):
             highest[case.patient] = max(score, highest.get(case.patient, -np.inf))
     threshold = lungpatch.thresholders.ConformalThresholder(alpha=FALSE_ALARMS)
-    return float(np.mean(scores[kinds == "opacity"] > threshold.fit(list(highest.values())).threshold_))
+    return float(
+        np.mean(scores[kinds == "opacity"] > threshold.fit(list(highest.values())).threshold_)
+    )
 
 
 def cost_cells(
