@@ -52,7 +52,7 @@ INPUTS = {
     "decisions_short": (_LUNGS, *_SHIPPED),
     "ablation": (_LUNGS, _PHOTOGRAPHS, _SPLIT, "src/lungpatch/presets/default.toml"),
     "across_sources": (_LUNGS, "src/lungpatch/weights/default.lungpatch/*"),
-    "leave_one_source_out": (_LUNGS, *_SHIPPED),
+    "leave_one_source_out": (_LUNGS, _SPLIT, "src/lungpatch/presets/default.toml"),
     "contamination": (_LUNGS, "src/lungpatch/weights/default.lungpatch/*"),
     "detection": (_LUNGS, "src/lungpatch/presets/paper.toml"),
     "patch_extraction": (),
