@@ -105,7 +105,7 @@ class ConfigurationError(LungpatchError, ValueError):
     >>> load_preset("papr")
     Traceback (most recent call last):
     ...
-    lungpatch.errors.ConfigurationError: no preset 'papr'; there is: default, features, paper
+    lungpatch.errors.ConfigurationError: no preset 'papr'; there is: default, paper
     """
 
 

@@ -49,6 +49,7 @@ NOT_RUN = (
     "mkdir ",
     "python -m venv",
     "source ",
+    "python --version",
     "cd ",
     "pytest ",
     ".venv/bin/pytest ",

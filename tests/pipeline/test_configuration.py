@@ -46,7 +46,7 @@ def test_a_file_changes_only_what_it_names(tmp_path):
     ("text", "message"),
     [
         ("[pipeline", "not a readable TOML file"),
-        ('preset = "papr"', "no preset 'papr'; there is: default, features, paper"),
+        ('preset = "papr"', "no preset 'papr'; there is: default, paper"),
         (
             'preset = "paper"\n[scorrer]\nname = "sad"',
             "unknown table 'scorrer'; did you mean 'scorer'",

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+# The locks of these two must be registered first, so that a fork takes them after the one below.
+import concurrent.futures.thread  # noqa: F401
 import functools
+import logging  # noqa: F401
 import os
 import sys
 import threading

@@ -25,7 +25,7 @@ def preset_names() -> list[str]:
     Examples
     --------
     >>> preset_names()
-    ['default', 'features', 'paper']
+    ['default', 'paper']
     """
     folder = resources.files("lungpatch").joinpath("presets")
     return sorted(

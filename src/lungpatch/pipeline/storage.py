@@ -184,7 +184,7 @@ def read_calibration(folder: Path) -> tuple[Calibration, str]:
     >>> from lungpatch.pipeline.loading import shipped_pipelines
     >>> calibration, _ = read_calibration(shipped_pipelines()["paper"])
     >>> calibration.rule
-    'ConformalThresholder'
+    'QuantileThresholder'
     """
     _check_files(folder)
     content = _read_json(folder / SETTINGS_FILE)
