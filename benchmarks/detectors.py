@@ -105,10 +105,9 @@ def found(scores: NDArray[np.float64], evaluation: Evaluation) -> float:
     for case, kind, score in zip(evaluation.cases, kinds, scores, strict=True):
         if kind == "normal" and np.isfinite(score):
             highest[case.patient] = max(score, highest.get(case.patient, -np.inf))
-    threshold = lungpatch.thresholders.ConformalThresholder(alpha=FALSE_ALARMS)
-    return float(
-        np.mean(scores[kinds == "opacity"] > threshold.fit(list(highest.values())).threshold_)
-    )
+    thresholder = lungpatch.ConformalThresholder(alpha=FALSE_ALARMS)
+    threshold = thresholder.fit(list(highest.values())).threshold_
+    return float(np.mean(scores[kinds == "opacity"] > threshold))
 
 
 def cost_cells(

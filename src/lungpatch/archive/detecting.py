@@ -115,8 +115,8 @@ def detect_folder(  # noqa: PLR0913 - they are the options of a command
         Where networks run, all members of an ensemble included; by default as the pipeline is set.
     precision : {"float32", "bfloat16"}, optional
         What models and extractors compute in, by default as the pipeline is set. ``"bfloat16"`` is
-        faster where the processor is made for it, and scores differ by some hundredths; elsewhere
-        it changes nothing. Segmenters stay at float32: a mask that moves by a pixel moves the crop.
+        faster where the processor is made for it, and scores differ by less than 0.02; elsewhere it
+        changes nothing. Segmenters stay at float32: a mask that moves by a pixel moves the crop.
     batch_size : int
         Number of images that go through the model together; more than one is of use on a GPU.
         Scores may differ in their last digits.

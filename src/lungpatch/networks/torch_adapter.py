@@ -175,12 +175,9 @@ def inference(device: torch.device, precision: Precision) -> Iterator[None]:
     ...     network(torch.zeros(1, 2)).dtype
     torch.float32
     """
-    with torch.inference_mode(), reproducible(device):
-        if precision == "float32":
-            yield
-            return
-        with mixed_precision(device):
-            yield
+    lowered = contextlib.nullcontext() if precision == "float32" else mixed_precision(device)
+    with torch.inference_mode(), reproducible(device), lowered:
+        yield
 
 
 def mixed_precision(device: torch.device) -> torch.autocast:

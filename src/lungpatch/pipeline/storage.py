@@ -154,9 +154,7 @@ def read_saved(folder: Path) -> SavedPipeline:
     ...
     lungpatch.errors.SavedPipelineError: nowhere.lungpatch: no saved pipeline is there...
     """
-    _check_files(folder)
-    content = _read_json(folder / SETTINGS_FILE)
-    _check_format(folder, content)
+    content = _read_settings(folder)
     return SavedPipeline(
         folder=folder,
         content=content,
@@ -186,9 +184,7 @@ def read_calibration(folder: Path) -> tuple[Calibration, str]:
     >>> calibration.rule
     'QuantileThresholder'
     """
-    _check_files(folder)
-    content = _read_json(folder / SETTINGS_FILE)
-    _check_format(folder, content)
+    content = _read_settings(folder)
     try:
         calibration = Calibration.from_record(content["calibration"])
         return calibration, str(content["fit"]["training_digest"])
@@ -274,6 +270,14 @@ def _components(steps: Steps) -> Iterator[tuple[str, Kind, Any]]:
         yield table, kind, component
         for path, inner_kind, inner in inner_components(component):
             yield f"{table}.{path}", inner_kind, inner
+
+
+def _read_settings(folder: Path) -> dict[str, Any]:
+    """Read the settings of a saved pipeline, and check that its folder is whole."""
+    _check_files(folder)
+    content = _read_json(folder / SETTINGS_FILE)
+    _check_format(folder, content)
+    return content
 
 
 def _check_files(folder: Path) -> None:
