@@ -20,6 +20,7 @@ from tables import markdown_table, write_table
 
 import lungpatch
 from lungpatch.evaluation import Evaluation, write_report
+from lungpatch.pipeline.calibration import highest_by_patient
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -101,12 +102,10 @@ def short_table(evaluation: Evaluation, pipelines: dict[str, Pipeline], out: Pat
 def found(scores: NDArray[np.float64], evaluation: Evaluation) -> float:
     """Return the fraction of opacity images above the conformal threshold of held-out normals."""
     kinds = evaluation.kinds.names
-    highest: dict[str, float] = {}
-    for case, kind, score in zip(evaluation.cases, kinds, scores, strict=True):
-        if kind == "normal" and np.isfinite(score):
-            highest[case.patient] = max(score, highest.get(case.patient, -np.inf))
-    thresholder = lungpatch.ConformalThresholder(alpha=FALSE_ALARMS)
-    threshold = thresholder.fit(list(highest.values())).threshold_
+    normal = (kinds == "normal") & np.isfinite(scores)
+    patients = np.array([case.patient for case in evaluation.cases])
+    highest = highest_by_patient(patients[normal].tolist(), scores[normal].tolist())
+    threshold = lungpatch.ConformalThresholder(alpha=FALSE_ALARMS).fit(highest).threshold_
     return float(np.mean(scores[kinds == "opacity"] > threshold))
 
 

@@ -350,8 +350,9 @@ def summarise(steps: Steps, normals: Sequence[NormalImage], method: Method) -> C
     >>> summarise(pipeline, normals, "split").threshold                # doctest: +SKIP
     1.5
     """
-    image_scores = highest_by_patient(normals, "image_score")
-    region_scores = highest_by_patient(normals, "region_score")
+    patients = [normal.patient for normal in normals]
+    image_scores = highest_by_patient(patients, [normal.image_score for normal in normals])
+    region_scores = highest_by_patient(patients, [normal.region_score for normal in normals])
     threshold, region_threshold = fit_thresholds(steps, image_scores, region_scores)
     samples = np.concatenate([normal.samples for normal in normals])
     return Calibration(
@@ -370,17 +371,16 @@ def summarise(steps: Steps, normals: Sequence[NormalImage], method: Method) -> C
     )
 
 
-def highest_by_patient(
-    normals: Sequence[NormalImage], score: Literal["image_score", "region_score"]
-) -> tuple[float, ...]:
+def highest_by_patient(patients: Sequence[str], scores: Sequence[float]) -> tuple[float, ...]:
     """Return the highest score of each patient, in the order in which patients come first.
 
     Several images of a patient are alike, and images are not exchangeable; patients are.
 
     Parameters
     ----------
-    normals : sequence of NormalImage
-    score : {"image_score", "region_score"}
+    patients : sequence of str, length N
+    scores : sequence of float, length N
+        Of an image of each of these patients.
 
     Returns
     -------
@@ -388,13 +388,12 @@ def highest_by_patient(
 
     Examples
     --------
-    >>> highest_by_patient([], "image_score")
-    ()
+    >>> highest_by_patient(["b", "a", "b"], [1.0, 3.0, 2.0])
+    (2.0, 3.0)
     """
     highest: dict[str, float] = {}
-    for normal in normals:
-        value = getattr(normal, score)
-        highest[normal.patient] = max(highest.get(normal.patient, value), value)
+    for patient, score in zip(patients, scores, strict=True):
+        highest[patient] = max(highest.get(patient, score), score)
     return tuple(highest.values())
 
 

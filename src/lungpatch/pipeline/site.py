@@ -69,7 +69,10 @@ class SiteReport:
     @property
     def image_scores(self) -> tuple[float, ...]:
         """The highest image score of each patient."""
-        return highest_by_patient(self.normals, "image_score")
+        return highest_by_patient(
+            [normal.patient for normal in self.normals],
+            [normal.image_score for normal in self.normals],
+        )
 
     @property
     def p_values(self) -> tuple[float, ...]:
