@@ -5,7 +5,8 @@ import threading
 import pytest
 import torch
 
-from lungpatch.networks.torch_adapter import reproducible, set_inference_threads
+from lungpatch._utils.inference_threads import set_inference_threads
+from lungpatch.networks.torch_adapter import reproducible
 
 CPU = torch.device("cpu")
 

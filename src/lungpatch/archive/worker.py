@@ -38,9 +38,9 @@ def main() -> None:
 
 def _work(send: Callable[[Mapping[str, Any]], None]) -> None:
     from lungpatch._utils.files import json_line
+    from lungpatch._utils.inference_threads import set_inference_threads
     from lungpatch.archive.processing import Job, Processor
     from lungpatch.errors import LungpatchError
-    from lungpatch.networks.torch_adapter import set_inference_threads
 
     first = json.loads(sys.stdin.readline())
     logger = logging.getLogger("lungpatch")

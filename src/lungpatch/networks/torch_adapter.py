@@ -14,6 +14,7 @@ from threadpoolctl import ThreadpoolController
 from torch import Tensor, nn
 
 from lungpatch._utils.forks import after_fork
+from lungpatch._utils.inference_threads import inference_threads
 from lungpatch._utils.states import check_state
 
 if TYPE_CHECKING:
@@ -36,7 +37,6 @@ class _Shared:
         self.convolutions = threading.Lock()
         self.deterministic_runs = 0
         self.deterministic: contextlib.AbstractContextManager[None] | None = None
-        self.threads = 1
 
 
 _shared = _Shared()
@@ -112,8 +112,8 @@ def reproducible(device: torch.device) -> Iterator[None]:
     """Let networks give the same result every time, within the block only.
 
     Convolutions on a GPU are deterministic. On a CPU networks run on as many threads as
-    `set_inference_threads` says: their number changes the last digits, and threads that wait for
-    each other while another program runs make small networks ten times slower.
+    `inference_threads` says: their number changes the last digits, and threads that wait for each
+    other while another program runs make small networks ten times slower.
 
     The switch for GPUs belongs to the whole process: it is set by the first thread that enters such
     a block and put back by the last that leaves one.
@@ -122,7 +122,7 @@ def reproducible(device: torch.device) -> Iterator[None]:
         torch.get_num_threads()  # in a new thread torch's first look at the setting overwrites it
         # Of OpenMP each thread has a setting of its own. Not torch.set_num_threads, which makes a
         # pool of threads anew, and a fork meanwhile hangs.
-        with _openmp().limit(limits=_shared.threads, user_api="openmp"):
+        with _openmp().limit(limits=inference_threads(), user_api="openmp"):
             yield
         return
     with _shared.convolutions:
@@ -140,16 +140,6 @@ def reproducible(device: torch.device) -> Iterator[None]:
             if _shared.deterministic_runs == 0 and _shared.deterministic is not None:
                 _shared.deterministic.__exit__(None, None, None)
                 _shared.deterministic = None
-
-
-def set_inference_threads(threads: int) -> None:
-    """Set on how many threads networks run on a CPU in `reproducible` blocks; 1 unless set.
-
-    Examples
-    --------
-    >>> set_inference_threads(1)
-    """
-    _shared.threads = threads
 
 
 @functools.cache
