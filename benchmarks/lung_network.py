@@ -32,7 +32,7 @@ from lungpatch.evaluation.sources import polygon_mask
 from lungpatch.io import find_images, read_image, read_mask
 from lungpatch.networks.lung_network import load_lung_network, network_input
 from lungpatch.segmenters import UNetSegmenter
-from lungpatch.segmenters.unet import LUNG_PROBABILITY, lungs_from_logits
+from lungpatch.segmenters.lung_logits import LUNG_PROBABILITY, lungs_from_logits
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -77,11 +77,11 @@ def training_pairs(folder: Path) -> list[tuple[str, str, str]]:
         image = read_image(path)
         mask = read_mask(folder / "mask" / path.name)
         with torch.inference_mode():
-            logits = network(network_input(torch.tensor(image.pixels)[None, None]))
+            logits = network(network_input(torch.tensor(image.pixels)[None, None]))[0, 0].numpy()
         for threshold, found in dice.items():
             # `lungs_from_logits` cuts at LUNG_PROBABILITY.
             shift = special.logit(LUNG_PROBABILITY) - special.logit(threshold)
-            lungs = lungs_from_logits(logits + float(shift), image.shape)
+            lungs = lungs_from_logits(logits + np.float32(shift), image.shape)
             found.append(2 * (lungs & mask).sum() / (lungs.sum() + mask.sum()))
     name = f"{len(dice[HALF])} training pairs"
     return [

@@ -18,7 +18,8 @@ import torch
 from tables import markdown_table, write_table
 
 from lungpatch.io import find_images, read_image
-from lungpatch.networks.lung_network import NETWORK_SIDE, load_lung_network
+from lungpatch.networks.lung_input import NETWORK_SIDE
+from lungpatch.networks.lung_network import load_lung_network
 from lungpatch.segmenters import ThresholdSegmenter, UNetSegmenter
 
 if TYPE_CHECKING:

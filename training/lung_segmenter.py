@@ -37,10 +37,11 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from lungpatch._utils.devices import choose_device
 from lungpatch.containers import ChestImage
 from lungpatch.networks.compact_unet import resize, standardise
-from lungpatch.networks.lung_network import NETWORK_SIDE, LungNetwork, network_input
+from lungpatch.networks.lung_input import NETWORK_SIDE
+from lungpatch.networks.lung_network import LungNetwork, network_input
 from lungpatch.networks.torch_adapter import mixed_precision
+from lungpatch.segmenters.lung_logits import lungs_from_logits
 from lungpatch.segmenters.plausibility import implausibility
-from lungpatch.segmenters.unet import lungs_from_logits
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -279,7 +280,7 @@ def draw_lungs(network: LungNetwork, images: Tensor) -> tuple[Tensor, Tensor]:
         stretched = network_input(image[None])
         with torch.inference_mode():
             logits = (network(stretched) + network(stretched.flip(3)).flip(3)) / 2.0
-        mask = lungs_from_logits(logits, (NETWORK_SIDE, NETWORK_SIDE))
+        mask = lungs_from_logits(logits[0, 0].numpy(), (NETWORK_SIDE, NETWORK_SIDE))
         chest = ChestImage(pixels=image[0].numpy(), image_id="normal")
         native = resize(torch.from_numpy(mask)[None, None].float(), image.shape[1:])[0, 0] > 0.5
         if mask.any() and not implausibility(
@@ -352,7 +353,8 @@ def agreement(network: LungNetwork, images: Tensor, masks: Tensor) -> Measures:
 def find_lungs(network: LungNetwork, image: Tensor) -> NDArray[np.bool_]:
     """Return the lungs of an image, (1, H, W), as the segmenter does."""
     with torch.inference_mode():
-        return lungs_from_logits(network(network_input(image[None])), image.shape[1:])
+        logits = network(network_input(image[None]))[0, 0].numpy()
+    return lungs_from_logits(logits, image.shape[1:])
 
 
 if __name__ == "__main__":

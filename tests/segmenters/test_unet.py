@@ -8,24 +8,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from hypothesis.extra import numpy as arrays
 from scipy import ndimage
 from skimage import io
-from skimage.measure import euler_number
 
 from lungpatch.containers import ChestImage
 from lungpatch.datasets.phantom import phantom_chest
 from lungpatch.errors import LungpatchError
 from lungpatch.networks.lung_network import LungNetwork
 from lungpatch.networks.packaged_weights import check_weights
-from lungpatch.segmenters.unet import (
-    UNetSegmenter,
-    euler_numbers,
-    lungs_from_logits,
-    two_solid_components,
-)
+from lungpatch.segmenters.unet import UNetSegmenter
 
 DATA = Path(
     os.environ.get("LUNGPATCH_DATA", Path(__file__).resolve().parents[3] / "shared" / "data")
@@ -88,29 +79,6 @@ def test_neither_one_grey_level_nor_noise_has_lungs(pixels):
     assert not UNetSegmenter(device="cpu").segment(image).pixels.any()
 
 
-@settings(max_examples=60, deadline=None)
-@given(
-    logits=arrays.arrays(
-        np.float32, st.tuples(*[st.integers(4, 12)] * 2), elements=st.floats(-4, 4, width=16)
-    ),
-    shape=st.tuples(*[st.integers(4, 40)] * 2),
-)
-def test_any_output_of_the_network_becomes_at_most_two_solid_components(logits, shape):
-    mask = lungs_from_logits(torch.from_numpy(logits)[None, None], shape)
-    assert mask.shape == shape
-    assert ndimage.label(mask)[1] <= 2
-    np.testing.assert_array_equal(ndimage.binary_fill_holes(mask), mask)
-
-
-def test_small_bits_go_and_holes_are_filled():
-    mask = np.zeros((40, 40), bool)
-    mask[5:35, 4:16] = mask[5:35, 24:36] = True
-    solid = mask.copy()
-    mask[15:20, 8:12] = False
-    mask[0:2, 18:20] = True
-    np.testing.assert_array_equal(two_solid_components(mask), solid)
-
-
 def test_weights_of_another_network_are_refused():
     network = LungNetwork()
     weights = network.state_dict()
@@ -147,9 +115,3 @@ def test_finds_both_lungs_of_children():
         mask = segmenter.segment(ChestImage(pixels=pixels, image_id=path.stem)).pixels
         assert ndimage.label(mask)[1] == 2, path.name
         assert 0.1 < mask.mean() < 0.7, path.name
-
-
-@given(arrays.arrays(bool, st.tuples(st.integers(1, 9), st.integers(1, 9))))
-def test_euler_numbers_are_those_of_scikit_image(mask):
-    by_sides, by_corners = (euler_number(mask, connectivity=c) for c in (1, 2))
-    assert euler_numbers(mask) == (by_sides, by_corners)

@@ -8,15 +8,13 @@ from typing import TYPE_CHECKING
 import torch
 
 from lungpatch.networks.compact_unet import CompactUNet, resize, standardise
+from lungpatch.networks.lung_input import NETWORK_SIDE
 from lungpatch.networks.packaged_weights import load_packaged_weights
 from lungpatch.networks.prepared import prepare
 from lungpatch.networks.torch_adapter import place
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
-
-NETWORK_SIDE = 256
-"""Side, in pixels, of the square image that the network takes."""
 
 WEIGHTS_FILE = "lung_unet.safetensors"
 
@@ -40,7 +38,9 @@ class LungNetwork(CompactUNet):
 
 
 def network_input(images: Tensor) -> Tensor:
-    """Resize radiographs to the side the network was trained for, and standardise them.
+    """Resize radiographs to the side the network is trained for, and standardise them.
+
+    `lungpatch.networks.lung_input.network_input` does the same without torch.
 
     Parameters
     ----------
