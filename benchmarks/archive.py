@@ -2,6 +2,7 @@
 
     python benchmarks/archive.py ../shared/data/cxr/pneumonia --base OLDER_SOURCES --repeats 3
     python benchmarks/archive.py ../shared/data/cxr/pneumonia --network
+    python benchmarks/archive.py ../shared/data/cxr/pneumonia --peers ../shared/data/cxr/normal
     python benchmarks/archive.py ../shared/data/cxr/pneumonia --kills 10
     python benchmarks/archive.py ../shared/data/cxr/pneumonia --memory
 
@@ -13,6 +14,10 @@ much and the second little.
 `--network`: processor time of one process from files to files, against a second pass of the same
 inputs through the same prepared networks, and nothing else.
 
+`--peers FOLDER`: processor time of one process, on one thread, from files to results, in turns with
+detectors of anomalib and PyOD that were fitted to the normal images of FOLDER. It takes the
+environment of `peers.py`.
+
 `--kills N`: the command is killed (SIGKILL) N times and started again with `--resume`; then, in
 another folder, N times one of its workers is killed, in as many runs as that takes. Records and
 files are compared with those of an undisturbed run.
@@ -20,13 +25,14 @@ files are compared with those of an undisturbed run.
 `--memory`: the peak of the memory of all processes together, with the images four and 40 times
 under other names, without overlays and maps.
 
-Each part writes a table: `archive.inc`, `archive_network.inc`, `archive_kills.inc`,
-`archive_memory.inc`.
+Each part writes a table: `archive.inc`, `archive_network.inc`, `archive_peers.inc`,
+`archive_kills.inc`, `archive_memory.inc`.
 """
 
 from __future__ import annotations
 
 import argparse
+import functools
 import json
 import os
 import random
@@ -40,6 +46,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import threadpoolctl
 import torch
 from tables import markdown_table, write_table
 
@@ -52,6 +59,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 PLAIN = ["--no-overlays", "--no-maps"]
+TRAINING_SECONDS = 30
+"""Time that a peer may train: how long it takes for an image does not depend on its weights."""
 
 
 def main() -> None:
@@ -67,6 +76,8 @@ def main() -> None:
             parts["archive"] = lambda: compare_speed(work, arguments)
         if arguments.network:
             parts["archive_network"] = lambda: compare_with_networks(work, arguments.repeats)
+        if arguments.peers is not None:
+            parts["archive_peers"] = lambda: compare_with_peers(work, arguments)
         if arguments.kills:
             parts["archive_kills"] = lambda: kill(work, arguments)
         if arguments.memory:
@@ -183,6 +194,13 @@ def compare_with_networks(work: Path, repeats: int) -> str:
         "all outputs": lambda: detect("all"),
         "without overlays and maps": lambda: detect("plain", overlays=False, maps=False),
     }
+    return processor_times(contenders, repeats, count=len(list(images.iterdir())))
+
+
+def processor_times(
+    contenders: dict[str, Callable[[], object]], repeats: int, *, count: int
+) -> str:
+    """Return a table of processor time per image, in turns; ratios are to the first."""
     seconds: dict[str, list[float]] = {name: [] for name in contenders}
     for _ in range(repeats):
         for name, run in contenders.items():
@@ -190,8 +208,7 @@ def compare_with_networks(work: Path, repeats: int) -> str:
             run()
             seconds[name].append(time.process_time() - start)
             print(name, seconds[name][-1], flush=True)
-    count = len(list(images.iterdir()))
-    unit = _best_and_median(seconds["networks alone"])
+    unit = _best_and_median(next(iter(seconds.values())))
     rows = [
         (
             name,
@@ -202,6 +219,32 @@ def compare_with_networks(work: Path, repeats: int) -> str:
     ]
     head = ("", "processor time per image, fastest", "median", "ratio, fastest", "median")
     return markdown_table(head, rows)
+
+
+# -------------------------------------------------------------------------------------- peers
+
+
+def compare_with_peers(work: Path, arguments: argparse.Namespace) -> str:
+    from peer_libraries import peers_to_time
+
+    pipeline = lungpatch.load_pipeline("default")
+    images = work / "images"
+
+    def detect(name: str, **options: bool) -> None:
+        lungpatch.detect_folder(images, work / name, pipeline=pipeline, workers=1, **options)
+
+    contenders: dict[str, Callable[[], object]] = {
+        "lungpatch, without overlays and maps": lambda: detect("plain", overlays=False, maps=False),
+        "lungpatch, all outputs": lambda: detect("all"),
+    }
+    for name, peer in peers_to_time(TRAINING_SECONDS).items():
+        print(name, peer.fit(arguments.peers), flush=True)
+        contenders[name] = functools.partial(peer.score, images)
+    torch.set_num_threads(1)
+    with threadpoolctl.threadpool_limits(1):
+        for run in contenders.values():  # what is done once only does not count
+            run()
+        return processor_times(contenders, arguments.repeats, count=len(list(images.iterdir())))
 
 
 # -------------------------------------------------------------------------------------- kills
@@ -357,6 +400,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--base", type=Path, help="folder that holds another lungpatch")
     parser.add_argument("--network", action="store_true")
+    parser.add_argument("--peers", type=Path, help="folder of normal images to fit peers to")
     parser.add_argument("--kills", type=int, default=0)
     parser.add_argument("--memory", action="store_true")
     parser.add_argument("--seed", type=int, default=0)
