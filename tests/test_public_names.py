@@ -41,6 +41,7 @@ INTERNAL = {
     "lungpatch.cli.saving": "docs/command-line.md documents the commands",
     "lungpatch.cli.worklist_commands": "docs/command-line.md documents the commands",
     "lungpatch.archive.calibrations": BEHIND_THE_FACE,
+    "lungpatch.archive.detector_process": BEHIND_THE_FACE,
     "lungpatch.archive.dicom_objects": BEHIND_THE_FACE,
     "lungpatch.archive.dicomweb_connection": BEHIND_THE_FACE,
     "lungpatch.archive.image_detector": BEHIND_THE_FACE,

@@ -1,4 +1,4 @@
-"""Ray Data: the same records as one process, also where an actor is killed on the way."""
+"""Ray Data: the same records as one process, also where actors or their processes are killed."""
 
 import importlib.util
 import json
@@ -35,11 +35,12 @@ def without_time(record):
 
 @pytest.fixture(scope="module")
 def images(cohort, tmp_path_factory):
-    """Twelve images, one of which is none."""
+    """Thirteen images: one is none, and one ends the process of a `DeadlyDetector`."""
     folder = tmp_path_factory.mktemp("ray") / "images"
     folder.mkdir()
     for number, path in enumerate([*sorted((cohort / "opacity").iterdir())] * 3):
         os.link(path, folder / f"{number:02}.png")
+    os.link(folder / "00.png", folder / "SIGKILL-1.png")
     (folder / "05.png").unlink()
     (folder / "05.png").write_bytes(b"no image")
     return folder
@@ -80,6 +81,18 @@ def test_bytes_give_the_records_of_one_process(images, saved, expected, tmp_path
 def test_paths_survive_an_actor_that_is_killed(images, saved, expected, tmp_path):
     assert run("killed", images, saved, tmp_path) == expected
     assert (tmp_path / "killed").exists()
+
+
+@needs_ray
+def test_an_image_that_ends_its_process_each_time_costs_its_own_record_only(
+    images, saved, expected, tmp_path
+):
+    deadly = str(images / "SIGKILL-1.png")
+    records = run("deadly", images, saved, tmp_path)
+    assert records.pop(deadly)["error"].startswith(
+        f"{deadly}: the process that worked on it ended: SIGKILL"
+    )
+    assert records == {path: record for path, record in expected.items() if path != deadly}
 
 
 @attrs.frozen

@@ -1,6 +1,6 @@
 """A driver of Ray in a process of its own, which Ray's threads and warnings do not leave.
 
-detect_with_ray.py bytes|killed IMAGES PIPELINE OUT
+detect_with_ray.py bytes|killed|deadly IMAGES PIPELINE OUT
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from pathlib import Path
 
 import ray
 import ray.data
+from deadly_detector import DeadlyDetector
 
 from lungpatch.archive import ray as archive_ray
 
@@ -33,6 +34,9 @@ class KilledOnce(archive_ray.RecordBatches):
 ray.init(num_cpus=3, include_dashboard=False, log_to_driver=False, object_store_memory=100 * 2**20)
 if kind == "killed":
     archive_ray.RecordBatches = KilledOnce
+if kind == "deadly":
+    archive_ray.ImageDetector = DeadlyDetector
+if kind in ("killed", "deadly"):
     paths = sorted(Path(images).iterdir())
     items = [{"path": str(path), "patient": "x"} for path in paths]
     dataset = ray.data.from_items(items, override_num_blocks=6)

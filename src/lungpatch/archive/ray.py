@@ -1,7 +1,7 @@
 """Detect in a dataset of Ray Data, on one machine or on a cluster.
 
 Needs the extra ``ray``. Ray reads the images, from disks or object stores, and gives them to
-actors, each a process with one pipeline.
+actors, each with one pipeline in a process of its own.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import attrs
 
 from lungpatch._utils.extras import import_extra, require_extra
+from lungpatch.archive.detector_process import DetectorProcess
 from lungpatch.archive.image_detector import ImageDetector
 from lungpatch.errors import ConfigurationError, InvalidImageError
 
@@ -50,12 +51,6 @@ JSON_COLUMNS = (
 )
 """The columns of nested values, which are strings of JSON."""
 
-MAX_RETRIES = 5
-"""How often a block of images is begun again when its actor dies.
-
-By its own default Ray begins again for ever, also where an image is to blame.
-"""
-
 
 def detect_dataset(  # noqa: PLR0913 - they are the options of a command
     dataset: ray.data.Dataset,
@@ -71,8 +66,9 @@ def detect_dataset(  # noqa: PLR0913 - they are the options of a command
     """Detect in all images of a dataset.
 
     Nothing is computed before the result is used, as always in Ray Data: write it with its
-    ``write_parquet``, or iterate over it. An actor that dies is replaced, and its images are taken
-    up again. An image that cannot be used gets a row that says so.
+    ``write_parquet``, or iterate over it. An image that cannot be used gets a row that says so,
+    also where it ends the process that works on it, as one that takes all memory does. An actor
+    that dies otherwise, with its machine perhaps, is replaced, and its images are taken up again.
 
     Parameters
     ----------
@@ -154,18 +150,20 @@ def detect_dataset(  # noqa: PLR0913 - they are the options of a command
     return dataset.map_batches(
         RecordBatches,
         fn_constructor_args=(detector,),
-        # One block at a time: others that wait with it would die with its actor, too.
+        # One block at a time: others that wait with it would begin again with it, too.
         compute=data.ActorPoolStrategy(**pool, max_tasks_in_flight_per_actor=1),
         batch_size=batch_size,
         batch_format="pyarrow",
         num_cpus=1,
         num_gpus=1 if device == "cuda" else 0,
-        max_task_retries=MAX_RETRIES,
     )
 
 
 class RecordBatches:
     """What an actor does: a batch of images in, a batch of records out.
+
+    The pipeline is in another process, so that an image that ends it does not end the actor: Ray
+    would begin all images of its block again, for ever.
 
     `detect_dataset` gives it to ``map_batches``; do so yourself to ask for other resources, such
     as a quarter of a GPU.
@@ -185,8 +183,8 @@ class RecordBatches:
     """
 
     def __init__(self, detector: ImageDetector) -> None:
-        detector.load()
         self.detector = detector
+        self._process = DetectorProcess(detector)
 
     def __call__(self, batch: pa.Table) -> pa.Table:
         """Detect in a batch.
@@ -211,11 +209,12 @@ class RecordBatches:
         paths = batch["path"].to_pylist()
         images = batch["bytes"].to_pylist() if "bytes" in batch.column_names else paths
         names = [str(path) for path in paths]
-        if self.detector.device == "cuda":
-            records = self.detector.records(images, names)
-        else:
-            # Each on its own: nothing is lost on a CPU, and the digits do not depend on the batch.
-            records = [self.detector(*pair) for pair in zip(images, names, strict=True)]
+        # On a CPU nothing is gained by more than one, and digits would depend on the batch.
+        step = max(len(images), 1) if self.detector.device == "cuda" else 1
+        records: list[dict[str, Any]] = []
+        for first in range(0, len(images), step):
+            part = slice(first, first + step)
+            records += self._process.records(images[part], names[part])
         fields = [(name, pa.type_for_alias(kind)) for name, kind in COLUMNS.items()]
         fields += [(name, pa.string()) for name in JSON_COLUMNS]
         return pa.Table.from_pylist([row_of(record) for record in records], pa.schema(fields))

@@ -187,12 +187,7 @@ class Workers:
             "threads": threads,
             "log_level": logging.getLogger("lungpatch").getEffectiveLevel(),
         }
-        self._environment = os.environ | {
-            "OMP_NUM_THREADS": str(threads),
-            "OMP_WAIT_POLICY": "PASSIVE",
-            # Modules, those of plugins too, are found where this process finds them.
-            "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
-        }
+        self._environment = worker_environment(threads)
         self._count = count
         self._failed_starts = 0
         self._answers: queue.Queue[tuple[_Worker, dict[str, Any] | None]] = queue.Queue()
@@ -274,7 +269,7 @@ class Workers:
     ) -> Iterator[dict[str, Any]]:
         """Find what the death of a worker cost; what it had not begun goes to the others."""
         self._workers.remove(worker)
-        reason = _how_it_ended(worker.wait())
+        reason = how_it_ended(worker.wait())
         if not worker.is_ready:
             self._failed_starts += 1
             if self._failed_starts > FAILED_STARTS:
@@ -301,7 +296,30 @@ class Workers:
         yield failure_record(Failure(source=path, error=error)) | {"name": name}
 
 
-def _how_it_ended(status: int) -> str:
+def worker_environment(threads: int) -> dict[str, str]:
+    """Return the environment of a process that shares the work of this one.
+
+    Examples
+    --------
+    >>> worker_environment(threads=1)["OMP_NUM_THREADS"]
+    '1'
+    """
+    return os.environ | {
+        "OMP_NUM_THREADS": str(threads),
+        "OMP_WAIT_POLICY": "PASSIVE",
+        # Modules, those of plugins too, are found where this process finds them.
+        "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
+    }
+
+
+def how_it_ended(status: int) -> str:
+    """Return in words how a process ended, from its exit status as `subprocess` gives it.
+
+    Examples
+    --------
+    >>> how_it_ended(-9), how_it_ended(3)
+    ('SIGKILL, perhaps for want of memory', 'exit status 3')
+    """
     if status >= 0:
         return f"exit status {status}"
     try:
