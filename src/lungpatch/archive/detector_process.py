@@ -94,7 +94,7 @@ class DetectorProcess:
         return records
 
     def _start(self) -> None:
-        for left in reversed(range(FAILED_STARTS + 1)):
+        for _ in range(FAILED_STARTS + 1):
             self._process = subprocess.Popen(
                 [sys.executable, "-P", "-m", __name__],
                 stdin=subprocess.PIPE,
@@ -105,13 +105,13 @@ class DetectorProcess:
             try:
                 self._ask(self._detector)
             except _ProcessDiedError as death:
-                if not left:
-                    raise LungpatchError(
-                        f"the process that detects ends before it begins: {death}; it may need "
-                        "more memory than there is"
-                    ) from None
+                reason = str(death)
             else:
                 return
+        raise LungpatchError(
+            f"the process that detects ends before it begins: {reason}; it may need more memory "
+            "than there is"
+        )
 
     def _ask(self, question: Any) -> Any:
         assert self._process.stdin is not None
