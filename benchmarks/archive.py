@@ -99,8 +99,9 @@ def compare_speed(work: Path, arguments: argparse.Namespace) -> str:
     runs: dict[str, list[tuple[float, float]]] = {name: [] for name in contenders}
     for _ in range(arguments.repeats):
         for name, (options, source) in contenders.items():
-            shutil.rmtree(work / "out", ignore_errors=True)
-            runs[name].append(timed(work, options, source))
+            # A new folder each time: ext4 makes files slowly while many have just been removed.
+            out = tempfile.mkdtemp(dir=work)
+            runs[name].append(timed(work, options, source, out=out))
             print(name, *runs[name][-1], f"load {os.getloadavg()[0]:.1f}", flush=True)
     count = len(list((work / "images").iterdir()))
     rows = []
@@ -127,10 +128,10 @@ def _best_and_median(values: list[float]) -> tuple[float, float]:
     return min(values), statistics.median(values)
 
 
-def timed(work: Path, options: list[str], source: Path | None) -> tuple[float, float]:
+def timed(work: Path, options: list[str], source: Path | None, *, out: str) -> tuple[float, float]:
     """Return the seconds that a command took by the clock, and by processor."""
     start = time.perf_counter()
-    process = begin(work, options, source=source)
+    process = begin(work, options, out=out, source=source)
     _, status, usage = os.wait4(process.pid, 0)
     assert status == 0, status
     process.returncode = 0

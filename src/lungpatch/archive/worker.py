@@ -38,10 +38,12 @@ def main() -> None:
 
 def _work(send: Callable[[Mapping[str, Any]], None]) -> None:
     from lungpatch._utils.files import json_line
+    from lungpatch._utils.freed_memory import keep_freed_memory
     from lungpatch._utils.inference_threads import set_inference_threads
     from lungpatch.archive.processing import Job, Processor
     from lungpatch.errors import LungpatchError
 
+    keep_freed_memory()
     first = json.loads(sys.stdin.readline())
     logger = logging.getLogger("lungpatch")
     logger.setLevel(first["log_level"])

@@ -33,9 +33,11 @@ def main() -> None:
 def _run() -> None:
     import typer
 
+    from lungpatch._utils.freed_memory import keep_freed_memory
     from lungpatch.cli.commands import app
     from lungpatch.errors import LungpatchError
 
+    keep_freed_memory()
     try:
         app()
     except (LungpatchError, OSError) as error:  # OSError: results could not be written
