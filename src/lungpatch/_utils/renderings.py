@@ -211,6 +211,7 @@ def _letters(text: str, font: ImageFont.FreeTypeFont) -> Image.Image:
     return letters
 
 
+@lru_cache(maxsize=64)
 def fit_text(text: str, font: ImageFont.FreeTypeFont, width: int) -> str:
     """Return ``text`` as ASCII of at most ``width`` pixels, its middle left out if necessary."""
     # Pillow's default font has ASCII letters only.

@@ -195,7 +195,7 @@ class OneDNNConvolution(nn.Module):
             bias = None if self.bias is None else self.bias.to(dtype)
         else:
             weight, bias = self._weight_for(images.shape), self.bias
-        maps: Tensor = torch.ops.mkldnn._convolution_pointwise(
+        maps: Tensor = torch.ops.mkldnn._convolution_pointwise.default(
             images, weight, bias, *self._geometry, self.activation, self.limits, ""
         )
         return maps

@@ -72,7 +72,7 @@ def write_overlay(
     >>> scale = pipeline.calibration_.colour_scale                        # doctest: +SKIP
     >>> write_overlay("a.overlay.jpg", detection, scale)                 # doctest: +SKIP
     """
-    rendering = Image.fromarray(overlay(detection, scale))
+    rendering = _draw(detection, scale)
     with atomic_write(path) as temporary:
         if temporary.suffix.lower() == ".png":
             rendering.save(temporary, compress_level=3, pnginfo=png_mark())
@@ -108,6 +108,10 @@ def overlay(detection: DetectionFields, scale: ColourScale) -> Rendering:
     --------
     >>> rendering = overlay(detection, scale)                               # doctest: +SKIP
     """
+    return np.asarray(_draw(detection, scale))
+
+
+def _draw(detection: DetectionFields, scale: ColourScale) -> Image.Image:
     height, width = shape = _panel_shape(detection.image.shape)
     grey = _resize_grey(detection.image.pixels, shape)
     marked = _mark(detection, scale, grey)
@@ -132,7 +136,7 @@ def overlay(detection: DetectionFields, scale: ColourScale) -> Rendering:
         header = fit_text(header, font, canvas_width - 2 * gap)
         draw_text(draw, (gap, gap + number * line), header, ink, font)
     for number, (panel, title) in enumerate(
-        ((Image.fromarray(grey), "radiograph"), (Image.fromarray(marked), "anomaly map"))
+        ((Image.fromarray(grey), "radiograph"), (marked, "anomaly map"))
     ):
         start = left + number * (width + gap)
         draw_text(
@@ -151,7 +155,7 @@ def overlay(detection: DetectionFields, scale: ColourScale) -> Rendering:
         column += int(small.getlength(text)) + 2 * gap
     for number, text in enumerate(words, start=1):
         draw_text(draw, (gap, legend_top + number * line), text, TEXT, small)
-    return np.asarray(canvas)
+    return canvas
 
 
 def _panel_shape(shape: tuple[int, int]) -> tuple[int, int]:
@@ -165,8 +169,8 @@ def _resize_grey(pixels: FloatImage, shape: tuple[int, int]) -> Rendering:
     return np.asarray(grey.resize((shape[1], shape[0]), Image.Resampling.BICUBIC))
 
 
-def _mark(detection: DetectionFields, scale: ColourScale, grey: Rendering) -> Rendering:
-    """Paint scores, outlines and boxes over ``grey``; uint8 (H, W, 3)."""
+def _mark(detection: DetectionFields, scale: ColourScale, grey: Rendering) -> Image.Image:
+    """Paint scores, outlines and boxes over ``grey``."""
     height, width = shape = grey.shape[0], grey.shape[1]
     thin = max(1, round(max(shape) / 512))
     painted = scale.paint(grey, to_native_grid(detection.anomaly_map.heatmap, shape))
@@ -198,7 +202,7 @@ def _mark(detection: DetectionFields, scale: ColourScale, grey: Rendering) -> Re
                 draw_text(draw, (left + 3, top), text, _BOXES, font)
                 written.append(label)
                 break
-    return np.asarray(canvas)
+    return canvas
 
 
 def _overlap(one: tuple[int, int, int, int], other: tuple[int, int, int, int]) -> bool:
