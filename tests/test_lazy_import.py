@@ -31,6 +31,10 @@ def test_heavy_modules_stay_out(statement):
     assert not _modules_after(statement) & {*HEAVY, "numpy"}
 
 
+def test_handing_out_the_images_of_an_archive_needs_no_heavy_module():
+    assert not _modules_after("import lungpatch.archive") & set(HEAVY)
+
+
 def test_every_public_name_resolves():
     for name in lungpatch.__all__:
         assert getattr(lungpatch, name) is not None

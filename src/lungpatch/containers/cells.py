@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from scipy import ndimage
+
+from lungpatch._utils.forks import IMPORTING
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -94,6 +95,9 @@ def nearest_known(known: NDArray[np.bool_]) -> tuple[NDArray[np.int64], NDArray[
     >>> columns.tolist()
     [[0, 0, 3, 3]]
     """
+    with IMPORTING:
+        from scipy import ndimage
+
     rows, columns = ndimage.distance_transform_edt(
         ~known, return_distances=False, return_indices=True
     )

@@ -12,9 +12,8 @@ from typing import Literal, get_args
 import attrs
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import ndimage
-from scipy.optimize import brentq
 
+from lungpatch._utils.forks import IMPORTING
 from lungpatch.errors import ConfigurationError, InvalidMaskError
 
 BoolImage = NDArray[np.bool_]
@@ -115,6 +114,9 @@ def split_lungs(mask: ArrayLike) -> LungSides:
     >>> split_lungs(np.array([[1, 1, 0, 1], [1, 1, 0, 1]], bool))
     LungSides(2x4, right 50.0%, left 25.0%)
     """
+    with IMPORTING:
+        from scipy import ndimage
+
     pixels = _checked(mask)
     left = np.zeros(pixels.shape, bool)
     inside = np.flatnonzero(pixels)
@@ -444,6 +446,9 @@ def _narrowest_cut(
 
 def _level_slope(sides: LungSides) -> float:
     """Return the slope, in rows per column, of the line with a tenth of each lung above it."""
+    with IMPORTING:
+        from scipy.optimize import brentq
+
     lungs = []
     for pixels in (sides.right, sides.left):
         inside = np.flatnonzero(pixels)

@@ -14,11 +14,11 @@ import attrs
 import numpy as np
 from attrs import validators
 
+from lungpatch._utils.forks import IMPORTING
 from lungpatch._utils.progress import ProgressCallback, silent
 from lungpatch._version import __version__
 from lungpatch.containers import TrainingHistory
 from lungpatch.errors import ConfigurationError, InsufficientDataError
-from lungpatch.models.diagnostics import identity_shortcut
 from lungpatch.networks.checkpoints import checkpoints_in
 from lungpatch.pipeline.calibration import Calibration, NormalImage, score_normal, summarise
 from lungpatch.pipeline.cohort import UnusedImage, UsableImage, patients_of, read_cohort
@@ -328,6 +328,9 @@ def _train(
 def _measure_shortcut(
     steps: Steps, source: PatchSelection, rng: np.random.Generator, notify: ProgressCallback
 ) -> dict[str, Any] | None:
+    with IMPORTING:  # it paints opacities, which needs much of SciPy
+        from lungpatch.models.diagnostics import identity_shortcut
+
     notify("measure", 0, 1, {})
     try:
         shortcut = identity_shortcut(steps.model, source, rng=rng)

@@ -6,8 +6,8 @@ import math
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
-from scipy import ndimage
 
+from lungpatch._utils.forks import IMPORTING
 from lungpatch.containers import AnomalyMap, Localisation, PatchBatch, PatchScores
 from lungpatch.containers.grids import to_native_grid
 from lungpatch.thresholders import conformal_p_values
@@ -145,6 +145,9 @@ def label_regions(
     rows, columns = (np.flatnonzero(mask.any(axis=axis)) for axis in (1, 0))
     if not len(rows):
         return labels, []
+    with IMPORTING:
+        from scipy import ndimage
+
     # Regions take a small part of most maps.
     top, left = int(rows[0]), int(columns[0])
     part = labels[top : rows[-1] + 1, left : columns[-1] + 1]

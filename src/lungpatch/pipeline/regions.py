@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import attrs
 import numpy as np
-from scipy.spatial import KDTree
 
+from lungpatch._utils.forks import IMPORTING
 from lungpatch._utils.renderings import outline
 from lungpatch.containers.grids import boxes_to_native_grid
 from lungpatch.containers.lung_coordinates import (
@@ -357,6 +357,9 @@ def _positions(
     beside = np.flatnonzero(~lungs.ravel()[pixels])
     edge = np.argwhere(outline(lungs, 1)) if len(beside) else np.empty((0, 2), np.int64)
     if len(edge):
+        with IMPORTING:
+            from scipy.spatial import KDTree
+
         points = np.stack(np.divmod(pixels[beside], lungs.shape[1]), axis=1)
         distance, number = KDTree(edge).query(points)
         near = distance <= FRINGE * max(lungs.shape)
