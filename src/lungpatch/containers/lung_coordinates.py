@@ -379,8 +379,11 @@ def _in_left_lung(
     rows: NDArray[np.int64], columns: NDArray[np.int64], component: NDArray[np.int32], width: int
 ) -> BoolImage:
     """Return which lung pixels belong to the left lung, bool (N,)."""
-    sizes = np.bincount(component)
-    centres = np.bincount(component, columns) / np.maximum(sizes, 1)
+    count = int(component.max()) + 1
+    in_column = np.bincount(component * width + columns, minlength=count * width)
+    in_column = in_column.reshape(count, width)
+    sizes = in_column.sum(axis=1)
+    centres = in_column @ np.arange(width) / np.maximum(sizes, 1)
     lungs = np.flatnonzero(sizes > MIN_LUNG_FRACTION * sizes.max())
     if len(lungs) > 1:
         left_components: BoolImage = centres > _between_groups(centres[lungs], sizes[lungs])

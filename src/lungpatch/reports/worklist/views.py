@@ -11,7 +11,6 @@ from PIL import Image
 from lungpatch._utils.files import atomic_write
 from lungpatch._utils.forks import IMPORTING
 from lungpatch._utils.marks import RESULT_MARK, png_mark
-from lungpatch.containers.cells import mean_over_cells
 from lungpatch.containers.colours import COLOUR_TABLE
 from lungpatch.containers.grids import to_native_grid
 
@@ -162,8 +161,9 @@ def lungs_svg(mask: BoolImage) -> str:
     height, width = mask.shape
     cells = min(height, _OUTLINE_CELLS), min(width, _OUTLINE_CELLS)
     size = np.array([height / cells[0], width / cells[1]])
+    lung = Image.fromarray(mask).convert("L").resize(cells[::-1], Image.Resampling.BOX)
     # Padded, so that a lung at the border has a closed outline, too.
-    contours = find_contours(np.pad(mean_over_cells(mask, cells), 1), 0.5)
+    contours = find_contours(np.pad(np.asarray(lung), 1), 127.5)
     # Contours count from the centre of the padding's first cell, SVG from the corner.
     outlines = "".join(_path(_simplified((contour - 0.5) * size)) for contour in contours)
     return (
