@@ -71,10 +71,12 @@ __getattr__, __dir__, __all__ = lazy.attach(
             "LesionHeadModel",
             "Member",
             "MemoryBankModel",
+            "OnnxModel",
             "RepairModel",
             "SyntheticLesionModel",
             "UNet",
         ],
+        "pipeline.export": ["export_onnx"],
         "pipeline": [
             "Detection",
             "Failure",
@@ -101,6 +103,7 @@ __getattr__, __dir__, __all__ = lazy.attach(
         "segmenters": [
             "IMLABSegmenter",
             "MaskFolderSegmenter",
+            "OnnxSegmenter",
             "ThresholdSegmenter",
             "UNetSegmenter",
             "WholeImageSegmenter",

@@ -40,6 +40,7 @@ from .models import GaussianModel as GaussianModel
 from .models import LesionHeadModel as LesionHeadModel
 from .models import Member as Member
 from .models import MemoryBankModel as MemoryBankModel
+from .models import OnnxModel as OnnxModel
 from .models import RepairModel as RepairModel
 from .models import SyntheticLesionModel as SyntheticLesionModel
 from .models import UNet as UNet
@@ -51,6 +52,7 @@ from .pipeline import load_config as load_config
 from .pipeline import load_pipeline as load_pipeline
 from .pipeline import load_preset as load_preset
 from .pipeline import preset_names as preset_names
+from .pipeline.export import export_onnx as export_onnx
 from .plugins.hookspecs import hookimpl as hookimpl
 from .plugins.registry import Registry as Registry
 from .protocols import FeatureExtractor as FeatureExtractor
@@ -69,6 +71,7 @@ from .scorers import SADScorer as SADScorer
 from .scorers import SSIMScorer as SSIMScorer
 from .segmenters import IMLABSegmenter as IMLABSegmenter
 from .segmenters import MaskFolderSegmenter as MaskFolderSegmenter
+from .segmenters import OnnxSegmenter as OnnxSegmenter
 from .segmenters import ThresholdSegmenter as ThresholdSegmenter
 from .segmenters import UNetSegmenter as UNetSegmenter
 from .segmenters import WholeImageSegmenter as WholeImageSegmenter
@@ -115,6 +118,8 @@ __all__ = [
     "MemoryBankModel",
     "MixtureThresholder",
     "MultiOtsuThresholder",
+    "OnnxModel",
+    "OnnxSegmenter",
     "PatchBatch",
     "PatchSampler",
     "PatchScores",
@@ -148,6 +153,7 @@ __all__ = [
     "as_chest_image",
     "decide",
     "detect_folder",
+    "export_onnx",
     "hookimpl",
     "load_config",
     "load_detections",

@@ -3,14 +3,16 @@ import json
 import re
 import shutil
 
+import attrs
 import numpy as np
 import pytest
 
 import lungpatch
+from lungpatch.containers import LungMask
 from lungpatch.datasets.phantom import phantom_chest
-from lungpatch.errors import SavedPipelineError
+from lungpatch.errors import ConfigurationError, SavedPipelineError
 from lungpatch.pipeline import shipped_pipelines
-from lungpatch.pipeline.storage import FILES, check_destination, save_pipeline
+from lungpatch.pipeline.storage import FILES, SEGMENTER_FILE, check_destination, save_pipeline
 
 
 @pytest.fixture
@@ -159,3 +161,87 @@ def test_only_a_saved_pipeline_is_replaced(fitted, copy, tmp_path):
         with pytest.raises(SavedPipelineError, match="something else"):
             refuse(other)
     assert (other / "thesis.txt").read_text() == "three years"
+
+
+@attrs.define(kw_only=True, eq=False)
+class FittedLevel:
+    """A segmenter with a state: below its level everything is lung."""
+
+    level_: float = attrs.field(init=False, default=0.5)
+
+    def segment(self, image):
+        return LungMask(pixels=image.pixels < self.level_)
+
+    def state(self):
+        return {"level": np.array([self.level_])}
+
+    def load_state(self, state):
+        if set(state) != {"level"}:
+            raise ConfigurationError("no level")
+        self.level_ = float(state["level"][0])
+
+
+@pytest.fixture
+def with_state(fitted, tmp_path):
+    """A saved pipeline whose segmenter has a state, and a registry that knows it."""
+
+    class Plugin:
+        @staticmethod
+        @lungpatch.hookimpl
+        def lungpatch_register(register):
+            register.segmenter("level", FittedLevel, summary="Below a level.")
+
+    registry = lungpatch.Registry(plugins=[Plugin()])
+    segmenter = FittedLevel()
+    segmenter.level_ = 0.25
+    pipeline = attrs.evolve(fitted, segmenter=segmenter)
+    pipeline._restore(fitted.calibration_, fitted.report_)
+    path = pipeline.save(tmp_path / "level.lungpatch", registry=registry)
+    return path, registry
+
+
+def test_the_state_of_a_segmenter_is_saved_and_loaded(with_state):
+    path, registry = with_state
+    assert sorted(file.name for file in path.iterdir()) == sorted(
+        [*FILES, SEGMENTER_FILE, "SHA256SUMS"]
+    )
+    assert lungpatch.load_pipeline(path, registry=registry).segmenter.level_ == 0.25
+
+
+def test_an_altered_state_of_a_segmenter_is_refused(with_state):
+    path, registry = with_state
+    content = bytearray((path / SEGMENTER_FILE).read_bytes())
+    content[-1] ^= 1
+    (path / SEGMENTER_FILE).write_bytes(content)
+    with pytest.raises(SavedPipelineError, match=f"{SEGMENTER_FILE} was altered"):
+        lungpatch.load_pipeline(path, registry=registry)
+
+
+@pytest.mark.parametrize("is_listed", [True, False])
+def test_a_missing_state_of_a_segmenter_is_refused(with_state, is_listed):
+    path, registry = with_state
+    (path / SEGMENTER_FILE).unlink()
+    if not is_listed:
+        sums = (path / "SHA256SUMS").read_text().splitlines(keepends=True)
+        (path / "SHA256SUMS").write_text("".join(s for s in sums if SEGMENTER_FILE not in s))
+    wrong = f"{SEGMENTER_FILE} cannot be read" if is_listed else "no level"
+    with pytest.raises(SavedPipelineError, match=wrong):
+        lungpatch.load_pipeline(path, registry=registry)
+
+
+def test_a_state_that_is_not_listed_or_not_taken_is_refused(saved, with_state, tmp_path):
+    path, _ = with_state
+    copied = shutil.copytree(saved, tmp_path / "copied.lungpatch")
+    shutil.copy(path / SEGMENTER_FILE, copied)
+    with pytest.raises(SavedPipelineError, match=f"{SEGMENTER_FILE} was altered"):
+        lungpatch.load_pipeline(copied)
+    digest = hashlib.sha256((copied / SEGMENTER_FILE).read_bytes()).hexdigest()
+    with (copied / "SHA256SUMS").open("a") as sums:
+        sums.write(f"{digest}  {SEGMENTER_FILE}\n")
+    with pytest.raises(SavedPipelineError, match=r"state of a segmenter, and ThresholdSegmenter"):
+        lungpatch.load_pipeline(copied)
+
+
+def test_others_can_read_what_is_saved(saved):
+    modes = {(saved / name).stat().st_mode & 0o777 for name in FILES}
+    assert len(modes) == 1

@@ -101,7 +101,14 @@ def test_every_built_in_target_loads():
 
 def test_built_ins():
     registry = Registry(plugins=[])
-    assert registry.names("segmenter") == ["imlab", "masks", "threshold", "unet", "whole-image"]
+    assert registry.names("segmenter") == [
+        "imlab",
+        "masks",
+        "onnx",
+        "threshold",
+        "unet",
+        "whole-image",
+    ]
     assert registry.names("sampler") == ["grid", "lung-crop", "random"]
     assert registry.names("scorer") == ["feature", "l2", "sad", "ssim"]
     assert registry.names("thresholder") == [

@@ -90,6 +90,8 @@ APART = {
     ("segmenter", "whole-image"),
     ("segmenter", "masks"),
     ("segmenter", "imlab"),
+    ("segmenter", "onnx"),  # tests/segmenters/test_onnx.py
+    ("model", "onnx"),  # tests/models/test_onnx.py
     ("extractor", "torch-module"),
     ("thresholder", "fixed"),
 }

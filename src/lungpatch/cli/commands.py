@@ -11,7 +11,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lungpatch.cli import decision_commands, dicomweb_commands, worklist_commands
+from lungpatch.cli import (
+    decision_commands,
+    dicomweb_commands,
+    export_commands,
+    worklist_commands,
+)
 from lungpatch.cli.exit_status import INTERRUPTED, SOME_FAILED
 from lungpatch.cli.optional_value import DicomDefaults
 from lungpatch.cli.options import (
@@ -249,6 +254,7 @@ def detect(
         raise typer.Exit(SOME_FAILED)
 
 
+app.command()(export_commands.export)
 app.command()(worklist_commands.worklist)
 app.command()(decision_commands.decide)
 app.command()(decision_commands.calibrate)

@@ -9,6 +9,7 @@ from .feature_model import FeatureModel as FeatureModel
 from .gaussian import GaussianModel as GaussianModel
 from .lesion_head import LesionHeadModel as LesionHeadModel
 from .memory_bank import MemoryBankModel as MemoryBankModel
+from .onnx import OnnxModel as OnnxModel
 from .pca import PCA as PCA
 from .repair import RepairModel as RepairModel
 from .synthetic_lesion import SyntheticLesionModel as SyntheticLesionModel
@@ -26,6 +27,7 @@ __all__ = [
     "LesionHeadModel",
     "Member",
     "MemoryBankModel",
+    "OnnxModel",
     "RepairModel",
     "SyntheticLesionModel",
     "UNet",

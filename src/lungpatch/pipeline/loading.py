@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from lungpatch.errors import SavedPipelineError, UnknownComponentError
 from lungpatch.pipeline.configuration import build_pipeline
 from lungpatch.pipeline.storage import (
+    load_states,
     missing_plugins,
     read_saved,
     restored_calibration,
@@ -81,7 +82,7 @@ def load_pipeline(path: str | os.PathLike[str], *, registry: Registry | None = N
     saved = read_saved(folder)
     try:
         pipeline = build_pipeline(saved.content["settings"], origin=str(folder), registry=registry)
-        pipeline.model.load_state(saved.weights)
+        load_states(saved, pipeline)
         pipeline._restore(restored_calibration(saved, pipeline), restored_report(saved))
     except SavedPipelineError:
         raise

@@ -10,7 +10,7 @@ import hashlib
 import json
 import platform
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import attrs
 import numpy as np
@@ -28,7 +28,9 @@ from lungpatch.plugins.registry import Registry, default_registry
 from lungpatch.plugins.settings import inner_components
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
+
+    from numpy.typing import NDArray
 
     from lungpatch.pipeline.steps import Steps
     from lungpatch.protocols import Kind
@@ -36,6 +38,9 @@ if TYPE_CHECKING:
 FORMAT_VERSION = 3
 SETTINGS_FILE = "pipeline.json"
 WEIGHTS_FILE = "weights.safetensors"
+SEGMENTER_FILE = "segmenter.safetensors"
+"""The state of a segmenter that has one; others have no such file."""
+
 HISTORY_FILE = "history.json"
 SUMS_FILE = "SHA256SUMS"
 FILES = (SETTINGS_FILE, WEIGHTS_FILE, HISTORY_FILE)
@@ -53,6 +58,8 @@ class SavedPipeline:
     history : dict
         ``history.json``.
     weights : dict of str to ndarray
+    segmenter : dict of str to ndarray
+        Empty if the segmenter has no state.
 
     Examples
     --------
@@ -65,6 +72,7 @@ class SavedPipeline:
     content: dict[str, Any]
     history: dict[str, Any]
     weights: dict[str, Any]
+    segmenter: dict[str, Any]
 
 
 def check_destination(path: Path) -> None:
@@ -110,8 +118,6 @@ def save_pipeline(
     ...               Path("mine.lungpatch"))                          # doctest: +SKIP
     PosixPath('mine.lungpatch')
     """
-    from safetensors.numpy import save_file
-
     check_destination(path)
     registry = registry or default_registry()
     record = attrs.asdict(report)
@@ -131,10 +137,12 @@ def save_pipeline(
     with atomic_folder(path, replace=True) as folder:
         write_json(folder / SETTINGS_FILE, content)
         write_json(folder / HISTORY_FILE, history)
-        # safetensors writes the memory of a strided array in the wrong order without a word.
-        state = {name: np.asarray(a, order="C") for name, a in steps.model.state().items()}
-        save_file(state, folder / WEIGHTS_FILE)
-        sums = [f"{_digest(folder / name)}  {name}\n" for name in FILES]
+        _write_weights(folder / WEIGHTS_FILE, steps.model.state())
+        files: tuple[str, ...] = FILES
+        if isinstance(steps.segmenter, _HasState):
+            _write_weights(folder / SEGMENTER_FILE, steps.segmenter.state())
+            files = (*FILES, SEGMENTER_FILE)
+        sums = [f"{_digest(folder / name)}  {name}\n" for name in files]
         (folder / SUMS_FILE).write_text("".join(sums), encoding="ascii")
     return path
 
@@ -160,6 +168,9 @@ def read_saved(folder: Path) -> SavedPipeline:
         content=content,
         history=_read_json(folder / HISTORY_FILE),
         weights=_read_weights(folder / WEIGHTS_FILE),
+        segmenter=(
+            _read_weights(folder / SEGMENTER_FILE) if (folder / SEGMENTER_FILE).exists() else {}
+        ),
     )
 
 
@@ -192,6 +203,29 @@ def read_calibration(folder: Path) -> tuple[Calibration, str]:
         raise SavedPipelineError(
             f"{folder}: its calibration cannot be read ({error}); fit and save it again"
         ) from error
+
+
+def load_states(saved: SavedPipeline, steps: Steps) -> None:
+    """Give the model of a saved pipeline, and its segmenter if it has one, their states.
+
+    Raises
+    ------
+    SavedPipelineError
+        If there is a state of the segmenter, which takes none.
+    ConfigurationError
+        If a state does not fit.
+
+    Examples
+    --------
+    >>> load_states(saved, pipeline)                           # doctest: +SKIP
+    """
+    steps.model.load_state(saved.weights)
+    if isinstance(steps.segmenter, _HasState):
+        steps.segmenter.load_state(saved.segmenter)
+    elif saved.segmenter:
+        raise SavedPipelineError(
+            f"{saved.folder}: it holds the state of a segmenter, and {steps.segmenter} takes none"
+        )
 
 
 def restored_calibration(saved: SavedPipeline, steps: Steps) -> Calibration:
@@ -252,6 +286,15 @@ def missing_plugins(saved: SavedPipeline, registry: Registry) -> str:
     return f". Plugins to install with pip: {', '.join(sorted(names))}" if names else ""
 
 
+@runtime_checkable
+class _HasState(Protocol):
+    """A segmenter that was fitted, or brings its network."""
+
+    def state(self) -> dict[str, NDArray[Any]]: ...
+
+    def load_state(self, state: Mapping[str, NDArray[Any]]) -> None: ...
+
+
 def _plugins_of(steps: Steps, registry: Registry) -> dict[str, dict[str, Any]]:
     entries = {
         path: registry.find(kind, registry.name_of(kind, component))
@@ -291,7 +334,8 @@ def _check_files(folder: Path) -> None:
     except (OSError, UnicodeDecodeError) as error:
         raise SavedPipelineError(f"{folder}: {SUMS_FILE} cannot be read: {error}") from error
     sums = {name: digest for digest, _, name in (line.partition("  ") for line in lines)}
-    for name in FILES:
+    has_segmenter = SEGMENTER_FILE in sums or (folder / SEGMENTER_FILE).exists()
+    for name in (*FILES, SEGMENTER_FILE) if has_segmenter else FILES:
         try:
             intact = _digest(folder / name) == sums.get(name)
         except OSError as error:
@@ -315,6 +359,14 @@ def _read_json(path: Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise SavedPipelineError(f"{path}: expected a JSON object")
     return content
+
+
+def _write_weights(path: Path, state: Mapping[str, NDArray[Any]]) -> None:
+    from safetensors.numpy import save
+
+    # safetensors writes the memory of a strided array in the wrong order without a word. A file
+    # that it makes itself can be read by its owner only.
+    path.write_bytes(save({name: np.asarray(array, order="C") for name, array in state.items()}))
 
 
 def _read_weights(path: Path) -> dict[str, Any]:

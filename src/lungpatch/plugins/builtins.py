@@ -37,6 +37,10 @@ _COMPONENTS: dict[Kind, dict[str, tuple[str, str]]] = {
             "Finds lungs, opaque parts included, with a trained network that is packaged.",
         ),
         "imlab": ("IMLABSegmenter", "Finds lungs with the network that the paper used."),
+        "onnx": (
+            "OnnxSegmenter",
+            "Finds lungs with a network in the ONNX format; runs without torch.",
+        ),
     },
     "sampler": {
         "grid": ("GridSampler", "Cuts overlapping patches on a regular grid, border included."),
@@ -99,6 +103,10 @@ _COMPONENTS: dict[Kind, dict[str, tuple[str, str]]] = {
         "ensemble": (
             "EnsembleModel",
             "Several detectors, calibrated on normal lungs and added up.",
+        ),
+        "onnx": (
+            "OnnxModel",
+            "A network in the ONNX format, exported or your own; runs without torch.",
         ),
     },
     "scorer": {
