@@ -77,7 +77,7 @@ JOBS = {
     "thresholders": "set thresholds on scores of normal images",
     "plugins": "find components by name, built in or installed",
     "datasets": "folders, public data sets, splits, synthetic chests",
-    "networks": "PyTorch: networks, losses, training, lesions painted while training",
+    "networks": "networks of PyTorch and ONNX, losses, training, lesions painted in it",
     "io": "reads files and arrays into a ChestImage",
     "reports": "writes records, overlays, maps, worklist, DICOM",
     "protocols": "the contracts of the six kinds of components",

@@ -40,6 +40,9 @@ Kind = Literal["segmenter", "sampler", "extractor", "model", "scorer", "threshol
 class Segmenter(Protocol):
     """Finds the lungs in an image.
 
+    A segmenter that holds more than settings, such as weights, may have ``state()`` and
+    ``load_state(state)``, as `ReconstructionModel` has: its state is then saved with a pipeline.
+
     See Also
     --------
     lungpatch.UNetSegmenter : The default segmenter.

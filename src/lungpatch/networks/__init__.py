@@ -1,4 +1,6 @@
-"""Networks, how they are trained, and how they run. All of it needs torch; importing this does not.
+"""Networks, how they are trained, and how they run.
+
+Most of it needs torch; importing this does not. `onnx_network` and `lung_input` do without.
 
 Models, extractors and segmenters are built on it.
 """

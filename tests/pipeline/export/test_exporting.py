@@ -14,6 +14,7 @@ import pytest
 import lungpatch
 from lungpatch.datasets.phantom import phantom_chest
 from lungpatch.errors import ConfigurationError, DestinationError, SavedPipelineError
+from lungpatch.features import StatisticsExtractor
 from lungpatch.models import (
     PCA,
     Autoencoder,
@@ -181,6 +182,9 @@ MODELS = {
     "autoencoder": lambda: Autoencoder(patch_size=8, base_channels=2, epochs=1, output="linear"),
     "pca": lambda: PCA(patch_size=12, n_components=3),
     "synthetic-lesion": lambda: SyntheticLesionModel(patch_size=64, shrink=2, **TINY),
+    "statistics": lambda: lesion_head(
+        encoder("statistics", statistics=["gradient", "grey", "deviation"], grid=10)
+    ),
     "lung-encoder": lambda: lesion_head(encoder("lung-encoder", levels=(1, 3), grid=5)),
     "imagenet": lambda: lesion_head(encoder("imagenet", blocks=(2, 4), grid=4)),
     "lesion-encoder": lambda: lesion_head(
@@ -282,6 +286,10 @@ def refitted(pipeline, **parts):
     return other
 
 
+class OwnStatistics(StatisticsExtractor):
+    """Computes something else than the extractor that it is made of."""
+
+
 class Halved(SADScorer):
     """Computes something else than the scorer that it is made of."""
 
@@ -297,8 +305,8 @@ def test_a_model_that_cannot_be_exported_is_named(paper, tmp_path, out):
 
 
 def test_an_extractor_that_cannot_be_exported_is_named(paper, tmp_path):
-    model = fitted(lesion_head(encoder("statistics", grid=4)))
-    wrong = "the extractor StatisticsExtractor cannot be exported"
+    model = fitted(lesion_head(OwnStatistics(grid=4)))
+    wrong = "the extractor OwnStatistics cannot be exported to ONNX, only ImageNetExtractor, "
     with pytest.raises(ConfigurationError, match=wrong):
         export_onnx(refitted(paper, model=model), tmp_path / "new.lungpatch")
 

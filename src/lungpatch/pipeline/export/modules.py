@@ -16,14 +16,17 @@ from scipy import ndimage
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812 - torch's own convention
 
+from lungpatch.containers.cells import mean_over_cells
 from lungpatch.errors import ConfigurationError
 from lungpatch.features import (
     ImageNetExtractor,
     LesionEncoder,
     LungEncoder,
+    StatisticsExtractor,
     TorchModuleExtractor,
     network_extractor,
 )
+from lungpatch.features.statistics import STATISTICS
 from lungpatch.models import (
     PCA,
     Autoencoder,
@@ -150,7 +153,7 @@ class _LesionHead(nn.Module):
     def __init__(self, model: LesionHeadModel) -> None:
         super().__init__()
         fitted = model._fitted()
-        self.features = _made(_EXTRACTORS, "extractor", model.extractor)
+        self.features = _extractor(model.extractor, model.patch_size)
         self.register_buffer("weight", _constant(fitted["weight"])[None, :, None, None])
         self.register_buffer("bias", _constant(fitted["bias"])[None])
 
@@ -269,12 +272,53 @@ class _Levels(_Painted):
         return torch.cat([resize(levels[level], shape) for level in self.levels], dim=1)
 
 
-_EXTRACTORS: dict[type, Callable[[Any], nn.Module]] = {
-    ImageNetExtractor: _Layers,
-    LungEncoder: _Layers,
-    TorchModuleExtractor: _Layers,
-    LesionEncoder: _Levels,
-}
+class _Statistics(nn.Module):
+    """`StatisticsExtractor`, in float64 as it is: a deviation is a small difference."""
+
+    def __init__(self, extractor: StatisticsExtractor, patch_size: int) -> None:
+        super().__init__()
+        side = min(extractor.grid, patch_size)
+        self.chosen = [
+            STATISTICS.index(name) * len(extractor.scales) + scale
+            for name in extractor.statistics
+            for scale in range(len(extractor.scales))
+        ]
+        one = np.eye(patch_size)
+        averaging = mean_over_cells(one, (side, patch_size))
+        gradient = np.gradient(one, axis=0) if patch_size > 1 else np.zeros((1, 1))
+        self.register_buffer("averaging", torch.from_numpy(averaging))
+        self.register_buffer("gradient", torch.from_numpy(gradient))
+        self.windows = [f"window_{scale}" for scale in range(len(extractor.scales))]
+        for name, scale in zip(self.windows, extractor.scales, strict=True):
+            window = ndimage.gaussian_filter1d(np.eye(side), scale * side, axis=0, mode="nearest")
+            self.register_buffer(name, torch.from_numpy(window))
+
+    def forward(self, pixels: Tensor, lung: Tensor | None) -> Tensor:
+        grey = pixels.double()
+        gradient = self.get_buffer("gradient")
+        energy = (gradient @ grey).square() + (grey @ gradient.T).square()
+        means = [self._along_both("averaging", maps) for maps in (grey, grey.square(), energy)]
+        channels = []
+        for name in self.windows:
+            mean, square, energy = (self._along_both(name, maps) for maps in means)
+            channels.append((mean, (square - mean.square()).clamp_min(0.0).sqrt(), energy.sqrt()))
+        ordered = [maps for statistic in zip(*channels, strict=True) for maps in statistic]
+        return torch.cat([ordered[index] for index in self.chosen], dim=1).float()
+
+    def _along_both(self, name: str, maps: Tensor) -> Tensor:
+        matrix = self.get_buffer(name)
+        return matrix @ maps @ matrix.T
+
+
+def _extractor(extractor: Any, patch_size: int) -> nn.Module:
+    makers: dict[type, Callable[[Any], nn.Module]] = {
+        ImageNetExtractor: _Layers,
+        LungEncoder: _Layers,
+        TorchModuleExtractor: _Layers,
+        LesionEncoder: _Levels,
+        StatisticsExtractor: lambda part: _Statistics(part, patch_size),
+    }
+    return _made(makers, "extractor", extractor)
 
 
 # --------------------------------------------------------------------------------- scorers
