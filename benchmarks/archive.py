@@ -59,8 +59,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 PLAIN = ["--no-overlays", "--no-maps"]
-TRAINING_SECONDS = 30
-"""Time that a peer may train: how long it takes for an image does not depend on its weights."""
+TRAINING_SECONDS = 180
+"""Time that a peer may train: one pass over the images, which fills a memory, has to fit in."""
 
 
 def main() -> None:

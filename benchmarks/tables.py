@@ -65,6 +65,7 @@ INPUTS = {
     "worklist": (),
     "archive": (_LUNGS, "src/lungpatch/weights/default.lungpatch/*"),
     "archive_network": (_LUNGS, "src/lungpatch/weights/default.lungpatch/*"),
+    "archive_peers": (_LUNGS, "src/lungpatch/weights/default.lungpatch/*"),
     "archive_kills": (_LUNGS, "src/lungpatch/weights/default.lungpatch/*"),
     "archive_memory": (_LUNGS, "src/lungpatch/weights/default.lungpatch/*"),
     "planning_parts": (_LUNGS, "src/lungpatch/weights/default.lungpatch/*"),
