@@ -1,18 +1,22 @@
 """Folders of images: how fast, what a kill costs, and how much memory.
 
     python benchmarks/archive.py ../shared/data/cxr/pneumonia --base OLDER_SOURCES --repeats 3
+    python benchmarks/archive.py ../shared/data/cxr/pneumonia --scores OLDER_SOURCES
     python benchmarks/archive.py ../shared/data/cxr/pneumonia --network
     python benchmarks/archive.py ../shared/data/cxr/pneumonia --peers ../shared/data/cxr/normal
     python benchmarks/archive.py ../shared/data/cxr/pneumonia --kills 10
     python benchmarks/archive.py ../shared/data/cxr/pneumonia --memory
 
 Speed: `lungpatch detect` by the command line, its start included, in turns with the same command of
-another source tree (`--base`, a folder that holds the package `lungpatch`). Wall time and processor
-time of all its processes, both the fastest run and the median: other programs lengthen the first
-much and the second little.
+another source tree (`--base`, a folder that holds the package `lungpatch`), with PyTorch and with
+the pipeline exported to ONNX. Wall time and processor time of all its processes, both the fastest
+run and the median: other programs lengthen the first much and the second little.
+
+`--scores`: what records, masks and maps have in common with those of another source tree that has
+the same detector.
 
 `--network`: processor time of one process from files to files, against a second pass of the same
-inputs through the same prepared networks, and nothing else.
+inputs through the same prepared networks, and nothing else; with PyTorch and with ONNX Runtime.
 
 `--peers FOLDER`: processor time of one process, on one thread, from files to results, in turns with
 detectors of anomalib and PyOD that were fitted to the normal images of FOLDER. It takes the
@@ -25,8 +29,8 @@ files are compared with those of an undisturbed run.
 `--memory`: the peak of the memory of all processes together, with the images four and 40 times
 under other names, without overlays and maps.
 
-Each part writes a table: `archive.inc`, `archive_network.inc`, `archive_peers.inc`,
-`archive_kills.inc`, `archive_memory.inc`.
+Each part writes a table: `archive.inc`, `archive_scores.inc`, `archive_network.inc`,
+`archive_peers.inc`, `archive_kills.inc`, `archive_memory.inc`.
 """
 
 from __future__ import annotations
@@ -43,16 +47,21 @@ import subprocess
 import sys
 import tempfile
 import time
+import unittest.mock
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import threadpoolctl
+import tifffile
 import torch
 from tables import markdown_table, write_table
 
 import lungpatch
+from lungpatch._utils.freed_memory import keep_freed_memory
 from lungpatch.features import network_extractor
-from lungpatch.io import find_images
+from lungpatch.io import find_images, read_mask
+from lungpatch.networks.onnx_network import OnnxNetwork
 from lungpatch.networks.torch_adapter import reproducible
 
 if TYPE_CHECKING:
@@ -74,6 +83,8 @@ def main() -> None:
         parts: dict[str, Callable[[], str]] = {}
         if arguments.base is not None:
             parts["archive"] = lambda: compare_speed(work, arguments)
+        if arguments.scores is not None:
+            parts["archive_scores"] = lambda: compare_scores(work, arguments)
         if arguments.network:
             parts["archive_network"] = lambda: compare_with_networks(work, arguments.repeats)
         if arguments.peers is not None:
@@ -91,10 +102,13 @@ def main() -> None:
 
 def compare_speed(work: Path, arguments: argparse.Namespace) -> str:
     workers = ["--workers", str(arguments.workers)]
+    exported = [*workers, "--pipeline", str(export(work))]
     contenders: dict[str, tuple[list[str], Path | None]] = {
         "commit before": ([], arguments.base),
         "all outputs": (workers, None),
         "without overlays and maps": ([*workers, *PLAIN], None),
+        "exported to ONNX, all outputs": (exported, None),
+        "exported to ONNX, without overlays and maps": ([*exported, *PLAIN], None),
     }
     runs: dict[str, list[tuple[float, float]]] = {name: [] for name in contenders}
     for _ in range(arguments.repeats):
@@ -122,6 +136,10 @@ def compare_speed(work: Path, arguments: argparse.Namespace) -> str:
         "processor time per image, fastest", "median", "ratio, median",
     )  # fmt: skip
     return markdown_table(head, rows)
+
+
+def export(work: Path) -> Path:
+    return lungpatch.export_onnx("default", work / "exported.lungpatch")
 
 
 def _best_and_median(values: list[float]) -> tuple[float, float]:
@@ -153,12 +171,69 @@ def begin(
     )
 
 
+# ------------------------------------------------------------------------------------ scores
+
+
+def compare_scores(work: Path, arguments: argparse.Namespace) -> str:
+    workers = ["--workers", str(arguments.workers)]
+    runs: dict[str, tuple[list[str], Path | None]] = {
+        "before": ([], arguments.scores),
+        "PyTorch": (workers, None),
+        "exported to ONNX": ([*workers, "--pipeline", str(export(work))], None),
+    }
+    for name, (options, source) in runs.items():
+        assert begin(work, options, out=name, source=source).wait() == 0
+    rows = [(name, *differences(work / name, work / "before")) for name in list(runs)[1:]]
+    head = (
+        "", "images", "largest difference of scores", "of maps", "other decisions",
+        "other boxes", "other lung masks", "pixels of masks that differ, at most",
+    )  # fmt: skip
+    return markdown_table(head, rows)
+
+
+def differences(out: Path, expected: Path) -> tuple[object, ...]:
+    """Compare what was found in the same images."""
+    scores, maps, pixels = [0.0], [0.0], [0]
+    decisions = boxes = 0
+    pairs = list(zip(records_of(out), records_of(expected), strict=True))
+    for found, wanted in pairs:
+        assert found["image"] == wanted["image"]
+        decisions += found["pred_label"] != wanted["pred_label"]
+        boxes += found["boxes"] != wanted["boxes"]
+        one, other = (
+            read_mask(folder / record["mask"])
+            for folder, record in ((out, found), (expected, wanted))
+        )
+        pixels.append(int((one != other).sum()))
+        if None not in (found["pred_score"], wanted["pred_score"]):
+            scores.append(abs(found["pred_score"] - wanted["pred_score"]))
+            one, other = (
+                tifffile.imread(folder / record["anomaly_map"])
+                for folder, record in ((out, found), (expected, wanted))
+            )
+            maps.append(float(np.nanmax(np.abs(one - other))))
+    return (
+        len(pairs), f"{max(scores):.1g}", f"{max(maps):.1g}", decisions, boxes,
+        sum(count > 0 for count in pixels), max(pixels),
+    )  # fmt: skip
+
+
 # ----------------------------------------------------------------------------------- networks
 
 
 def compare_with_networks(work: Path, repeats: int) -> str:
-    pipeline = lungpatch.load_pipeline("default")
-    images = work / "images"
+    keep_freed_memory()  # as the processes of an archive do
+    parts = {
+        "PyTorch": networks_by_torch(work, lungpatch.load_pipeline("default")),
+        "ONNX": networks_by_onnx(work, lungpatch.load_pipeline(export(work))),
+    }
+    contenders = {
+        f"{name}: {part}": run for name, runs in parts.items() for part, run in runs.items()
+    }
+    return processor_times(contenders, repeats, count=len(list((work / "images").iterdir())))
+
+
+def networks_by_torch(work: Path, pipeline: lungpatch.Pipeline) -> dict[str, Callable[[], None]]:
     recorded: list[tuple[torch.nn.Module, tuple[Any, ...]]] = []
     depth = 0
 
@@ -172,15 +247,13 @@ def compare_with_networks(work: Path, repeats: int) -> str:
         nonlocal depth
         depth -= 1
 
-    def detect(name: str, **options: bool) -> None:
-        lungpatch.detect_folder(images, work / name, pipeline=pipeline, workers=1, **options)
-
-    detect("all")
+    runs = from_files(work, pipeline)
+    runs["all outputs"]()  # networks are prepared once
     hooks = [
         torch.nn.modules.module.register_module_forward_pre_hook(enter),
         torch.nn.modules.module.register_module_forward_hook(leave),
     ]
-    detect("all")
+    runs["all outputs"]()
     for hook in hooks:
         hook.remove()
 
@@ -190,18 +263,48 @@ def compare_with_networks(work: Path, repeats: int) -> str:
             for module, inputs in recorded:
                 module(*inputs)
 
-    contenders: dict[str, Callable[[], None]] = {
-        "networks alone": forward,
-        "all outputs": lambda: detect("all"),
-        "without overlays and maps": lambda: detect("plain", overlays=False, maps=False),
+    return {"networks alone": forward} | runs
+
+
+def networks_by_onnx(work: Path, pipeline: lungpatch.Pipeline) -> dict[str, Callable[[], None]]:
+    recorded: list[tuple[OnnxNetwork, tuple[Any, ...]]] = []
+    run = OnnxNetwork.run
+
+    def record(network: OnnxNetwork, *inputs: Any) -> list[Any]:
+        recorded.append((network, inputs))
+        return run(network, *inputs)
+
+    runs = from_files(work, pipeline)
+    with unittest.mock.patch.object(OnnxNetwork, "run", record):
+        runs["all outputs"]()
+
+    def forward() -> None:
+        for network, inputs in recorded:
+            network.run(*inputs)
+
+    return {"networks alone": forward} | runs
+
+
+def from_files(work: Path, pipeline: lungpatch.Pipeline) -> dict[str, Callable[[], None]]:
+    """Return what does all of the work, in one process."""
+
+    def detect(**options: bool) -> None:
+        out = tempfile.mkdtemp(dir=work)
+        lungpatch.detect_folder(work / "images", out, pipeline=pipeline, workers=1, **options)
+
+    return {
+        "all outputs": detect,
+        "without overlays and maps": lambda: detect(overlays=False, maps=False),
     }
-    return processor_times(contenders, repeats, count=len(list(images.iterdir())))
 
 
 def processor_times(
     contenders: dict[str, Callable[[], object]], repeats: int, *, count: int
 ) -> str:
-    """Return a table of processor time per image, in turns; ratios are to the first."""
+    """Return a table of processor time per image, in turns.
+
+    Ratios are to the first one that has the same beginning, up to a colon.
+    """
     seconds: dict[str, list[float]] = {name: [] for name in contenders}
     for _ in range(repeats):
         for name, run in contenders.items():
@@ -209,15 +312,18 @@ def processor_times(
             run()
             seconds[name].append(time.process_time() - start)
             print(name, seconds[name][-1], flush=True)
-    unit = _best_and_median(next(iter(seconds.values())))
-    rows = [
-        (
-            name,
-            *(f"{1000 * each / count:.1f} ms" for each in _best_and_median(times)),
-            *(f"{e / u:.2f}" for e, u in zip(_best_and_median(times), unit, strict=True)),
+    units: dict[str, tuple[float, float]] = {}
+    rows = []
+    for name, times in seconds.items():
+        found = _best_and_median(times)
+        unit = units.setdefault(name.partition(":")[0] if ":" in name else "", found)
+        rows.append(
+            (
+                name,
+                *(f"{1000 * each / count:.1f} ms" for each in found),
+                *(f"{each / one:.2f}" for each, one in zip(found, unit, strict=True)),
+            )
         )
-        for name, times in seconds.items()
-    ]
     head = ("", "processor time per image, fastest", "median", "ratio, fastest", "median")
     return markdown_table(head, rows)
 
@@ -400,6 +506,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--base", type=Path, help="folder that holds another lungpatch")
+    parser.add_argument("--scores", type=Path, help="folder that holds another lungpatch")
     parser.add_argument("--network", action="store_true")
     parser.add_argument("--peers", type=Path, help="folder of normal images to fit peers to")
     parser.add_argument("--kills", type=int, default=0)
