@@ -51,7 +51,9 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[Path]:
     >>> [(file.name, file.read_text()) for file in folder.iterdir()]
     [('a.txt', 'whole')]
     """
-    target = Path(path).resolve()
+    target = Path(path).absolute()
+    if target.is_symlink():  # what it points to is replaced, not the link
+        target = target.resolve()
     target.parent.mkdir(parents=True, exist_ok=True)
     temporary = _temporary_sibling(target)
     try:

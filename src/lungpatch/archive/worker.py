@@ -5,7 +5,7 @@ One JSON object per line, in and out. It ends when its input does.
 
 from __future__ import annotations
 
-import contextlib
+import gc
 import json
 import logging
 import os
@@ -32,8 +32,15 @@ def main() -> None:
         while left:
             left = left[answers.write(left) :]
 
-    with contextlib.suppress(BrokenPipeError):  # nobody is there any more
+    status = 0
+    try:
         _work(send)
+    except BrokenPipeError:  # nobody is there any more
+        pass
+    except SystemExit:  # told to end
+        status = 1
+    sys.stderr.flush()
+    os._exit(status)  # taking all libraries down takes a tenth of a second more
 
 
 def _work(send: Callable[[Mapping[str, Any]], None]) -> None:
@@ -60,6 +67,7 @@ def _work(send: Callable[[Mapping[str, Any]], None]) -> None:
     except (LungpatchError, OSError) as error:
         send({"not loaded": str(error)})
         return
+    gc.freeze()  # what is loaded stays, and need not be looked through again and again
     try:
         send({"ready": True})
         for line in sys.stdin:
