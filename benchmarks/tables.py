@@ -64,6 +64,7 @@ INPUTS = {
     "conformal_contamination": (),
     "worklist": (),
     "archive": (_LUNGS, "src/lungpatch/weights/default.lungpatch/*"),
+    "archive_scores": (_LUNGS, "src/lungpatch/weights/default.lungpatch/*"),
     "archive_network": (_LUNGS, "src/lungpatch/weights/default.lungpatch/*"),
     "archive_peers": (_LUNGS, "src/lungpatch/weights/default.lungpatch/*"),
     "archive_kills": (_LUNGS, "src/lungpatch/weights/default.lungpatch/*"),

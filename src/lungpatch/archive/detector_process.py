@@ -16,6 +16,7 @@ import sys
 import weakref
 from typing import IO, TYPE_CHECKING, Any
 
+from lungpatch._utils.freed_memory import keep_freed_memory
 from lungpatch.archive.workers import (
     FAILED_STARTS,
     SECONDS_TO_END,
@@ -146,6 +147,7 @@ def _end(process: subprocess.Popen[bytes]) -> int:
 
 def main() -> None:
     """Load the pipeline of a detector, and detect in one batch of images after the other."""
+    keep_freed_memory()
     # Raised as an exception, so that no temporary file stays.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     # Whatever libraries print must not get between the answers.

@@ -50,7 +50,7 @@ def prepare(network: nn.Module, device: torch.device, *, keep: Collection[str] =
     >>> network = nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2), nn.ReLU())
     >>> prepare(network, torch.device("cpu"))
     Sequential(
-      (0): OneDNNConvolution((2, 1, 3, 3), activation=relu)
+      (0): OneDNNConvolution(1, 2, kernel_size=(3, 3), stride=(1, 1), activation=relu)
       (1): Identity()
       (2): Identity()
     )
@@ -61,7 +61,7 @@ def prepare(network: nn.Module, device: torch.device, *, keep: Collection[str] =
         if isinstance(module, nn.Sequential):
             _fold(module, {each.removeprefix(f"{name}.") for each in kept} if name else kept)
     place(twin, device)
-    if device.type == "cpu" and torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
+    if device.type == "cpu" and _has_onednn():
         _use_onednn(twin, kept)
     return twin
 
@@ -112,6 +112,11 @@ def _padding_itself(convolution: nn.Conv2d, zeros: nn.ZeroPad2d) -> nn.Conv2d | 
     return padded
 
 
+def _has_onednn() -> bool:
+    available: bool = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
+    return available and hasattr(torch.ops.mkldnn, "_convolution_pointwise")
+
+
 def _use_onednn(network: nn.Module, keep: Collection[str]) -> None:
     """Let oneDNN compute convolutions, each with the activation after it unless one is kept."""
     for name, parent in list(network.named_modules()):
@@ -146,7 +151,7 @@ def _following(parent: nn.Module, child: str) -> str | None:
     return None
 
 
-class OneDNNConvolution(nn.Module):
+class OneDNNConvolution(nn.Conv2d):
     """A convolution and its activation in one operation of oneDNN, on a CPU.
 
     On one thread torch computes convolutions of 1x1 pixels on its own, in twice the time.
@@ -169,12 +174,20 @@ class OneDNNConvolution(nn.Module):
     def __init__(
         self, convolution: nn.Conv2d, activation: str = "none", limits: Sequence[float] = ()
     ) -> None:
-        super().__init__()
+        super().__init__(
+            convolution.in_channels,
+            convolution.out_channels,
+            convolution.kernel_size,  # type: ignore[arg-type]
+            convolution.stride,  # type: ignore[arg-type]
+            convolution.padding,  # type: ignore[arg-type]
+            convolution.dilation,  # type: ignore[arg-type]
+            convolution.groups,
+            bias=False,
+            device="meta",
+        )
         self.weight, self.bias = convolution.weight, convolution.bias
         self.activation, self.limits = activation, list(limits)
-        self._geometry = (
-            convolution.padding, convolution.stride, convolution.dilation, convolution.groups,
-        )  # fmt: skip
+        self._geometry = (self.padding, self.stride, self.dilation, self.groups)
         self._packed: tuple[torch.Size, Tensor] | None = None
 
     def forward(self, images: Tensor) -> Tensor:
@@ -217,4 +230,5 @@ class OneDNNConvolution(nn.Module):
 
     def extra_repr(self) -> str:
         """Return what the representation of a network shows."""
-        return f"{tuple(self.weight.shape)}, activation={self.activation}"
+        own = super().extra_repr()  # type: ignore[no-untyped-call]
+        return f"{own}, activation={self.activation}"
