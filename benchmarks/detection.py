@@ -5,7 +5,8 @@
 FOLDER holds images; without it phantom images of 512x512 pixels are made. Two pipelines are timed:
 the preset `paper`, which segments the lungs first, and the same with `whole-image`, where all time
 outside the network is lungpatch's. End to end is from the file on disk to the boxes. The bare pass
-takes the patches as they are, in batches of the model's size. Writes the table `detection.inc`.
+takes the patches as they are, in batches of the model's size, through the same prepared network on
+one thread. Writes the table `detection.inc`. Folders, and other libraries, are in `archive.py`.
 """
 
 from __future__ import annotations
@@ -22,7 +23,8 @@ import lungpatch
 from lungpatch.datasets import phantom_cohort, save_cohort
 from lungpatch.io import find_images
 from lungpatch.networks.network_model import CPU_CHUNK_PIXELS
-from lungpatch.networks.torch_adapter import patches_to_tensor
+from lungpatch.networks.prepared import prepare
+from lungpatch.networks.torch_adapter import inference, patches_to_tensor
 from lungpatch.pipeline import Detection, build_pipeline, pipeline_settings
 
 
@@ -58,16 +60,17 @@ def compare(
     settings["model"]["epochs"] = 1  # the time of a pass does not depend on the weights
     settings["model"]["device"] = "cpu"
     pipeline = build_pipeline(settings, origin="benchmark").fit(normal)
-    network = pipeline.model.network_
+    cpu = torch.device("cpu")
+    network = prepare(pipeline.model.network_, cpu)
     size = CPU_CHUNK_PIXELS // pipeline.model.patch_size**2
     found = [d for d in pipeline.detect_many(paths) if isinstance(d, Detection)]
     batches = [part.pixels for d in found for part in d.patches.split(size)]
     images = [d.resized for d in found]
 
     def forward() -> None:
-        with torch.inference_mode():
+        with inference(cpu, "float32"):
             for pixels in batches:
-                network(patches_to_tensor(pixels, torch.device("cpu")))
+                network(patches_to_tensor(pixels, cpu))
 
     def segment() -> None:
         for image in images:

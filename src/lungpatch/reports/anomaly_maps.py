@@ -46,7 +46,7 @@ def write_anomaly_map(path: str | os.PathLike[str], detection: DetectionFields) 
             detection.native_heatmap,
             photometric="minisblack",
             compression="zlib",
-            compressionargs={"level": 1},  # two thirds of the time of 6, and a tenth more bytes
+            compressionargs={"level": 3},  # two thirds of the time of 6, and 5 % more bytes
             description=f"{RESULT_MARK}: anomaly scores, NaN where nothing was scored",
             metadata=None,
         )
