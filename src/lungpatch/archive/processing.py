@@ -170,7 +170,9 @@ def check_device(device: str) -> None:
     --------
     >>> check_device("cpu")
     """
-    choose_device(check_device_name(device))
+    name = check_device_name(device)
+    if name not in ("auto", "cpu"):  # these are everywhere; to look for others takes torch
+        choose_device(name)
 
 
 def check_device_name(device: str) -> Device:
