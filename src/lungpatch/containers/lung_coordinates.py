@@ -121,8 +121,9 @@ def split_lungs(mask: ArrayLike) -> LungSides:
     left = np.zeros(pixels.shape, bool)
     inside = np.flatnonzero(pixels)
     if len(inside):
-        component = ndimage.label(pixels)[0].ravel()[inside]
         rows, columns = np.divmod(inside, pixels.shape[1])
+        box = pixels[rows[0] : rows[-1] + 1, columns.min() : columns.max() + 1]
+        component = ndimage.label(box)[0][box]  # in the order of ``inside``
         left.ravel()[inside] = _in_left_lung(rows, columns, component, pixels.shape[1])
     right = pixels & ~left
     right.flags.writeable = left.flags.writeable = False
@@ -476,7 +477,9 @@ def _level_slope(sides: LungSides) -> float:
 def _apical_height(heights: Floats) -> float:
     """Return the height with a tenth of the pixels above it; a pixel fills one unit of height."""
     start = np.floor(heights.min())
-    step, part = np.divmod(heights - start, 1.0)
+    heights = heights - start
+    step = np.floor(heights)
+    part = heights - step
     nth = step.astype(np.int64)
     length = int(nth.max()) + 2
     filled = np.bincount(nth, 1.0 - part, length) + np.bincount(nth + 1, part, length)
