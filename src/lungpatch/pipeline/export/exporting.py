@@ -211,8 +211,7 @@ def _compare_segmenter(content: bytes, segmenter: Any) -> None:
     network = OnnxNetwork(content, "the exported segmenter")
     images = np.stack([network_input(phantom_chest(seed).image.pixels) for seed in range(3)])
     (found,) = network.run((LOGITS,), {IMAGES: images[:, None]}, "cpu")
-    expected = np.stack([segmenter._logits(image) for image in images])
-    _require_equal("the output of the exported segmenter", found[:, 0], expected)
+    _require_equal("the output of the exported segmenter", found[:, 0], segmenter._logits(images))
 
 
 def _require_equal(what: str, found: NDArray[Any], expected: NDArray[Any]) -> None:
