@@ -59,13 +59,11 @@ class NetworkSegmenter(Component):
     def _averaged(self, image: ChestImage) -> FloatImage:
         """Return the logits of lung, over the mirror image too if that is set."""
         pixels = network_input(image.pixels)
-        mirrored = [pixels[:, ::-1]] if self.flip_average else []
-        logits = self._logits(np.stack([pixels, *mirrored]))
-        averaged: FloatImage = logits[0]
+        logits = self._logits(pixels)
         if self.flip_average:
-            averaged = (averaged + logits[1][:, ::-1]) / np.float32(2)
-        return averaged
+            logits = (logits + self._logits(pixels[:, ::-1])[:, ::-1]) / np.float32(2)
+        return logits
 
-    def _logits(self, images: FloatImage) -> FloatImage:
-        """Return the logits of lung, float32 (N, h, w), of N standardised images, (N, 256, 256)."""
+    def _logits(self, pixels: FloatImage) -> FloatImage:
+        """Return the logits of lung, float32 (h, w), of a standardised (256, 256)."""
         raise NotImplementedError

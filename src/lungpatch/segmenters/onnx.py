@@ -101,9 +101,10 @@ class OnnxSegmenter(NetworkSegmenter):
             self.network_ = _checked(OnnxNetwork.read(self.file))
         return self.network_
 
-    def _logits(self, images: FloatImage) -> FloatImage:
-        (logits,) = self._network().run((LOGITS,), {IMAGES: images[:, None]}, self.device)
-        maps: FloatImage = logits[:, 0]
+    def _logits(self, pixels: FloatImage) -> FloatImage:
+        network = self._network()
+        (logits,) = network.run((LOGITS,), {IMAGES: pixels[None, None]}, self.device)
+        maps: FloatImage = logits[0, 0]
         return maps
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import attrs
+import numpy as np
 
 from lungpatch._utils.component import plain_errors
 from lungpatch._utils.devices import choose_device
@@ -55,7 +56,7 @@ class UNetSegmenter(NetworkSegmenter):
     LungMask(300x250, 0.0% lung)
     """
 
-    def _logits(self, images: FloatImage) -> FloatImage:
+    def _logits(self, pixels: FloatImage) -> FloatImage:
         with IMPORTING:
             import torch
 
@@ -64,7 +65,8 @@ class UNetSegmenter(NetworkSegmenter):
 
         device = choose_device(self.device)
         network = prepared_lung_network(device)
+        # torch takes no mirrored views.
+        images = torch.from_numpy(np.ascontiguousarray(pixels))[None, None].to(device)
         with torch.inference_mode(), reproducible(device):
-            batch = torch.from_numpy(images)[:, None].to(device)
-            logits: FloatImage = network(batch)[:, 0].cpu().numpy()
+            logits: FloatImage = network(images)[0, 0].cpu().numpy()
         return logits

@@ -211,7 +211,8 @@ def _compare_segmenter(content: bytes, segmenter: Any) -> None:
     network = OnnxNetwork(content, "the exported segmenter")
     images = np.stack([network_input(phantom_chest(seed).image.pixels) for seed in range(3)])
     (found,) = network.run((LOGITS,), {IMAGES: images[:, None]}, "cpu")
-    _require_equal("the output of the exported segmenter", found[:, 0], segmenter._logits(images))
+    expected = np.stack([segmenter._logits(image) for image in images])
+    _require_equal("the output of the exported segmenter", found[:, 0], expected)
 
 
 def _require_equal(what: str, found: NDArray[Any], expected: NDArray[Any]) -> None:
