@@ -140,6 +140,20 @@ def test_an_activation_whose_input_is_needed_stays(activation):
     assert (output >= 0).all()
 
 
+def test_normalisation_whose_output_is_needed_keeps_it_from_before_the_activation():
+    torch.manual_seed(2)
+    layers = nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2), nn.ReLU()).eval()
+    prepared = prepare(layers, CPU, keep=["1"])
+    kept = []
+    prepared[1].register_forward_hook(lambda *all_: kept.append(all_[2].clone()))
+    images = torch.randn(1, 1, 8, 8)
+    with torch.inference_mode():
+        output = prepared(images)
+        torch.testing.assert_close(kept[0], layers[:2](images), rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(output, layers(images), rtol=1e-4, atol=1e-5)
+    assert (kept[0] < 0).any()
+
+
 @pytest.mark.parametrize(
     "layer",
     [

@@ -124,13 +124,13 @@ def _use_onednn(network: nn.Module, keep: Collection[str]) -> None:
         for child, layer in list(layers.items()):
             if type(layer) is not nn.Conv2d or not _suits_onednn(layer):
                 continue
-            following = _following(parent, child)
-            activation = None
-            if following is not None and f"{name}.{child}".removeprefix(".") not in keep:
-                activation = _ACTIVATIONS.get(type(layers[following]))
-            if following is not None and activation is not None:
-                layers[following] = nn.Identity()
-            layers[child] = OneDNNConvolution(layer, *(activation or ("none", [])))
+            prefix = f"{name}." if name else ""
+            after = _activation_after(parent, child, {each.removeprefix(prefix) for each in keep})
+            if after is None:
+                layers[child] = OneDNNConvolution(layer)
+            else:
+                layers[child] = OneDNNConvolution(layer, *_ACTIVATIONS[type(layers[after])])
+                layers[after] = nn.Identity()
 
 
 def _suits_onednn(layer: nn.Conv2d) -> bool:
@@ -141,13 +141,16 @@ def _suits_onednn(layer: nn.Conv2d) -> bool:
     )
 
 
-def _following(parent: nn.Module, child: str) -> str | None:
-    """Return the next layer of a sequence that does something."""
-    if isinstance(parent, nn.Sequential):
-        names = list(parent._modules)
-        for name in names[names.index(child) + 1 :]:
-            if type(parent._modules[name]) is not nn.Identity:
-                return name
+def _activation_after(parent: nn.Module, child: str, keep: Collection[str]) -> str | None:
+    """Return the activation that nothing but folded layers, none of them kept, is before."""
+    if not isinstance(parent, nn.Sequential):
+        return None
+    names = list(parent._modules)
+    for before, name in pairwise(names[names.index(child) :]):
+        if before in keep:
+            return None
+        if type(parent._modules[name]) is not nn.Identity:
+            return name if type(parent._modules[name]) in _ACTIVATIONS else None
     return None
 
 
