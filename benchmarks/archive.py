@@ -200,17 +200,12 @@ def differences(out: Path, expected: Path) -> tuple[object, ...]:
         assert found["image"] == wanted["image"]
         decisions += found["pred_label"] != wanted["pred_label"]
         boxes += found["boxes"] != wanted["boxes"]
-        one, other = (
-            read_mask(folder / record["mask"])
-            for folder, record in ((out, found), (expected, wanted))
-        )
+        both = ((out, found), (expected, wanted))
+        one, other = (read_mask(folder / record["mask"]) for folder, record in both)
         pixels.append(int((one != other).sum()))
         if None not in (found["pred_score"], wanted["pred_score"]):
             scores.append(abs(found["pred_score"] - wanted["pred_score"]))
-            one, other = (
-                tifffile.imread(folder / record["anomaly_map"])
-                for folder, record in ((out, found), (expected, wanted))
-            )
+            one, other = (tifffile.imread(folder / each["anomaly_map"]) for folder, each in both)
             maps.append(float(np.nanmax(np.abs(one - other))))
     return (
         len(pairs), f"{max(scores):.1g}", f"{max(maps):.1g}", decisions, boxes,
@@ -316,7 +311,7 @@ def processor_times(
     rows = []
     for name, times in seconds.items():
         found = _best_and_median(times)
-        unit = units.setdefault(name.partition(":")[0] if ":" in name else "", found)
+        unit = units.setdefault(name.rpartition(":")[0], found)
         rows.append(
             (
                 name,
@@ -334,15 +329,10 @@ def processor_times(
 def compare_with_peers(work: Path, arguments: argparse.Namespace) -> str:
     from peer_libraries import peers_to_time
 
-    pipeline = lungpatch.load_pipeline("default")
     images = work / "images"
-
-    def detect(name: str, **options: bool) -> None:
-        lungpatch.detect_folder(images, work / name, pipeline=pipeline, workers=1, **options)
-
+    runs = from_files(work, lungpatch.load_pipeline("default"))
     contenders: dict[str, Callable[[], object]] = {
-        "lungpatch, without overlays and maps": lambda: detect("plain", overlays=False, maps=False),
-        "lungpatch, all outputs": lambda: detect("all"),
+        f"lungpatch, {name}": runs[name] for name in ("without overlays and maps", "all outputs")
     }
     for name, peer in peers_to_time(TRAINING_SECONDS).items():
         print(name, peer.fit(arguments.peers), flush=True)

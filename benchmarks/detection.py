@@ -20,9 +20,9 @@ from interleaved import time_interleaved
 from tables import markdown_table, write_table
 
 import lungpatch
+from lungpatch._utils.devices import CPU_CHUNK_PIXELS
 from lungpatch.datasets import phantom_cohort, save_cohort
 from lungpatch.io import find_images
-from lungpatch.networks.network_model import CPU_CHUNK_PIXELS
 from lungpatch.networks.prepared import prepare
 from lungpatch.networks.torch_adapter import inference, patches_to_tensor
 from lungpatch.pipeline import Detection, build_pipeline, pipeline_settings

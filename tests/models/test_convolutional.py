@@ -4,13 +4,13 @@ import pytest
 import torch
 from torch import nn
 
+from lungpatch._utils.devices import CPU_CHUNK_PIXELS
 from lungpatch.containers import PatchBatch
 from lungpatch.errors import ConfigurationError, InsufficientDataError, NotFittedError
 from lungpatch.models.autoencoder import Autoencoder
 from lungpatch.models.convolutional import PatchNetwork
 from lungpatch.models.unet import UNet
 from lungpatch.networks.losses import LOSSES
-from lungpatch.networks.network_model import CPU_CHUNK_PIXELS
 from lungpatch.pipeline.patch_store import PatchStore
 from lungpatch.protocols import ReconstructionModel
 

@@ -8,6 +8,7 @@ import sys
 import numpy as np
 import pytest
 
+from lungpatch._utils.devices import CPU_CHUNK_PIXELS
 from lungpatch.containers import PatchBatch
 from lungpatch.errors import (
     ConfigurationError,
@@ -16,7 +17,6 @@ from lungpatch.errors import (
     NotFittedError,
 )
 from lungpatch.models import OnnxModel
-from lungpatch.models.onnx import CHUNK_PIXELS
 from lungpatch.testing import check_model
 from lungpatch.testing.samples import phantom_source
 
@@ -55,7 +55,7 @@ def test_it_keeps_the_promises_of_models(file):
     check_model(OnnxModel(patch_size=8, file=file)).raise_on_failure()
 
 
-@pytest.mark.parametrize("count", [0, 1, CHUNK_PIXELS // 64, CHUNK_PIXELS // 64 + 3])
+@pytest.mark.parametrize("count", [0, 1, CPU_CHUNK_PIXELS // 64, CPU_CHUNK_PIXELS // 64 + 3])
 def test_it_returns_what_the_network_does(file, count):
     patches = batch(count)
     found = fitted(file).reconstruct(patches)

@@ -5,7 +5,8 @@ import pytest
 import torch
 
 import lungpatch
-from lungpatch.archive.processing import load_to_run, set_execution
+from lungpatch._utils.component import set_execution
+from lungpatch.archive.processing import load_to_run
 from lungpatch.datasets import sample
 from lungpatch.features import LungEncoder
 from lungpatch.networks import torch_adapter

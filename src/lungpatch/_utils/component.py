@@ -164,6 +164,32 @@ def find_components(component: Any, prefix: str = "") -> dict[str, Any]:
     return found
 
 
+def set_execution(
+    pipeline: Any, *, device: str | None = None, precision: str | None = None
+) -> None:
+    """Set where all networks of a pipeline run, and what models and extractors compute in.
+
+    Parameters
+    ----------
+    pipeline : Pipeline
+        If it is fitted, it stays so.
+    device : {"auto", "cpu", "cuda", "mps"}, optional
+    precision : {"float32", "bfloat16"}, optional
+
+    Examples
+    --------
+    >>> import lungpatch
+    >>> pipeline = lungpatch.load_preset("default")
+    >>> set_execution(pipeline, device="cpu")
+    >>> pipeline.segmenter.device, pipeline.model.members[0].model.extractor.device
+    ('cpu', 'cpu')
+    """
+    for component in find_components(pipeline).values():
+        for name, value in (("device", device), ("precision", precision)):
+            if value is not None and hasattr(component, name):
+                setattr(component, name, value)
+
+
 def result_settings(component: Any) -> dict[str, Any]:
     """Return the plain settings of an attrs object that its results depend on, by name.
 

@@ -16,6 +16,12 @@ DEVICES: tuple[Device, ...] = ("auto", "cpu", "cuda", "mps")
 Precision = Literal["float32", "bfloat16"]
 PRECISIONS: tuple[Precision, ...] = ("float32", "bfloat16")
 
+CPU_CHUNK_PIXELS = 32 * 32 * 32
+"""Number of pixels that go through a network at once on a CPU, so that they stay in its cache."""
+
+GPU_CHUNK_PIXELS = 2048 * 32 * 32
+"""The same on a GPU, which needs much work at a time."""
+
 
 def choose_device(name: Device) -> torch.device:
     """Return the device of that name.

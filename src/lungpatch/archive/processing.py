@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import attrs
 
-from lungpatch._utils.component import find_components
+from lungpatch._utils.component import set_execution
 from lungpatch._utils.devices import DEVICES, PRECISIONS, Device, choose_device
 from lungpatch.archive.dicom_objects import ObjectWriter
 from lungpatch.archive.records import VIEWS_KEY
@@ -238,29 +238,3 @@ def load_to_run(path: str, *, device: str | None, precision: str | None) -> Pipe
     pipeline = load_pipeline(path)
     set_execution(pipeline, device=device, precision=precision)
     return pipeline
-
-
-def set_execution(
-    pipeline: Pipeline, *, device: str | None = None, precision: str | None = None
-) -> None:
-    """Set where all networks of a pipeline run, and what models and extractors compute in.
-
-    Parameters
-    ----------
-    pipeline : Pipeline
-        If it is fitted, it stays so.
-    device : {"auto", "cpu", "cuda", "mps"}, optional
-    precision : {"float32", "bfloat16"}, optional
-
-    Examples
-    --------
-    >>> import lungpatch
-    >>> pipeline = lungpatch.load_preset("default")
-    >>> set_execution(pipeline, device="cpu")
-    >>> pipeline.segmenter.device, pipeline.model.members[0].model.extractor.device
-    ('cpu', 'cpu')
-    """
-    for component in find_components(pipeline).values():
-        for name, value in (("device", device), ("precision", precision)):
-            if value is not None and hasattr(component, name):
-                setattr(component, name, value)

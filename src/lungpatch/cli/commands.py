@@ -152,8 +152,9 @@ def fit(
     beside OUT until it is done: run the same command again after Ctrl-C, or if the process was
     killed, and it continues from them.
     """
+    from lungpatch._utils.component import set_execution
     from lungpatch.archive.inputs import expand
-    from lungpatch.archive.processing import check_device, set_execution
+    from lungpatch.archive.processing import check_device
     from lungpatch.datasets.tables import read_patients
     from lungpatch.pipeline.configuration import load_config, load_preset, parse_settings
     from lungpatch.pipeline.storage import check_destination

@@ -16,13 +16,21 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812 - torch's own convention
 
 from lungpatch._utils.component import EXECUTION, plain_errors
-from lungpatch._utils.devices import DEVICES, PRECISIONS, Device, Precision, choose_device
+from lungpatch._utils.devices import (
+    CPU_CHUNK_PIXELS,
+    DEVICES,
+    GPU_CHUNK_PIXELS,
+    PRECISIONS,
+    Device,
+    Precision,
+    choose_device,
+)
 from lungpatch._utils.states import check_state
 from lungpatch._utils.suggestions import did_you_mean
 from lungpatch.errors import ConfigurationError, MissingInputError
 from lungpatch.features.fixed import FixedExtractor
 from lungpatch.networks.compact_unet import resize
-from lungpatch.networks.network_model import CPU_CHUNK_PIXELS, GPU_CHUNK_PIXELS, at_least_1
+from lungpatch.networks.network_model import at_least_1
 from lungpatch.networks.prepared import prepare
 from lungpatch.networks.torch_adapter import (
     inference,
@@ -87,7 +95,7 @@ class NetworkExtractor(FixedExtractor):
 
     _loaded: _Loaded | None = attrs.field(init=False, default=None, repr=False)
     _fitted_with: bytes | None = attrs.field(init=False, default=None, repr=False)
-    _ready: _Layers | None = attrs.field(init=False, default=None, repr=False)
+    _ready: Layers | None = attrs.field(init=False, default=None, repr=False)
 
     def extract(self, patches: PatchBatch) -> FloatImage:
         """Return the features of the layers.
@@ -215,7 +223,7 @@ class NetworkExtractor(FixedExtractor):
                 f"{self._fitted_with.hex()[:12]}"
             ) from error
 
-    def _layers_on(self, device: torch.device) -> _Layers:
+    def _layers_on(self, device: torch.device) -> Layers:
         names, trained = tuple(self._layer_names()), self._load().trained
         # Read once and replaced whole, since other threads do the same at the same time.
         layers = self._ready
@@ -225,7 +233,8 @@ class NetworkExtractor(FixedExtractor):
             or layers.trained is not trained
             or not lies_on(layers.network, device)
         ):
-            layers = self._ready = _Layers.of(trained, names, device)
+            network = prepare(trained.network, device, keep=names)
+            layers = self._ready = Layers.of(trained, names, network, device)
         return layers
 
     def _on_grid(self, maps: Sequence[Tensor]) -> Tensor:
@@ -252,7 +261,7 @@ class _Loaded:
 
 
 @attrs.frozen(eq=False, kw_only=True)
-class _Layers:
+class Layers:
     """Some layers of a network on a device. Nothing in it changes while it is used.
 
     Parameters
@@ -263,6 +272,13 @@ class _Layers:
         What it is a copy of.
     names : tuple of str
     mean, std : Tensor, float32, (C, 1, 1)
+
+    Examples
+    --------
+    >>> trained = TrainedNetwork(network=nn.Sequential(nn.Conv2d(1, 2, 3)), mean=[0.5], std=[0.25])
+    >>> layers = Layers.of(trained, ("0",), trained.network, torch.device("cpu"))
+    >>> [maps.shape for maps in layers.maps(torch.zeros(1, 1, 8, 8))]
+    [torch.Size([1, 2, 6, 6])]
     """
 
     network: nn.Module
@@ -272,8 +288,14 @@ class _Layers:
     std: Tensor
 
     @classmethod
-    def of(cls, trained: TrainedNetwork, names: tuple[str, ...], device: torch.device) -> _Layers:
-        network = prepare(trained.network, device, keep=names)
+    def of(
+        cls,
+        trained: TrainedNetwork,
+        names: tuple[str, ...],
+        network: nn.Module,
+        device: torch.device,
+    ) -> Layers:
+        """Let the layers of ``network``, a copy of the trained one on ``device``, be kept."""
         modules = dict(network.named_modules())
         for name in names:
             _check_layer(name, modules)

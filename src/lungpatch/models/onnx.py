@@ -10,7 +10,7 @@ import numpy as np
 from attrs import validators
 
 from lungpatch._utils.component import EXECUTION, Component, plain_errors
-from lungpatch._utils.devices import DEVICES, Device
+from lungpatch._utils.devices import CPU_CHUNK_PIXELS, DEVICES, Device
 from lungpatch.containers import PatchBatch, Reconstruction, TrainingHistory
 from lungpatch.errors import ConfigurationError, NotFittedError
 from lungpatch.networks.onnx_network import OnnxNetwork, check_contract, require_onnxruntime
@@ -21,9 +21,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from lungpatch.protocols import EpochCallback, PatchSource
-
-CHUNK_PIXELS = 32 * 32 * 32
-"""Number of pixels that go through a network at once, so that they stay in a processor's cache."""
 
 PIXELS, LUNG, TARGET, EXPECTED = "pixels", "lung", "target", "expected"
 """Names of the inputs and outputs of the network."""
@@ -143,7 +140,7 @@ class OnnxModel(Component):
         network = self._fitted()
         self._check_size(patches.patch_size)
         takes_lung = LUNG in network.inputs
-        chunk = max(1, CHUNK_PIXELS // self.patch_size**2)
+        chunk = max(1, CPU_CHUNK_PIXELS // self.patch_size**2)
         targets, expectations = [], []
         for start in range(0, max(len(patches), 1), chunk):
             part = patches[start : start + chunk]

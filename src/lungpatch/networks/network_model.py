@@ -11,7 +11,15 @@ from attrs import validators
 from torch import Tensor, nn
 
 from lungpatch._utils.component import EXECUTION, Component, plain_errors
-from lungpatch._utils.devices import DEVICES, PRECISIONS, Device, Precision, choose_device
+from lungpatch._utils.devices import (
+    CPU_CHUNK_PIXELS,
+    DEVICES,
+    GPU_CHUNK_PIXELS,
+    PRECISIONS,
+    Device,
+    Precision,
+    choose_device,
+)
 from lungpatch.containers import FloatImage, PatchBatch
 from lungpatch.errors import ConfigurationError, NotFittedError
 from lungpatch.networks.prepared import prepare
@@ -29,12 +37,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from numpy.typing import NDArray
-
-CPU_CHUNK_PIXELS = 32 * 32 * 32
-"""Number of pixels that go through a network at once on a CPU, so that they stay in its cache."""
-
-GPU_CHUNK_PIXELS = 2048 * 32 * 32
-"""The same on a GPU, which needs much work at a time."""
 
 
 def at_least_1() -> Any:

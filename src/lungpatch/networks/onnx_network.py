@@ -112,9 +112,6 @@ class OnnxNetwork:
     def __getstate__(self) -> dict[str, Any]:
         return self.__dict__ | {"_ready": None}
 
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state)
-
     @property
     def inputs(self) -> _Arrays:
         """Type and shape of each input, by name."""

@@ -14,10 +14,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812 - torch's own convention
 
 from lungpatch._utils.component import plain_errors
-from lungpatch._utils.devices import choose_device
+from lungpatch._utils.devices import CPU_CHUNK_PIXELS, choose_device
 from lungpatch.errors import ConfigurationError, InsufficientDataError
 from lungpatch.evaluation.metrics import auroc
-from lungpatch.networks.network_model import CPU_CHUNK_PIXELS, NetworkModel, at_least_1
+from lungpatch.networks.network_model import NetworkModel, at_least_1
 from lungpatch.networks.torch_adapter import own_random_numbers, patches_to_tensor, reproducible
 from lungpatch.networks.training import train
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import attrs
 import numpy as np
 
-from lungpatch._utils.component import find_components
+from lungpatch._utils.component import set_execution
 from lungpatch._utils.destinations import check_folder
 from lungpatch._utils.extras import require_extra
 from lungpatch._utils.files import atomic_write
@@ -20,7 +20,7 @@ from lungpatch.datasets.phantom import phantom_chest
 from lungpatch.errors import ConfigurationError, DestinationError
 from lungpatch.models.onnx import EXPECTED, LUNG, PIXELS, TARGET, OnnxModel
 from lungpatch.networks.lung_input import NETWORK_SIDE, network_input
-from lungpatch.networks.onnx_network import STATE, OnnxNetwork
+from lungpatch.networks.onnx_network import OnnxNetwork
 from lungpatch.pipeline.digest import pipeline_digest
 from lungpatch.pipeline.loading import load_pipeline
 from lungpatch.pipeline.pipeline import Pipeline
@@ -116,26 +116,21 @@ def export_onnx(pipeline: Pipeline | str | os.PathLike[str], out: str | os.PathL
     }
     reference = _to_compare_with(pipeline)
     if is_file:
-        content = _model_content(reference.model, reference.scorer, notes)
-        _compare_model(content, reference.model, reference.scorer)
+        network = _exported_model(reference.model, reference.scorer, notes)
         with atomic_write(out) as temporary:
-            temporary.write_bytes(content)
+            temporary.write_bytes(network.content)
         return out
     return _as_onnx(pipeline, reference, notes).save(out)
 
 
 def _as_onnx(pipeline: Pipeline, reference: Pipeline, notes: dict[str, str]) -> Pipeline:
     """Return the pipeline with networks in the ONNX format."""
-    content = _model_content(reference.model, None, notes)
-    _compare_model(content, reference.model, None)
     model = OnnxModel(patch_size=pipeline.model.patch_size)
-    model.load_state(_state(content))
+    model.load_state(_exported_model(reference.model, None, notes).state())
     segmenter = pipeline.segmenter
     if type(segmenter) is UNetSegmenter:
-        content = _segmenter_content(notes)
-        _compare_segmenter(content, reference.segmenter)
         segmenter = OnnxSegmenter(flip_average=segmenter.flip_average)
-        segmenter.load_state(_state(content))
+        segmenter.load_state(_exported_segmenter(reference.segmenter, notes).state())
     exported = attrs.evolve(pipeline, model=model, segmenter=segmenter)
     report = pipeline.report_
     assert report is not None  # set together with the calibration
@@ -146,15 +141,8 @@ def _as_onnx(pipeline: Pipeline, reference: Pipeline, notes: dict[str, str]) -> 
 def _to_compare_with(pipeline: Pipeline) -> Pipeline:
     """Return a copy that computes in float32 on the CPU, as the exported networks do."""
     reference = copy.deepcopy(pipeline)
-    for part in find_components(reference).values():
-        for name, value in (("device", "cpu"), ("precision", "float32")):
-            if hasattr(part, name):
-                setattr(part, name, value)
+    set_execution(reference, device="cpu", precision="float32")
     return reference
-
-
-def _state(content: bytes) -> dict[str, NDArray[Any]]:
-    return {STATE: np.frombuffer(content, np.uint8)}
 
 
 # -------------------------------------------------------------------------------- contents
@@ -192,8 +180,8 @@ def _segmenter_content(notes: dict[str, str]) -> bytes:
 # ------------------------------------------------------------------------------ comparison
 
 
-def _compare_model(content: bytes, model: Any, scorer: Any) -> None:
-    network = OnnxNetwork(content, "the exported model")
+def _exported_model(model: Any, scorer: Any, notes: dict[str, str]) -> OnnxNetwork:
+    network = OnnxNetwork(_model_content(model, scorer, notes), "the exported model")
     for count in (1, 3):
         patches = _patches(model.patch_size, count)
         inputs: dict[str, NDArray[Any]] = {PIXELS: patches.pixels, LUNG: patches.lung}
@@ -205,14 +193,16 @@ def _compare_model(content: bytes, model: Any, scorer: Any) -> None:
         found = network.run(list(expected), given, "cpu")
         for name, array in zip(expected, found, strict=True):
             _require_equal(f"the output {name!r} of the exported model", array, expected[name])
+    return network
 
 
-def _compare_segmenter(content: bytes, segmenter: Any) -> None:
-    network = OnnxNetwork(content, "the exported segmenter")
+def _exported_segmenter(segmenter: Any, notes: dict[str, str]) -> OnnxNetwork:
+    network = OnnxNetwork(_segmenter_content(notes), "the exported segmenter")
     images = np.stack([network_input(phantom_chest(seed).image.pixels) for seed in range(3)])
     (found,) = network.run((LOGITS,), {IMAGES: images[:, None]}, "cpu")
     expected = np.stack([segmenter._logits(image) for image in images])
     _require_equal("the output of the exported segmenter", found[:, 0], expected)
+    return network
 
 
 def _require_equal(what: str, found: NDArray[Any], expected: NDArray[Any]) -> None:

@@ -6,8 +6,6 @@ They compute in float32 what the parts compute, and hold a copy of what was fitt
 from __future__ import annotations
 
 import copy
-import functools
-import math
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
@@ -37,7 +35,7 @@ from lungpatch.models import (
 )
 from lungpatch.networks.compact_unet import CompactUNet, resize
 from lungpatch.networks.lesion_trained import LesionTrainedNetwork, network_input
-from lungpatch.scorers import FeatureScorer, L2Scorer, SADScorer
+from lungpatch.scorers import FeatureScorer, L2Scorer, SADScorer, feature
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -235,28 +233,13 @@ class _Layers(nn.Module):
     def __init__(self, extractor: NetworkExtractor) -> None:
         super().__init__()
         self.extractor = extractor
-        self.trained = extractor._load().trained
-        self.network = copy.deepcopy(self.trained.network)
-        self.names = tuple(extractor._layer_names())
-        self.outputs: dict[str, Any] = {}
-        for name in self.names:
-            hook = functools.partial(self._keep, name)
-            self.network.get_submodule(name).register_forward_hook(hook)
-        self.register_buffer("mean", _constant(self.trained.mean)[:, None, None])
-        self.register_buffer("std", _constant(self.trained.std)[:, None, None])
-
-    def _keep(self, name: str, _module: nn.Module, _inputs: Any, output: Any) -> None:
-        # A copy, since the next layer may work in place.
-        self.outputs[name] = output.clone() if isinstance(output, Tensor) else output
+        trained = extractor._load().trained
+        self.network = copy.deepcopy(trained.network)
+        names = tuple(extractor._layer_names())
+        self.layers = network_extractor.Layers.of(trained, names, self.network, torch.device("cpu"))
 
     def forward(self, pixels: Tensor, lung: Tensor | None) -> Tensor:
-        side, multiple = pixels.shape[-1], self.trained.multiple
-        wanted = self.trained.side or math.ceil(side / multiple) * multiple
-        if wanted != side:
-            pixels = F.interpolate(pixels, size=(wanted, wanted), mode="bilinear", antialias=True)
-        self.network((pixels - self.get_buffer("mean")) / self.get_buffer("std"))
-        maps = [network_extractor._as_maps(self.outputs.pop(name), name) for name in self.names]
-        return self.extractor._on_grid(maps)
+        return self.extractor._on_grid(self.layers.maps(pixels))
 
 
 class _Levels(_Painted):
@@ -358,10 +341,7 @@ class _FeatureDifferences(nn.Module):
 
 def _enlarged(maps: Tensor, side: int) -> Tensor:
     """Interpolate (N, h, w) bilinearly, by two products of matrices."""
-    rows, columns = (
-        F.interpolate(torch.eye(length)[None], size=side, mode="linear")[0].T
-        for length in maps.shape[1:]
-    )
+    rows, columns = (_constant(feature._interpolation(n, side)) for n in maps.shape[1:])
     return rows @ maps @ columns.T
 
 
@@ -371,8 +351,7 @@ class _Smoothing(nn.Module):
     def __init__(self, side: int, sigma: float, *, is_masked: bool) -> None:
         super().__init__()
         self.is_masked = is_masked
-        matrix = ndimage.gaussian_filter1d(np.eye(side), sigma, axis=0)
-        self.register_buffer("matrix", _constant(matrix))
+        self.register_buffer("matrix", _constant(feature._smoothing(side, sigma)))
 
     def forward(self, maps: Tensor, lung: Tensor | None) -> Tensor:
         if not self.is_masked:
